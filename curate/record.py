@@ -1,0 +1,174 @@
+"""What travels from a source to a dataset: structure records, descriptions, units. Standard library only."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import reduce
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+Vector = tuple[float, float, float]
+Value = float | int | bool | str | None
+
+STATUSES = (
+    "described",
+    "disordered",  # a site shared by several species or partly occupied
+    "dummy_species",  # a site that holds no element
+    "unsupported_element",  # no radius or electronegativity, so no bonds can be assigned
+    "overlapping_atoms",  # two atoms closer than 0.5 Å, periodic images included
+    "empty_cell",  # no sites, or a cell without volume
+    "unreadable",  # the source's entry could not be parsed
+    "error",  # Robocrystallographer raised
+    "timeout",  # longer than the limit for one structure
+    "out_of_memory",  # more than the limit for one worker
+    "crashed",  # the worker process died
+)
+
+UNITS: Mapping[str, str] = {
+    # JARVIS-DFT, by the database's own names
+    "formation_energy_peratom": "eV/atom",
+    "optb88vdw_bandgap": "eV",
+    "optb88vdw_total_energy": "eV/atom",
+    "mbj_bandgap": "eV",
+    "ehull": "eV/atom",
+    "bulk_modulus_kv": "GPa",
+    "shear_modulus_gv": "GPa",
+    "slme": "%",
+    "spillage": "1",
+    # Materials Project, by the database's own names
+    "formation_energy_per_atom": "eV/atom",
+    "e_form": "eV/atom",
+    "band_gap": "eV",
+    "gap pbe": "eV",
+    "energy_above_hull": "eV/atom",
+    "k_vrh": "GPa",
+    "g_vrh": "GPa",
+    "bulk modulus": "log10(GPa)",
+    "shear modulus": "log10(GPa)",
+}
+
+
+def unit_of(name: str) -> str:
+    """The unit of a property under its source's own name; KeyError names the known ones."""
+    if name not in UNITS:
+        raise KeyError(f"unknown property {name!r}; known: {', '.join(sorted(UNITS))}")
+    return UNITS[name]
+
+
+@dataclass(frozen=True)
+class StructureRecord:
+    """One crystal as a source gives it: ordered, periodic in three directions, lengths in Å."""
+
+    material_id: str
+    lattice_vectors: tuple[Vector, Vector, Vector]  # rows a, b, c in Å
+    species_at_sites: tuple[str, ...]  # chemical symbols
+    cartesian_site_positions: tuple[Vector, ...]  # Å, one row a site
+    source: str = "files"  # database the entry comes from
+    license: str = "unknown"  # of the entry
+    spacegroup_number: int | None = None  # the source's, 1 to 230
+    properties: Mapping[str, Value] = field(default_factory=dict)  # by the source's own names
+    description: str | None = None  # the source's own text, where it has one
+    description_origin: str | None = None  # who wrote that text
+    note: str | None = None  # what was changed on reading
+
+    @property
+    def nsites(self) -> int:
+        """Number of atoms in the cell."""
+        return len(self.species_at_sites)
+
+    @property
+    def chemical_formula_reduced(self) -> str:
+        """Elements in alphabetical order with coprime counts, as OPTIMADE writes it: `NaCl`, `O2Ti`."""
+        return reduced_formula(self.species_at_sites)
+
+    def to_pymatgen(self) -> Structure:
+        """The same cell as a pymatgen Structure, sites in the same order."""
+        from pymatgen.core import Lattice, Structure
+
+        return Structure(
+            Lattice(self.lattice_vectors),
+            list(self.species_at_sites),
+            list(self.cartesian_site_positions),
+            coords_are_cartesian=True,
+        )
+
+    @classmethod
+    def from_pymatgen(cls, structure: Structure, material_id: str, **fields) -> StructureRecord:
+        """A record of an ordered structure; oxidation states are left out, deuterium becomes hydrogen.
+
+        `fields` are other fields of the record. Raises ValueError where a site is shared by several
+        species, partly occupied, or holds no element.
+        """
+        from pymatgen.core import Element, Species
+
+        symbols = []
+        for number, site in enumerate(structure):
+            if not site.is_ordered:
+                raise DisorderedStructure(f"site {number} holds {site.species_string}")
+            species = site.specie
+            if not isinstance(species, Element | Species):
+                raise DummySpecies(f"site {number} holds {species}, which is no element")
+            symbols.append(species.symbol)
+        note = fields.pop("note", None)
+        if "D" in symbols:
+            note = "; ".join(filter(None, (note, "deuterium read as hydrogen")))
+        return cls(
+            material_id=material_id,
+            lattice_vectors=_rows(structure.lattice.matrix),
+            species_at_sites=tuple("H" if symbol == "D" else symbol for symbol in symbols),
+            cartesian_site_positions=_rows(structure.cart_coords),
+            note=note,
+            **fields,
+        )
+
+
+class DisorderedStructure(ValueError):
+    """A site is shared by several species or partly occupied."""
+
+
+class DummySpecies(ValueError):
+    """A site holds something that is no chemical element."""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A source's entry that could not become a record, with the reason."""
+
+    material_id: str
+    status: str  # one of STATUSES
+    error_type: str
+    error_message: str
+
+
+@dataclass(frozen=True)
+class Description:
+    """The text for one record, or the reason why there is none."""
+
+    material_id: str
+    status: str  # one of STATUSES
+    text: str | None = None
+    condensed_structure: str | None = None  # JSON, see curate.describe.render
+    origin: str | None = None  # who wrote the text
+    symprec: float | None = None  # Å, the tolerance that worked
+    seconds: float = 0.0  # spent in the worker
+    stage: str | None = None  # where it failed: read, check, condense, render, worker
+    error_type: str | None = None
+    error_message: str | None = None
+    note: str | None = None
+
+
+def reduced_formula(symbols: Sequence[str]) -> str:
+    """OPTIMADE's chemical_formula_reduced of the atoms: `("Cl", "Na")` gives `ClNa`."""
+    counts = Counter(symbols)
+    divisor = reduce(math.gcd, counts.values(), 0) or 1
+    parts = ((symbol, counts[symbol] // divisor) for symbol in sorted(counts))
+    return "".join(f"{symbol}{count if count > 1 else ''}" for symbol, count in parts)
+
+
+def _rows(array) -> tuple:
+    return tuple(tuple(float(x) for x in row) for row in array)
