@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 SYMPRECS = (0.01, 0.1, 0.001)  # Å; the first that works is used, in the Materials Project's order
 MIN_DISTANCE = 0.5  # Å; closer atoms are an error of the entry, not a bond
-TRUSTED_ELEMENTS = 94  # elements up to Pu; later ones have no electronegativity or radius to bond by
+TRUSTED_ELEMENTS = (
+    94  # elements up to Pu; later ones have no electronegativity or radius to bond by
+)
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,9 @@ def describe(record: StructureRecord, options: DescribeOptions | None = None) ->
     """
     options = options or DescribeOptions()
     started = time.perf_counter()
-    stage, symprec, note, result = "check", None, record.note, {}
+    stage: str | None = "check"
+    symprec, note = None, record.note
+    result: dict[str, str | None] = {}
     try:
         if record.description is not None:
             result = {"text": record.description, "origin": record.description_origin}
@@ -171,9 +175,7 @@ def describer(options: DescribeOptions):
     """The describer for these options; made once a process."""
     from robocrys import StructureDescriber
 
-    return StructureDescriber(
-        describe_symmetry_labels=options.site_labels, fmt=options.text_format
-    )
+    return StructureDescriber(describe_symmetry_labels=options.site_labels, fmt=options.text_format)
 
 
 @lru_cache
@@ -228,5 +230,5 @@ def _joined(words: list[str]) -> str:
     return f"{head} and {words[-1]}" if head else words[-1]
 
 
-def _reason(error: BaseException) -> dict[str, str]:
+def _reason(error: BaseException) -> dict[str, str | None]:
     return {"error_type": type(error).__name__, "error_message": str(error)[:500]}

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -119,9 +119,9 @@ class StructureRecord:
             note = "; ".join(filter(None, (note, "deuterium read as hydrogen")))
         return cls(
             material_id=material_id,
-            lattice_vectors=_rows(structure.lattice.matrix),
+            lattice_vectors=rows(structure.lattice.matrix),
             species_at_sites=tuple("H" if symbol == "D" else symbol for symbol in symbols),
-            cartesian_site_positions=_rows(structure.cart_coords),
+            cartesian_site_positions=rows(structure.cart_coords),
             note=note,
             **fields,
         )
@@ -170,5 +170,6 @@ def reduced_formula(symbols: Sequence[str]) -> str:
     return "".join(f"{symbol}{count if count > 1 else ''}" for symbol, count in parts)
 
 
-def _rows(array) -> tuple:
+def rows(array) -> tuple[Any, ...]:
+    """An (n, 3) array as nested tuples of floats."""
     return tuple(tuple(float(x) for x in row) for row in array)

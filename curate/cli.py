@@ -1,0 +1,85 @@
+"""curate build | status: a crystal database in, a text dataset out."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from curate.config import BuildConfig
+from curate.errors import InputError
+
+if TYPE_CHECKING:
+    from curate.counts import Counts
+
+
+@dataclass(frozen=True)
+class StatusConfig:
+    """Show how far a run is: counts, failures by reason, seconds a crystal."""
+
+    run: tyro.conf.Positional[Path]
+    """Run folder."""
+
+
+Command = (
+    Annotated[BuildConfig, tyro.conf.subcommand("build")]
+    | Annotated[StatusConfig, tyro.conf.subcommand("status")]
+)
+
+
+def main() -> None:
+    """Entry point of `curate`."""
+    config = tyro.cli(Command, prog="curate", description="From a crystal database to a dataset.")  # type: ignore[call-overload]
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's end is like Ctrl-C
+    try:
+        sys.exit(run_build(config) if isinstance(config, BuildConfig) else run_status(config))
+    except InputError as error:
+        sys.exit(_complain(str(error)))
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        sys.exit(_complain(f"{where}{error.strerror or error}; finished shards are kept"))
+    except KeyboardInterrupt:
+        print("\nstopped; the same command goes on from here", file=sys.stderr)
+        sys.exit(130)
+
+
+def run_build(config: BuildConfig) -> int:
+    """Build with a progress bar; 1 where --strict asks for it, else 0."""
+    from curate.build import build
+    from curate.console import progress_bar
+
+    with progress_bar() as watch:
+        counts = build(config, watch=watch)
+    show(counts)
+    dataset = config.out / "dataset"
+    print(
+        f'\nfrom datasets import load_dataset\ncrystals = load_dataset("{dataset}", split="train")'
+    )
+    return 1 if config.strict and counts.failed else 0
+
+
+def run_status(config: StatusConfig) -> int:
+    """Print a run's counts."""
+    from curate.counts import count
+    from curate.run import Run
+
+    show(count(Run.load(config.run)))
+    return 0
+
+
+def show(counts: Counts) -> None:
+    """The closing table of a build."""
+    from curate.console import counts_table
+
+    counts_table(counts)
+
+
+def _complain(message: str) -> int:
+    print(f"curate: {message}", file=sys.stderr)
+    return 2

@@ -1,0 +1,51 @@
+"""BuildConfig: the choices of one build, and which of them change its answer."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from curate.describe import DescribeOptions
+
+Database = Literal["jarvis", "files", "crysmmnet"]
+
+
+@dataclass(frozen=True)
+class BuildConfig:
+    """Read crystals, describe each with Robocrystallographer, write a dataset to OUT/dataset.
+
+    The same command again takes up where it was stopped.
+    """
+
+    out: Path
+    """Run folder; one folder answers one question and is resumed by the same command."""
+    db: Database = "jarvis"
+    """Where crystals come from: JARVIS-DFT, your own files, or the corpus the paper published."""
+    sample: bool = False
+    """Use the 400 JARVIS-DFT crystals embedded in the package; needs no network."""
+    input: Path | None = None
+    """File, folder or quoted glob of CIF, POSCAR, extxyz or JSON (--db files); the zip of figshare
+    article 23643669 (--db crysmmnet)."""
+    properties: Path | None = None
+    """CSV of targets whose first column holds the material ids (--db files)."""
+    license: str = "unknown"
+    """Licence of your own files, as an SPDX identifier; goes into the dataset (--db files)."""
+    ids: Path | None = None
+    """Text file with one material id a line: describe only these."""
+    limit: int | None = None
+    """Describe only the first N crystals."""
+    describe: tyro.conf.OmitArgPrefixes[DescribeOptions] = field(default_factory=DescribeOptions)
+    timeout: float = 300.0
+    """Seconds after which a crystal is given up."""
+    memory: float = 4.0
+    """GiB a worker may add to what it starts with."""
+    shard_size: int = 200
+    """Crystals described between two saves."""
+    workers: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))
+    """Processes that describe side by side, one thread each."""
+    strict: bool = False
+    """Exit with 1 if any crystal has no description."""

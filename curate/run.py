@@ -1,0 +1,213 @@
+"""The run folder: its question, its shards, what is left to do.
+
+    RUN/run.json                  the question: settings, versions, source snapshot
+    RUN/structures/00000.parquet  what the source said, frozen; structures.json when it is complete
+    RUN/descriptions/00000.parquet  the texts of structures/00000.parquet, in the same order
+    RUN/dataset/                  what is pushed
+
+Each file is written whole or not at all, so what is left to do is a look at the folder.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from curate.errors import InputError
+from curate.record import Description, Refusal, StructureRecord
+
+VECTOR = pa.list_(pa.float64())
+STRUCTURES = pa.schema(
+    [
+        ("material_id", pa.string()),
+        ("source", pa.string()),
+        ("license", pa.string()),
+        ("lattice_vectors", pa.list_(VECTOR)),
+        ("cartesian_site_positions", pa.list_(VECTOR)),
+        ("species_at_sites", pa.list_(pa.string())),
+        ("spacegroup_number", pa.int32()),
+        ("properties", pa.string()),  # JSON
+        ("description", pa.string()),
+        ("description_origin", pa.string()),
+        ("note", pa.string()),
+        ("status", pa.string()),  # of an entry that could not become a record, else null
+        ("error_type", pa.string()),
+        ("error_message", pa.string()),
+    ]
+)
+DESCRIPTIONS = pa.schema(
+    [
+        ("material_id", pa.string()),
+        ("status", pa.string()),
+        ("text", pa.string()),
+        ("condensed_structure", pa.string()),
+        ("origin", pa.string()),
+        ("symprec", pa.float64()),
+        ("seconds", pa.float64()),
+        ("stage", pa.string()),
+        ("error_type", pa.string()),
+        ("error_message", pa.string()),
+        ("note", pa.string()),
+    ]
+)
+
+
+class Run:
+    """One folder with one question's answers."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.question_file = folder / "run.json"
+        self.structures = folder / "structures"
+        self.structures_file = folder / "structures.json"
+        self.descriptions = folder / "descriptions"
+        self.dataset = folder / "dataset"
+
+    @classmethod
+    def load(cls, folder: Path) -> Run:
+        """An existing run; InputError where there is none."""
+        run = cls(folder)
+        if not run.question_file.is_file():
+            raise InputError(f"{folder} is no run folder: it has no run.json")
+        return run
+
+    @property
+    def question(self) -> dict[str, Any]:
+        """Settings, versions and source snapshot this run was started with."""
+        return json.loads(self.question_file.read_text())
+
+    def ask(self, question: dict[str, Any]) -> None:
+        """Start the run with this question, or check that it was started with it."""
+        if not self.question_file.exists():
+            if self.folder.is_dir() and any(p.name != ".lock" for p in self.folder.iterdir()):
+                raise InputError(f"{self.folder} holds other files; give --out a new folder")
+            write_json(self.question_file, question)
+            return
+        if differences := list(_differences(self.question, question)):
+            raise InputError(
+                f"{self.folder} was started with other settings ({'; '.join(differences)}); "
+                "repeat them or give --out a new folder"
+            )
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the folder; InputError where another process does."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / ".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise InputError(f"another build is at work in {self.folder}") from None
+            yield
+
+    @property
+    def fetched(self) -> dict[str, Any] | None:
+        """Counts and property types of the frozen source; None until it is complete."""
+        if not self.structures_file.exists():
+            return None
+        return json.loads(self.structures_file.read_text())
+
+    def finish_fetching(self, summary: dict[str, Any]) -> None:
+        """Note that the source is frozen whole; structure shards beyond it are left-overs."""
+        for number in self.shards():
+            if number >= summary["shards"]:
+                shard_file(self.structures, number).unlink()
+        write_json(self.structures_file, summary)
+
+    def shards(self) -> list[int]:
+        """Numbers of the structure shards."""
+        return sorted(int(path.stem) for path in self.structures.glob("*.parquet"))
+
+    def described_shards(self) -> list[int]:
+        """Numbers of the shards whose descriptions are complete."""
+        return sorted(int(path.stem) for path in self.descriptions.glob("*.parquet"))
+
+    def read_structures(self, number: int) -> list[StructureRecord | Refusal]:
+        """The entries of one shard."""
+        rows = pq.read_table(shard_file(self.structures, number)).to_pylist()
+        return [_entry(row) for row in rows]
+
+    def read_descriptions(self, number: int) -> list[Description]:
+        """The descriptions of one shard, in the order of its structures."""
+        rows = pq.read_table(shard_file(self.descriptions, number)).to_pylist()
+        return [Description(**row) for row in rows]
+
+    def write_structures(self, number: int, entries: list[StructureRecord | Refusal]) -> None:
+        """Freeze one shard of the source."""
+        table = pa.Table.from_pylist([_row(entry) for entry in entries], schema=STRUCTURES)
+        write_table(shard_file(self.structures, number), table)
+
+    def write_descriptions(self, number: int, descriptions: list[Description]) -> None:
+        """Save the finished descriptions of one shard."""
+        table = pa.Table.from_pylist([asdict(d) for d in descriptions], schema=DESCRIPTIONS)
+        write_table(shard_file(self.descriptions, number), table)
+
+
+def shard_file(folder: Path, number: int) -> Path:
+    """`folder/00007.parquet`"""
+    return folder / f"{number:05d}.parquet"
+
+
+def write_table(path: Path, table: pa.Table) -> None:
+    """The table as a Parquet file, whole or not at all."""
+    with whole_file(path) as partial:
+        pq.write_table(table, partial, compression="zstd")
+
+
+def write_json(path: Path, data: Any) -> None:
+    """The data as a JSON file, whole or not at all."""
+    with whole_file(path) as partial:
+        partial.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n")
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A place to write; it becomes `path` when the block ends well, and vanishes when it does not."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        yield partial
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+RECORD_FIELDS = {field.name for field in fields(StructureRecord)}
+
+
+def _row(entry: StructureRecord | Refusal) -> dict[str, Any]:
+    if isinstance(entry, Refusal):
+        return asdict(entry)
+    row = {name: getattr(entry, name) for name in RECORD_FIELDS}
+    return {**row, "properties": json.dumps(dict(entry.properties))}
+
+
+def _entry(row: dict[str, Any]) -> StructureRecord | Refusal:
+    if row["status"] is not None:
+        return Refusal(row["material_id"], row["status"], row["error_type"], row["error_message"])
+    values = {name: row[name] for name in RECORD_FIELDS}
+    values["properties"] = json.loads(row["properties"])
+    for name in ("lattice_vectors", "cartesian_site_positions"):
+        values[name] = tuple(map(tuple, row[name]))
+    values["species_at_sites"] = tuple(row["species_at_sites"])
+    return StructureRecord(**values)
+
+
+def _differences(old: Mapping, new: Mapping, path: str = "") -> Iterator[str]:
+    for key in {**old, **new}:
+        before, now = old.get(key), new.get(key)
+        if isinstance(before, dict) and isinstance(now, dict):
+            yield from _differences(before, now, f"{path}{key} ")
+        elif before != now:
+            yield f"{path}{key} was {before}, now {now}"

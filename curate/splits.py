@@ -1,0 +1,26 @@
+"""Material id in, official JARVIS-Leaderboard split out; the ids are shipped with the package."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+LABELS = ("train", "val", "test", "leak")  # leak: the benchmark lists the id in two splits
+
+
+@lru_cache(maxsize=1)
+def official_splits() -> dict[str, dict[str, str]]:
+    """Label of each material id, by task; provenance in curate/data/README.md."""
+    table = pq.read_table(Path(str(files("curate") / "data" / "benchmark_splits.parquet")))
+    tasks: dict[str, dict[str, str]] = {}
+    columns = (table.column(name).to_pylist() for name in ("task", "prefix", "number", "split"))
+    for task, prefix, number, split in zip(*columns, strict=True):
+        labels = tasks.setdefault(task, {})
+        material_id = f"{prefix}-{number}"
+        known = labels.setdefault(material_id, split)
+        if known != split:
+            labels[material_id] = "leak"
+    return tasks
