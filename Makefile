@@ -12,7 +12,6 @@ BIN := .venv/bin
 
 demo: .venv/installed
 	$(BIN)/curate build --db jarvis --sample --out demo
-	$(BIN)/python -c "from datasets import load_dataset; print(load_dataset('demo/dataset', split='train'))"
 
 test: .venv/installed
 	$(BIN)/pytest

@@ -58,6 +58,8 @@ def run_build(config: BuildConfig) -> int:
         counts = build(config, watch=watch)
     show(counts)
     dataset = config.out / "dataset"
+    for row in examples(dataset, 2):
+        print(f"\n{row['material_id']}: {row['description']}")
     print(
         f'\nfrom datasets import load_dataset\ncrystals = load_dataset("{dataset}", split="train")'
     )
@@ -71,6 +73,15 @@ def run_status(config: StatusConfig) -> int:
 
     show(count(Run.load(config.run)))
     return 0
+
+
+def examples(dataset: Path, n: int) -> list[dict]:
+    """The first n described crystals of a dataset folder."""
+    import pyarrow.parquet as pq
+
+    file = pq.ParquetFile(min((dataset / "default").glob("*.parquet")))
+    batches = file.iter_batches(n, columns=["material_id", "description"])
+    return next(batches).to_pylist() if file.metadata.num_rows else []
 
 
 def show(counts: Counts) -> None:

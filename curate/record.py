@@ -104,23 +104,24 @@ class StructureRecord:
         `fields` are other fields of the record. Raises ValueError where a site is shared by several
         species, partly occupied, or holds no element.
         """
-        from pymatgen.core import Element, Species
+        from pymatgen.core import DummySpecies as PymatgenDummy
 
-        symbols = []
+        symbols, has_deuterium = [], False
         for number, site in enumerate(structure):
             if not site.is_ordered:
                 raise DisorderedStructure(f"site {number} holds {site.species_string}")
             species = site.specie
-            if not isinstance(species, Element | Species):
+            if isinstance(species, PymatgenDummy):
                 raise DummySpecies(f"site {number} holds {species}, which is no element")
-            symbols.append(species.symbol)
+            symbols.append(species.symbol)  # pymatgen's symbol of deuterium is H
+            has_deuterium |= getattr(species, "element", species).name == "D"
         note = fields.pop("note", None)
-        if "D" in symbols:
+        if has_deuterium:
             note = "; ".join(filter(None, (note, "deuterium read as hydrogen")))
         return cls(
             material_id=material_id,
             lattice_vectors=rows(structure.lattice.matrix),
-            species_at_sites=tuple("H" if symbol == "D" else symbol for symbol in symbols),
+            species_at_sites=tuple(symbols),
             cartesian_site_positions=rows(structure.cart_coords),
             note=note,
             **fields,

@@ -1,0 +1,57 @@
+"""Crystals by name, from textbook lattice constants; nothing here needs a network or a download."""
+
+import pytest
+from pymatgen.core import Lattice, Structure
+
+from curate import StructureRecord
+
+
+def record(structure: Structure, material_id: str, **fields) -> StructureRecord:
+    return StructureRecord.from_pymatgen(structure, material_id, **fields)
+
+
+@pytest.fixture(scope="session")
+def silicon() -> StructureRecord:
+    """Diamond cubic, a = 5.431 Å, primitive cell of two atoms."""
+    cell = Structure.from_spacegroup("Fd-3m", Lattice.cubic(5.431), ["Si"], [[0, 0, 0]])
+    return record(cell.get_primitive_structure(), "silicon")
+
+
+@pytest.fixture(scope="session")
+def rock_salt() -> StructureRecord:
+    """NaCl, a = 5.640 Å, conventional cell of eight atoms."""
+    sites = [[0, 0, 0], [0.5, 0.5, 0.5]]
+    return record(
+        Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.640), ["Na", "Cl"], sites), "rock_salt"
+    )
+
+
+@pytest.fixture(scope="session")
+def rutile() -> StructureRecord:
+    """TiO2, a = 4.594 Å, c = 2.959 Å, u = 0.305."""
+    lattice = Lattice.tetragonal(4.594, 2.959)
+    sites = [[0, 0, 0], [0.305, 0.305, 0]]
+    return record(Structure.from_spacegroup("P4_2/mnm", lattice, ["Ti", "O"], sites), "rutile")
+
+
+@pytest.fixture(scope="session")
+def mos2() -> StructureRecord:
+    """2H-MoS2, a = 3.160 Å, c = 12.294 Å, z(S) = 0.621: two layers."""
+    lattice = Lattice.hexagonal(3.160, 12.294)
+    sites = [[1 / 3, 2 / 3, 0.25], [1 / 3, 2 / 3, 0.621]]
+    return record(Structure.from_spacegroup("P6_3/mmc", lattice, ["Mo", "S"], sites), "mos2")
+
+
+@pytest.fixture(scope="session")
+def dry_ice() -> StructureRecord:
+    """CO2, a = 5.624 Å, u(O) = 0.1185: a molecular crystal."""
+    sites = [[0, 0, 0], [0.1185] * 3]
+    return record(
+        Structure.from_spacegroup("Pa-3", Lattice.cubic(5.624), ["C", "O"], sites), "dry_ice"
+    )
+
+
+@pytest.fixture(scope="session")
+def crystals(silicon, rock_salt, rutile, mos2, dry_ice) -> dict[str, StructureRecord]:
+    """All of them, by name."""
+    return {r.material_id: r for r in (silicon, rock_salt, rutile, mos2, dry_ice)}

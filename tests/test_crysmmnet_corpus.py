@@ -1,0 +1,95 @@
+"""A zip laid out as the paper's corpus is, made of textbook crystals."""
+
+import csv
+import io
+import zipfile
+
+import pytest
+from pymatgen.io.cif import CifWriter
+
+from curate.errors import InputError
+from curate.record import Refusal
+from curate.sources.crysmmnet import PublishedCorpus
+
+
+def table(columns: int, rows: list[list]) -> str:
+    text = io.StringIO()
+    csv.writer(text).writerows([[f"column {i}" for i in range(columns)], *rows])
+    return text.getvalue()
+
+
+@pytest.fixture
+def corpus(tmp_path, silicon, rutile):
+    path = tmp_path / "dataset.zip"
+    si, tio2 = (str(CifWriter(crystal.to_pymatgen())) for crystal in (silicon, rutile))
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr(
+            "dataset/mp_2018_new/mat_text.csv",
+            table(
+                6,
+                [
+                    ["mp-149", "Si", "0.0", "0.61", "Si is diamond.", ""],
+                    ["mp-1", "Cs", "0.0", "0.0", "No file for this.", ""],
+                    ["mp-2", "Pd", "0.0", "0.0", " ", ""],
+                ],
+            ),
+        )
+        file.writestr("dataset/mp_2018_new/mp-149.cif", si)
+        file.writestr("dataset/mp_2018_new/mp-2.cif", si)
+        file.writestr(
+            "dataset/mp_2018_small/description.csv",
+            table(6, [["mp-149", "Si", "60.5", "88.9", "Si is diamond, said otherwise.", ""]]),
+        )
+        file.writestr("dataset/mp_2018_small/cif/mp-149.cif", si)
+        file.writestr(
+            "dataset/jarvis/mbj_bandgap/description.csv",
+            table(5, [["JVASP-5", "TiO2", "3.1", "TiO2 is Rutile.", ""]]),
+        )
+        file.writestr("dataset/jarvis/mbj_bandgap/cif/JVASP-5.cif", tio2)
+        file.writestr("../../escape.cif", "never read")
+    return path
+
+
+def test_structures_targets_and_texts_come_as_published(corpus):
+    found = {entry.material_id: entry for entry in PublishedCorpus(corpus).records()}
+    assert set(found) == {"mp-149", "mp-1", "mp-2", "JVASP-5"}
+    silicon = found["mp-149"]
+    assert silicon.description == "Si is diamond."
+    assert silicon.description_origin == "figshare 23643669"
+    assert silicon.properties == {
+        "formation_energy": 0.0,
+        "band_gap": 0.61,
+        "shear_modulus": 60.5,
+        "bulk_modulus": 88.9,
+    }
+    assert silicon.note == "another text in mp_2018_small/description.csv"
+    assert silicon.license == "CC-BY-4.0"
+    assert found["JVASP-5"].properties == {"mbj_bandgap": 3.1}
+    assert found["JVASP-5"].nsites == 6
+
+
+def test_what_is_missing_is_a_row_with_a_reason(corpus):
+    found = {entry.material_id: entry for entry in PublishedCorpus(corpus).records()}
+    assert isinstance(found["mp-1"], Refusal) and found["mp-1"].error_type == "MissingFile"
+    assert isinstance(found["mp-2"], Refusal) and found["mp-2"].error_type == "EmptyText"
+
+
+def test_other_files_are_one_sentence(tmp_path):
+    with pytest.raises(InputError, match="no such file"):
+        PublishedCorpus(tmp_path / "nowhere.zip")
+    (tmp_path / "page.zip").write_text("<html>")
+    with pytest.raises(InputError, match="not a readable zip"):
+        PublishedCorpus(tmp_path / "page.zip")
+    with zipfile.ZipFile(tmp_path / "other.zip", "w") as file:
+        file.writestr("readme.txt", "something else")
+    with pytest.raises(InputError, match=r"holds none of mp_2018_new/mat_text\.csv"):
+        PublishedCorpus(tmp_path / "other.zip")
+
+
+def test_a_table_of_another_shape_names_the_line(tmp_path):
+    path = tmp_path / "odd.zip"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("jarvis/slme/description.csv", "unknown tables are left alone")
+        file.writestr("jarvis/mbj_bandgap/description.csv", "id,a,b,c,d\nJVASP-5,TiO2,3.1\n")
+    with pytest.raises(InputError, match=r"mbj_bandgap/description\.csv, line 2: 3 columns"):
+        list(PublishedCorpus(path).records())
