@@ -63,7 +63,7 @@ def work(
         max_workers=limits.workers,
         max_tasks=TASKS_PER_WORKER,
         initializer=_start_worker,
-        initargs=[os.getpid(), int(limits.memory * 2**30)],
+        initargs=[int(limits.memory * 2**30)],
         context=context,
     )
     tasks = iter(tasks)
@@ -109,7 +109,7 @@ def _death(exitcode: int | None) -> str:
     return f"the worker was ended by {name}{hint}"
 
 
-def _start_worker(owner: int, memory_bytes: int) -> None:
+def _start_worker(memory_bytes: int) -> None:
     """In the worker: ignore Ctrl-C (the owner decides), die with the forkserver, keep to the limit."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
