@@ -7,6 +7,7 @@ and, since equivalent sites have equal neighbourhoods, for one site of each orbi
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from curate.fast.bonds import HERE, Bonds
 from curate.fast.fingerprints import labels
 from curate.fast.orbits import Orbits
 
+NOISE = 1e-3  # °; angles this close may be ordered either way by rounding
 CONNECTIVITY = {1: "corner", 2: "edge"}  # by shared neighbours; more are a face
 
 
@@ -117,20 +119,23 @@ class FastSiteAnalyzer(SiteAnalyzer):
     ) -> list[int]:
         """For each site the first one with the same element, geometry and neighbourhood."""
         kinds: dict[int, _Neighborhood] = {}
-        kind_of: dict[int, int] = {}
-        for site in self.orbits.representatives:
+        kind_of: list[int] = []
+        alone: set[int] = set()  # orbits whose sites must be looked at one by one
+        for site, representative in enumerate(self.orbits.representative.tolist()):
+            if site != representative and representative not in alone:
+                kind_of.append(kind_of[representative])
+                continue
             mine = _Neighborhood(self, site)
-            kind_of[site] = next(
-                (
-                    kind
-                    for kind, other in kinds.items()
-                    if mine.matches(other, likeness_tol, bond_dist_tol, bond_angle_tol)
-                ),
-                site,
-            )
-            if kind_of[site] == site:
+            if mine.is_ambiguous:
+                alone.add(representative)
+            for kind, other in kinds.items():
+                if mine.matches(other, likeness_tol, bond_dist_tol, bond_angle_tol):
+                    kind_of.append(kind)
+                    break
+            else:
+                kind_of.append(site)
                 kinds[site] = mine
-        return [kind_of[site] for site in self.orbits.representative.tolist()]
+        return kind_of
 
     def _calculate_symmetry_labels(self, sym_equivalent_atoms) -> list[int]:
         """Numbers symmetrically inequivalent sites from 1 for each element."""
@@ -160,9 +165,28 @@ class _Neighborhood:
             for x in analyzer.get_next_nearest_neighbors(site, inc_inequivalent_site_index=False)
         ]
         second.sort(key=lambda x: x[:4])
+        self.keys = [x[:4] for x in second]
         self.second = [(x[0], x[2]) for x in second]
         self.second_geometry = [x[4]["geometry"] for x in second]
         self.angles = [x[3] for x in second]
+
+    @cached_property
+    def is_ambiguous(self) -> bool:
+        """Whether the last digits of an angle decide in which order second neighbours are compared.
+
+        Two of them may agree in what is compared first, down to the noise of a float, and differ in
+        what follows. The library then tells some equivalent sites apart and others not, and to say
+        the same each site must be computed with its own noise.
+        """
+        pairs = zip(self.keys, self.keys[1:], self.second_geometry, self.second_geometry[1:])
+        for (*one, angles), (*other, others), geometry, next_geometry in pairs:
+            if one != other or abs(angles[0] - others[0]) > NOISE:
+                continue
+            if len(angles) != len(others) or not geometries_match(geometry, next_geometry):
+                return True
+            if any(abs(a - b) > NOISE for a, b in zip(angles, others, strict=True)):
+                return True
+        return False
 
     def matches(self, other: _Neighborhood, likeness: float, distance: float, angle: float) -> bool:
         """Whether both agree within the tolerances (1, Å, °)."""
