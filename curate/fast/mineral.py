@@ -1,0 +1,88 @@
+"""Structure and fingerprint in, mineral name out; stands in for `robocrys.condense.mineral.MineralMatcher`.
+
+The library compares the crystal with all 180 prototypes at each tolerance, copies its table of
+fingerprints for each crystal and walks it row by row. Here prototypes are reduced once a process,
+only those of the crystal's stoichiometry are compared at all, only those that matched are tried
+again at a tighter tolerance, and the table is three arrays.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from pymatgen.core import Structure
+from pymatgen.core.structure_matcher import StructureMatcher
+from robocrys.condense.mineral import MineralMatcher
+
+from curate.fast.prototypes import ReducedCell, fits
+
+TIGHTER = 0.8  # of each tolerance, while more than one prototype matches
+TIGHTEST = 0.01  # length tolerance at which to stop
+
+
+class FastMineralMatcher(MineralMatcher):
+    """Robocrystallographer's mineral matcher on a fingerprint that is there already."""
+
+    def __init__(self):
+        super().__init__()
+        self._names = self.mineral_db["mineral"].to_numpy()
+        self._n_elements = self.mineral_db["n_elems"].to_numpy()
+        self._fingerprints = np.array(self.mineral_db["fingerprint"].tolist(), float)
+        self._structures = self.mineral_db["structure"].to_list()
+        self._fractions = [_fractions(structure) for structure in self._structures]
+        self._reduced: dict[int, ReducedCell] = {}  # at most one for each prototype
+
+    def best_mineral_name(self, structure: Structure, fingerprint: np.ndarray) -> dict[str, Any]:
+        """Name, fingerprint distance (-1 for a matched prototype) and whether the elements agree."""
+        distance = np.array([np.linalg.norm(row - fingerprint) for row in self._fingerprints])
+        order = np.argsort(distance)
+        if matches := self._prototypes(structure, order):
+            return _mineral(self._names[matches[0]], -1, True)
+        near = order[distance[order] < self.fingerprint_distance_cutoff]
+        if not len(near):
+            return _mineral(None, -1, True)
+        same = near[self._n_elements[near] == structure.n_elems]
+        best = same[0] if len(same) else near[0]
+        return _mineral(self._names[best], distance[best], bool(len(same)))
+
+    def _prototypes(self, structure: Structure, order: np.ndarray) -> list[int]:
+        """Prototypes that match at the tightest tolerance that leaves one, nearest first."""
+        fractions = _fractions(structure)
+        candidates = [
+            number
+            for number in order.tolist()
+            if len(self._fractions[number]) == len(fractions)
+            and np.allclose(self._fractions[number], fractions, rtol=0, atol=1e-6)
+        ]
+        if not candidates:
+            return []
+        matcher = StructureMatcher(
+            ltol=self.initial_ltol, stol=self.initial_stol, angle_tol=self.initial_angle_tol
+        )
+        # the library reduces the crystal before matching and again in the matcher
+        niggli = structure.get_reduced_structure(reduction_algo="niggli")
+        cell = ReducedCell(niggli.get_primitive_structure())
+        matches = [n for n in candidates if fits(self._cell(n), cell, matcher)]
+        while len(matches) > 1:
+            matcher.ltol *= TIGHTER
+            matcher.stol *= TIGHTER
+            matcher.angle_tol *= TIGHTER
+            matches = [n for n in matches if fits(self._cell(n), cell, matcher)]
+            if matcher.ltol < TIGHTEST:
+                break
+        return matches
+
+    def _cell(self, number: int) -> ReducedCell:
+        if number not in self._reduced:
+            self._reduced[number] = ReducedCell(self._structures[number])
+        return self._reduced[number]
+
+
+def _mineral(name: str | None, distance: float, same_elements: bool) -> dict[str, Any]:
+    return {"type": name, "distance": distance, "n_species_type_match": same_elements}
+
+
+def _fractions(structure: Structure) -> list[float]:
+    """Share of each species, sorted: equal for cells that differ by an exchange of elements."""
+    return sorted(amount / len(structure) for amount in structure.composition.values())

@@ -1,0 +1,163 @@
+"""Directions to a site's neighbours in, likeness to each motif out; stands in for `LocalStructOrderParams`.
+
+The library loops over all triples of neighbours once for each motif, building small arrays in the
+innermost loop. Here the angles of all triples are computed once, for the longest neighbour list,
+and each motif is the library's own formula on whole arrays. The bond orientational parameters q2,
+q4 and q6 follow from the angles between neighbours by the addition theorem of the spherical
+harmonics. Sums run in another order, which moves the last digits of a float.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+PI = math.pi
+PYRAMIDS = {"T", "tri_pyr", "sq_pyr", "pent_pyr", "hex_pyr"}
+TWO_POLES = {
+    "see_saw_rect",
+    "tri_bipyr",
+    "sq_bipyr",
+    "pent_bipyr",
+    "hex_bipyr",
+    "oct_max",
+    "sq_plan_max",
+    "hex_plan_max",
+}
+LEGENDRE = {
+    "q2": lambda x: (3 * x**2 - 1) / 2,
+    "q4": lambda x: (35 * x**4 - 30 * x**2 + 3) / 8,
+    "q6": lambda x: (231 * x**6 - 315 * x**4 + 105 * x**2 - 5) / 16,
+}
+
+
+class Angles:
+    """Angles among the neighbours of one site, for lists of n and fewer neighbours."""
+
+    def __init__(self, vectors: np.ndarray):
+        self.distance = np.sqrt((vectors * vectors).sum(axis=1))  # (n,) Å
+        unit = vectors / self.distance[:, None]
+        self.cosine = np.clip(unit @ unit.T, -1, 1)
+        self.theta = np.arccos(self.cosine)  # (n, n) between neighbours j and k
+        across = unit[None] - self.cosine[:, :, None] * unit[:, None]  # k's part normal to j
+        length = np.sqrt((across * across).sum(axis=2))
+        self.aligned = length < 1e-12  # (n, n) k lies on the axis through j
+        across /= np.where(self.aligned, np.inf, length)[:, :, None]
+        # (n, n, n) between the planes j-k and j-m
+        self.phi = np.arccos(np.clip(across @ across.transpose(0, 2, 1), -1, 1))
+        self._first: dict[int, First] = {}
+
+    def first(self, n: int) -> First:
+        """The angles among the first n neighbours."""
+        if n not in self._first:
+            self._first[n] = First(self, n)
+        return self._first[n]
+
+
+class First:
+    """Views of the angles of the first n neighbours, and which triples (j, k, m) count."""
+
+    def __init__(self, angles: Angles, n: int):
+        self.n = n
+        self.theta, self.phi = angles.theta[:n, :n], angles.phi[:n, :n, :n]
+        self.cosine = angles.cosine[:n, :n]
+        self.distance = np.sort(angles.distance[:n])
+        self.pair = ~np.eye(n, dtype=bool)  # j and k differ
+        plane = self.pair & ~angles.aligned[:n, :n]
+        other = self.pair[None] & self.pair[:, None]  # m is neither k nor j
+        self.third = plane[:, :, None] & other  # j-k spans a plane
+        self.fourth = self.third & plane[:, None]  # and so does j-m
+
+
+def order_parameter(motif: str, p: dict, first: First) -> float:
+    """Likeness of the first n neighbours to a motif with the library's parameters p."""
+    n, theta = first.n, first.theta
+    if motif == "sgl_bd":
+        return 1.0 if n == 1 else float(1 - first.distance[0] / first.distance[1])
+    if motif in LEGENDRE:
+        return math.sqrt(max(float(LEGENDRE[motif](first.cosine).mean()), 0.0))
+    if n < 2:
+        return 0.0
+    if motif == "bent":
+        return float(_gauss(p["IGW_TA"] * (theta / PI - p["TA"]))[first.pair].mean())
+    if motif == "bcc":
+        return _body_centered(p, first)
+    score, count = _profile(motif, p, first)
+    mean = np.divide(score, count, out=np.zeros_like(score), where=count > 1e-12)
+    return float(mean[first.pair].max())
+
+
+def _profile(motif: str, p: dict, first: First) -> tuple[np.ndarray, np.ndarray]:
+    """Sum of contributions and their number for each pole j and meridian k, (n, n) each."""
+    theta, phi, third, fourth = first.theta, first.phi, first.third, first.fourth
+    if motif in {"tri_plan_max", "tet_max"}:
+        ring = _gauss(p["IGW_TA"] * (theta / PI - p["TA"]))
+        return ring + _around(ring, _azimuth(p, phi), fourth), 1.0 + fourth.sum(axis=2)
+    if motif in PYRAMIDS:
+        ring = _gauss(p["IGW_EP"] * (theta / PI - 0.5))
+        return ring + _around(ring, _azimuth(p, phi), fourth), 1.0 + fourth.sum(axis=2)
+    if motif == "pent_plan_max":
+        target = np.where(theta <= p["TA"] * PI, 0.4, 0.8)
+        ring = _gauss(p["IGW_TA"] * (theta / PI - target))
+        return ring + _around(ring, np.cos(phi) ** 2, fourth), 1.0 + fourth.sum(axis=2)
+    if motif in TWO_POLES:
+        north = theta < p["min_SPP"]
+        if motif == "hex_plan_max":
+            ring = _gauss(p["IGW_TA"] * (np.abs(theta / PI - 0.5) - p["TA"]))
+        else:
+            ring = _gauss(p["IGW_EP"] * (theta / PI - 0.5))
+        pole = third & ~north[:, None]
+        ringed = fourth & north[:, None] & north[:, :, None]
+        if motif == "see_saw_rect":
+            ringed = ringed & (phi < 0.75 * PI)
+        at_pole = _gauss(p["IGW_SPP"] * (theta / PI - 1))
+        score = ring * north + _around(at_pole, 1.0, pole)
+        score += _around(ring, _azimuth(p, phi), ringed)
+        return score, north + pole.sum(axis=2) + ringed.sum(axis=2)
+    if motif == "cuboct_max":
+        return _cuboctahedron(p, first)
+    raise KeyError(f"no order parameter {motif!r}")
+
+
+def _cuboctahedron(p: dict, first: First) -> tuple[np.ndarray, np.ndarray]:
+    theta, phi = first.theta, first.phi
+    pole = theta >= p["min_SPP"]
+    belt = (p[4] < theta) & (theta < p[2])
+    open_ = first.fourth & ~pole[:, None] & belt[:, :, None]
+    equator = open_ & belt[:, None]
+    above, below = open_ & (theta < p[4])[:, None], open_ & (theta > p[2])[:, None]
+    tilted = _gauss(0.0556 * (np.cos(phi - 0.5 * PI) - 0.81649658))
+    score = p["w_SPP"] * _gauss(p["IGW_SPP"] * (theta / PI - 1)) * pole
+    score += _around(_gauss(p[5] * (theta / PI - 0.5)), np.cos(phi) ** 2, equator)
+    score += _around(_gauss(p[6] * (theta / PI - 1 / 3)), tilted, above)
+    score += _around(_gauss(p[6] * (theta / PI - 2 / 3)), tilted, below)
+    return score, p["w_SPP"] * pole + sum(x.sum(axis=2) for x in (equator, above, below))
+
+
+def _body_centered(p: dict, first: First) -> float:
+    n, theta, phi = first.n, first.theta, first.phi
+    if n <= 3:
+        return 0.0
+    pairs = np.triu(first.pair)
+    pole = theta >= p["min_SPP"]
+    at_pole = p["w_SPP"] * _gauss(p["IGW_SPP"] * (theta / PI - 1))
+    tilt = (theta - PI / 2) / math.asin(1 / 3)
+    ring = tilt * np.exp(-0.5 * tilt * tilt) / math.exp(-0.5)
+    side = np.where(theta > PI / 2, 1, -1)[:, :, None] * np.cos(3 * phi)
+    around = _around(ring, side, first.fourth & (pairs & ~pole)[:, :, None])
+    total = (at_pole * (pairs & pole)).sum() + around.sum()
+    return float(total / (0.5 * n * (6 + (n - 2) * (n - 3))))
+
+
+def _gauss(x: np.ndarray) -> np.ndarray:
+    return np.exp(-0.5 * x * x)
+
+
+def _azimuth(p: dict, phi: np.ndarray) -> np.ndarray:
+    return np.cos(p["fac_AA"] * phi) ** p["exp_cos_AA"]
+
+
+def _around(polar: np.ndarray, azimuthal: np.ndarray | float, counted: np.ndarray) -> np.ndarray:
+    """Sum over m of polar[j, m] azimuthal[j, k, m] where counted."""
+    return (polar[:, None] * azimuthal * counted).sum(axis=2)
