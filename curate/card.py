@@ -7,6 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from curate.splits import LABELS, official_splits
@@ -80,7 +81,14 @@ def _column(field) -> dict[str, str]:
 
 def _split(dataset: pq.ParquetDataset, name: str) -> dict[str, Any]:
     task = name.removeprefix("split_")
-    labels = Counter(dataset.read([name])[name].to_pylist())
+    table = dataset.read(["material_id", name])
+    labels = Counter(table[name].to_pylist())
+    leaks = table.filter(pc.equal(table[name], "leak"))["material_id"].to_pylist()
     there, whole = labels.total() - labels[None], len(official_splits()[task])
     share = "all" if there == whole else f"{there} of {whole}"
-    return {"task": task, "share": share, **{label: labels[label] for label in LABELS}}
+    return {
+        "task": task,
+        "share": share,
+        "leaks": leaks,
+        **{label: labels[label] for label in LABELS},
+    }

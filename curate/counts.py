@@ -37,19 +37,21 @@ def count(run: Run) -> Counts:
     failed: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
     described, seconds = 0, []
-    slowest: tuple[float, str | None] = (0.0, None)
+    slowest: dict = {}
     columns = ["material_id", "status", "error_type", "seconds"]
     for number in run.described_shards():
         table = pq.read_table(shard_file(run.descriptions, number), columns=columns)
         for row in table.to_pylist():
             seconds.append(row["seconds"])
-            slowest = max(slowest, (row["seconds"], row["material_id"]))
+            slowest = max(slowest or row, row, key=lambda row: row["seconds"])
             if row["status"] == "described":
                 described += 1
             else:
                 failed[row["status"]] += 1
                 reasons[f"{row['status']}: {row['error_type']}"] += 1
-    counts = Counts(fetched, described, failed, reasons, tuple(sorted(seconds)), slowest[1])
+    counts = Counts(
+        fetched, described, failed, reasons, tuple(sorted(seconds)), slowest.get("material_id")
+    )
     if counts.left < 0:
         raise ValueError(f"{run.folder}: {-counts.left} descriptions belong to no entry")
     return counts

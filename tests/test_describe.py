@@ -30,15 +30,21 @@ def test_stock_says_the_same(rock_salt):
 
 
 def test_the_materials_projects_own_texts_are_reproduced():
-    """15 texts as the Materials Project publishes them; they hyphenate where robocrys writes a dash."""
+    """15 texts as the Materials Project publishes them, apart from its hyphens for dashes.
+
+    One of them (mp-1079080) lists "edge and corner-sharing"; ours are always in alphabetical order.
+    """
     rows = pq.read_table(DATA / "mp_official_texts.parquet").to_pylist()
     assert len(rows) == 15
+    reordered = 0
     for row in rows:
         structure = Structure.from_dict(json.loads(row["structure"]))
         text = describe(StructureRecord.from_pymatgen(structure, row["id"])).text
         assert text is not None
-        official = row["description_mp_labels"]
-        assert text.replace("–", "-") == official.replace("–", "-"), row["id"]
+        official = row["description_mp_labels"].replace("–", "-")
+        assert text.replace("–", "-") == in_fixed_order(official), row["id"]
+        reordered += in_fixed_order(official) != official
+    assert reordered == 1
 
 
 def test_the_condensed_structure_renders_the_same_and_other_texts(mos2, rutile):
