@@ -16,7 +16,7 @@ from pymatgen.core import Structure
 from pymatgen.core.graphs import StructureGraph
 
 from curate.fast.neighbors import Neighbors
-from curate.fast.orbits import Orbits
+from curate.fast.symmetry import Orbits
 
 Image = tuple[int, int, int]
 HERE: Image = (0, 0, 0)

@@ -81,6 +81,8 @@ def _dimensionality(bonds: Bonds, start: int) -> tuple[int, list[Image]]:
         if not _adds_direction(images[site], image):
             continue
         images[site].add(image)
+        if len(images[start]) == 4:
+            break  # three directions; there are no more
         x, y, z = image
         for bonded in bonds.of(site):
             dx, dy, dz = bonded.image

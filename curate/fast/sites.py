@@ -12,13 +12,12 @@ from typing import Any
 
 import numpy as np
 from pymatgen.core.periodic_table import get_el_sp
-from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 from pymatgen.util.coord import get_angle
 from robocrys.condense.site import SiteAnalyzer, geometries_match
 
 from curate.fast.bonds import HERE, Bonds
 from curate.fast.fingerprints import labels
-from curate.fast.orbits import Orbits
+from curate.fast.symmetry import Orbits, Symmetry
 
 NOISE = 1e-3  # °; angles this close may be ordered either way by rounding
 CONNECTIVITY = {1: "corner", 2: "edge"}  # by shared neighbours; more are a face
@@ -28,7 +27,7 @@ class FastSiteAnalyzer(SiteAnalyzer):
     """Robocrystallographer's site analyzer on bonds and fingerprints that are there already."""
 
     def __init__(
-        self, bonds: Bonds, fingerprints: np.ndarray, orbits: Orbits, symprec: float
+        self, bonds: Bonds, fingerprints: np.ndarray, orbits: Orbits, symmetry: Symmetry
     ):
         self.bonds = bonds
         self.orbits = orbits
@@ -42,7 +41,6 @@ class FastSiteAnalyzer(SiteAnalyzer):
         self._second_shell: dict[int, list[dict[str, Any]]] = {}
         self._element = [str(site.specie) for site in bonds.structure]
 
-        symmetry = SpacegroupAnalyzer(bonds.structure, symprec=symprec)
         self.equivalent_sites = self._calculate_equivalent_sites()
         self.symmetry_labels = self._calculate_symmetry_labels(
             symmetry.get_symmetry_dataset().equivalent_atoms.tolist()
