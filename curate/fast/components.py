@@ -134,9 +134,7 @@ def reconstructed(bonds: Bonds, components: list[Component]) -> Structure | None
     for molecule in molecules:
         first = bonds.structure[molecule["structure_graph"].sites[0]]
         center = _center_of_mass(bonds, molecule["site_ids"][0])
-        sites.append(
-            PeriodicSite(first.specie, center, first.lattice, coords_are_cartesian=True)
-        )
+        sites.append(PeriodicSite(first.specie, center, first.lattice, coords_are_cartesian=True))
     return Structure.from_sites(sites)
 
 

@@ -72,9 +72,7 @@ class FastCondenser(NamingCondenser):
             "angles": analyzer.get_all_connectivity_angle_summaries(),
             "nnn_distances": analyzer.get_all_nnn_distance_summaries(),
         }
-        data["components"], data["component_makeup"] = self._components(
-            bonds, components, analyzer
-        )
+        data["components"], data["component_makeup"] = self._components(bonds, components, analyzer)
         data["vdw_heterostructure_info"] = (
             get_vdw_heterostructure_information(
                 components,

@@ -26,17 +26,13 @@ CONNECTIVITY = {1: "corner", 2: "edge"}  # by shared neighbours; more are a face
 class FastSiteAnalyzer(SiteAnalyzer):
     """Robocrystallographer's site analyzer on bonds and fingerprints that are there already."""
 
-    def __init__(
-        self, bonds: Bonds, fingerprints: np.ndarray, orbits: Orbits, symmetry: Symmetry
-    ):
+    def __init__(self, bonds: Bonds, fingerprints: np.ndarray, orbits: Orbits, symmetry: Symmetry):
         self.bonds = bonds
         self.orbits = orbits
         self.bonded_structure = bonds  # has the one attribute the inherited methods read
         self.use_iupac_formula = True
         self.minimum_geometry_op = 0.4
-        self.site_fingerprints = [
-            dict(zip(labels(), row, strict=True)) for row in fingerprints
-        ]
+        self.site_fingerprints = [dict(zip(labels(), row, strict=True)) for row in fingerprints]
         self._geometry: dict[int, dict[str, Any]] = {}
         self._second_shell: dict[int, list[dict[str, Any]]] = {}
         self._element = [str(site.specie) for site in bonds.structure]
