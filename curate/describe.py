@@ -64,7 +64,7 @@ def describe(record: StructureRecord, options: DescribeOptions | None = None) ->
             structure = record.to_pymatgen()
             if options.oxidation_states and not decorate(structure, options):
                 note = "; ".join(
-                    filter(None, (note, "formula too large to guess oxidation states"))
+                    filter(None, (note, "formula too large for oxidation states"))
                 )
             condensed, symprec = condense(structure, options)
             stage = "render"
@@ -115,7 +115,7 @@ def unusable(record: StructureRecord) -> tuple[str, str] | None:
 
 
 def decorate(structure: Structure, options: DescribeOptions) -> bool:
-    """Give the sites of the structure guessed oxidation states; False where the formula is too large.
+    """Give the sites of the structure guessed oxidation states; False for too large a formula.
 
     Elements of a formula whose charges do not balance get the state 0.
     """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -25,7 +24,8 @@ class Difference:
             return f"{self.material_id}: described, but stock fails ({self.stock_error})"
         if self.text is None:
             return f"{self.material_id}: not described, but stock writes {self.stock_text[:80]!r}"
-        start = max(len(os.path.commonprefix([self.text, self.stock_text])) - 40, 0)
+        pairs = enumerate(zip(self.text, self.stock_text, strict=False))
+        start = max(next((i for i, (a, b) in pairs if a != b), 0) - 40, 0)
         here, there = self.text[start : start + 120], self.stock_text[start : start + 120]
         return f"{self.material_id}: {here!r}, but stock writes {there!r}"
 

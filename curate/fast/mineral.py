@@ -1,4 +1,4 @@
-"""Structure and fingerprint in, mineral name out; stands in for `robocrys.condense.mineral.MineralMatcher`.
+"""Structure and fingerprint in, mineral name out; stands in for robocrys' `MineralMatcher`.
 
 The library compares the crystal with all 180 prototypes at each tolerance, copies its table of
 fingerprints for each crystal and walks it row by row. Here prototypes are reduced once a process,
@@ -34,7 +34,7 @@ class FastMineralMatcher(MineralMatcher):
         self._reduced: dict[int, ReducedCell] = {}  # at most one for each prototype
 
     def best_mineral_name(self, structure: Structure, fingerprint: np.ndarray) -> dict[str, Any]:
-        """Name, fingerprint distance (-1 for a matched prototype) and whether the elements agree."""
+        """Name, distance (-1 for a matched prototype) and whether the number of elements agrees."""
         distance = np.array([np.linalg.norm(row - fingerprint) for row in self._fingerprints])
         order = np.argsort(distance)
         if matches := self._prototypes(structure, order):

@@ -1,4 +1,4 @@
-"""Composition in, most probable oxidation states out; stands in for `Composition.oxi_state_guesses`.
+"""Composition in, likeliest oxidation states out; stands in for `Composition.oxi_state_guesses`.
 
 The library lists every way to give each atom of an element a state (millions for Ti11Zn4N24), then
 every combination of the elements' charges. Only the best score of each charge matters, so it is
@@ -59,7 +59,7 @@ def oxidation_states(composition: Composition) -> dict[str, float] | None:
 def _charges(symbol: str, amount: int) -> dict[int, float]:
     """Charge of all atoms of an element -> best score, in the order the library meets the charges.
 
-    That order is the one of `combinations_with_replacement`: most copies of the earliest state first.
+    That is the order of `combinations_with_replacement`: most copies of the earliest state first.
     """
     element = Element(symbol)
     states = element.icsd_oxidation_states or element.common_oxidation_states

@@ -1,4 +1,4 @@
-"""Two reduced cells in, how one is the other with elements exchanged out; `StructureMatcher.fit_anonymous`.
+"""Two cells in, how one is the other with elements exchanged out; see `fit_anonymous`.
 
 The library reduces both cells at each call, copies both for each exchange of elements, and looks
 for the lattice mappings anew each time. Here a cell is reduced once, and the mappings, which do not

@@ -10,6 +10,7 @@ tolerance used afterwards; conventional cells, whose positions are idealised, ke
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from pymatgen.core import Structure
@@ -20,6 +21,11 @@ TIGHT = 1e-5  # Å; an operation that moves a site further off its image is not 
 
 class Symmetry(SpacegroupAnalyzer):
     """The library's analyzer, refining from the search already made."""
+
+    @property
+    def structure(self) -> Structure:
+        """The structure analysed."""
+        return cast("Structure", self._structure)
 
     def get_refined_structure(self, keep_site_properties: bool = False) -> Structure:
         """The idealised conventional cell; sites carry no properties here."""
@@ -43,9 +49,9 @@ class Orbits:
         return np.unique(self.representative).tolist()
 
 
-def find_orbits(symmetry: SpacegroupAnalyzer) -> Orbits:
+def find_orbits(symmetry: Symmetry) -> Orbits:
     """The orbits of the sites of an ordered structure."""
-    structure, found = symmetry._structure, symmetry.get_symmetry_dataset()
+    structure, found = symmetry.structure, symmetry.get_symmetry_dataset()
     frac, matrix = structure.frac_coords, structure.lattice.matrix
     n = len(frac)
     orbits = Orbits(

@@ -76,7 +76,7 @@ def differing(
 
 
 def built_in_crystals() -> dict[str, Structure]:
-    """A framework, an oxide with two kinds of sites, a layered and a molecular crystal (textbook)."""
+    """Two frameworks, a layered and a molecular crystal, from textbooks."""
     return {
         "NaCl": Structure.from_spacegroup(
             "Fm-3m", Lattice.cubic(5.64), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]]
