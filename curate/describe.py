@@ -62,8 +62,10 @@ def describe(record: StructureRecord, options: DescribeOptions | None = None) ->
         else:
             stage = "condense"
             structure = record.to_pymatgen()
-            if options.oxidation_states and not decorate(structure):
-                note = "; ".join(filter(None, (note, "no balanced oxidation states found")))
+            if options.oxidation_states and not decorate(structure, options):
+                note = "; ".join(
+                    filter(None, (note, "formula too large for oxidation states"))
+                )
             condensed, symprec = condense(structure, options)
             stage = "render"
             text = render(condensed, options)
@@ -112,10 +114,18 @@ def unusable(record: StructureRecord) -> tuple[str, str] | None:
     return None
 
 
-def decorate(structure: Structure) -> bool:
-    """Give the sites of the structure guessed oxidation states; False where no charges balance."""
+def decorate(structure: Structure, options: DescribeOptions) -> bool:
+    """Give the sites of the structure guessed oxidation states; False for too large a formula.
+
+    Elements of a formula whose charges do not balance get the state 0.
+    """
     try:
-        structure.add_oxidation_state_by_guess(max_sites=-80)
+        if is_fast(options):
+            from curate.fast.oxidation import add_oxidation_states
+
+            add_oxidation_states(structure)
+        else:
+            structure.add_oxidation_state_by_guess(max_sites=-80)
     except ValueError:
         return False
     return True
@@ -156,18 +166,22 @@ def warm_up() -> None:
 @lru_cache(maxsize=8)
 def condenser(options: DescribeOptions, symprec: float):
     """The condenser for these options; made once a process."""
-    from curate.molecules import molecule_namer
+    from curate.fast import FastCondenser
+    from curate.molecules import NamingCondenser, molecule_namer
 
-    match options.describer:
-        case "fast":
-            from curate.fast import FastCondenser as Condenser
-        case "stock":
-            from curate.molecules import NamingCondenser as Condenser
-    return Condenser(
+    kind = FastCondenser if is_fast(options) else NamingCondenser
+    return kind(
         use_conventional_cell=options.conventional_cell,
         symprec=symprec,
         molecule_namer=molecule_namer(options.molecule_names),
     )
+
+
+def is_fast(options: DescribeOptions) -> bool:
+    """Whether curate's own steps are asked for and give stock's texts with what is installed."""
+    from curate.fast.verified import is_trusted
+
+    return options.describer == "fast" and is_trusted()
 
 
 @lru_cache(maxsize=8)

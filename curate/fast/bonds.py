@@ -16,7 +16,7 @@ from pymatgen.core import Structure
 from pymatgen.core.graphs import StructureGraph
 
 from curate.fast.neighbors import Neighbors
-from curate.fast.orbits import Orbits
+from curate.fast.symmetry import Orbits
 
 Image = tuple[int, int, int]
 HERE: Image = (0, 0, 0)
@@ -27,7 +27,7 @@ class Bonded(NamedTuple):
 
     z: int
     image: Image
-    index: int
+    site: int
     weight: int
     distance: float  # Å
 
@@ -66,7 +66,7 @@ class Bonds:
         return made
 
     def _add(self, first: int, second: int, image: Image) -> None:
-        """One edge for each bond, from the lower site number, first non-zero image number positive."""
+        """One edge for each bond: from the lower site, first non-zero image number positive."""
         if second < first:
             first, second, image = second, first, (-image[0], -image[1], -image[2])
         elif second == first and next(x for x in image if x != 0) < 0:
@@ -88,7 +88,7 @@ class Bonds:
                 (
                     other,
                     image,
-                    np.linalg.norm(np.dot(np.array(image) + frac[other] - frac[site], matrix)),
+                    float(np.linalg.norm(np.dot(image + frac[other] - frac[site], matrix))),
                 )
                 for other, image in seen
             ]

@@ -3,7 +3,7 @@
 Stands in for `pymatgen.analysis.dimensionality.get_structure_components` and for the comparison of
 components in `robocrys.condense.component`. The library collects the neighbours of all sites again
 for each component, takes ranks by singular values, and builds a structure, a graph and a molecule
-for each. Here ranks are exact, on integers, and those objects are made when something asks for them.
+for each. Here ranks are exact, on integers, and those objects are made when asked for.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def _orientation(dimensionality: int, vertices: list[Image]) -> tuple[int, ...] 
     points = np.array(vertices)
     _, _, axes = np.linalg.svd(points - points.sum(axis=0) / points.shape[0])
     index = get_integer_index(axes[2 if dimensionality == 2 else 0, :])
-    return tuple(x.item() for x in index)
+    return tuple(np.array(index).tolist())
 
 
 def _dimensionality(bonds: Bonds, start: int) -> tuple[int, list[Image]]:
@@ -81,12 +81,14 @@ def _dimensionality(bonds: Bonds, start: int) -> tuple[int, list[Image]]:
         if not _adds_direction(images[site], image):
             continue
         images[site].add(image)
+        if len(images[start]) == 4:
+            break  # three directions; there are no more
         x, y, z = image
         for bonded in bonds.of(site):
             dx, dy, dz = bonded.image
             there = (x + dx, y + dy, z + dz)
-            if (bonded.index, there) not in seen and _adds_direction(images[bonded.index], there):
-                queue.append((bonded.index, there))
+            if (bonded.site, there) not in seen and _adds_direction(images[bonded.site], there):
+                queue.append((bonded.site, there))
     vertices = list(images[start])
     return len(vertices) - 1, vertices
 
@@ -142,10 +144,10 @@ def _center_of_mass(bonds: Bonds, start: int) -> np.ndarray:
     queue = [start]
     for site in queue:
         for bonded in bonds.of(site, images[site]):
-            if bonded.index not in images:
-                images[bonded.index] = bonded.image
-                queue.append(bonded.index)
-            elif images[bonded.index] != bonded.image:
+            if bonded.site not in images:
+                images[bonded.site] = bonded.image
+                queue.append(bonded.site)
+            elif images[bonded.site] != bonded.image:
                 raise ValueError("Graph component is not zero-dimensional")
     center, total = np.zeros(3), 0.0
     for site in sorted(images):

@@ -1,4 +1,4 @@
-"""Structure in, Robocrystallographer's condensed structure out, from parts that do each thing once."""
+"""Structure in, Robocrystallographer's condensed structure out; each thing is done once."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from pymatgen.core import Structure
-from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 from robocrys.condense.component import (
     components_are_vdw_heterostructure,
     get_component_formula,
@@ -25,13 +24,15 @@ from curate.fast.components import (
 from curate.fast.fingerprints import site_fingerprint, structure_fingerprint
 from curate.fast.mineral import FastMineralMatcher
 from curate.fast.neighbors import Neighbors, site_neighbors
-from curate.fast.orbits import Orbits, find_orbits
 from curate.fast.sites import FastSiteAnalyzer
+from curate.fast.symmetry import Orbits, Symmetry, find_orbits
 from curate.molecules import FormulaOnly, MoleculeNamer, NamingCondenser
 
 
 class FastCondenser(NamingCondenser):
     """The condensed structure of the stock condenser with its default settings, sooner."""
+
+    mineral_matcher: FastMineralMatcher
 
     def __init__(
         self,
@@ -51,16 +52,16 @@ class FastCondenser(NamingCondenser):
         """The same steps as the inherited method, in its order."""
         structure = structure.get_sorted_structure()  # so that symmetry labels come out right
         structure.translate_sites(range(structure.num_sites), [1, 1, 1])
-        symmetry = SpacegroupAnalyzer(structure, symprec=self.symprec)
+        symmetry = Symmetry(structure, symprec=self.symprec)
+        cell = symmetry
         if self.use_conventional_cell:
             structure = symmetry.get_conventional_standard_structure()
-        else:
-            structure = symmetry.get_symmetrized_structure()
+            cell = Symmetry(structure, symprec=self.symprec)
 
-        orbits, neighbors, fingerprints = _surroundings(structure)
+        orbits, neighbors, fingerprints = _surroundings(cell)
         bonds = Bonds(structure, neighbors, orbits)
         components = structure_components(bonds)
-        analyzer = FastSiteAnalyzer(bonds, fingerprints, orbits, self.symprec)
+        analyzer = FastSiteAnalyzer(bonds, fingerprints, orbits, cell)
         data = {
             "formula": self._condense_formula(structure, components),
             "spg_symbol": symmetry.get_space_group_symbol(),
@@ -94,7 +95,7 @@ class FastCondenser(NamingCondenser):
             return found | {"simplified": False}
         simple = reconstructed(bonds, components)
         if simple is not None:
-            fingerprint = structure_fingerprint(_surroundings(simple)[2])
+            fingerprint = structure_fingerprint(_surroundings(Symmetry(simple, self.symprec))[2])
             found = matcher.best_mineral_name(simple, fingerprint)
         return found | {"simplified": True}
 
@@ -125,10 +126,10 @@ class FastCondenser(NamingCondenser):
         return summary, makeup
 
 
-def _surroundings(structure: Structure) -> tuple[Orbits, dict[int, Neighbors], np.ndarray]:
+def _surroundings(symmetry: Symmetry) -> tuple[Orbits, dict[int, Neighbors], np.ndarray]:
     """Orbits, neighbours of one site of each, and the fingerprints of all sites (n, 61)."""
-    orbits = find_orbits(structure)
-    neighbors = site_neighbors(structure, orbits.representatives)
+    orbits = find_orbits(symmetry)
+    neighbors = site_neighbors(symmetry.structure, orbits.representatives)
     prints = {site: site_fingerprint(found) for site, found in neighbors.items()}
     return orbits, neighbors, np.array([prints[i] for i in orbits.representative.tolist()])
 

@@ -1,7 +1,7 @@
 """Neighbours in, order parameters of every site and of the structure out.
 
-Stands in for `robocrys.condense.fingerprint`, which computes the same 61 numbers of each site twice:
-once for the geometry of the sites, once for the fingerprint of the structure.
+Stands in for `robocrys.condense.fingerprint`, which computes the same 61 numbers of each site
+twice: for the geometry of the sites and for the fingerprint of the structure.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from curate.fast.order_parameters import Angles, order_parameter
 
 @lru_cache(maxsize=1)
 def motifs() -> tuple[tuple[int, str, dict], ...]:
-    """The library's features in its order: coordination number, kind ("wt" or motif), parameters."""
+    """The library's features in order: coordination number, "wt" or motif, parameters."""
     featurizer = CrystalNNFingerprint.from_preset("ops", cation_anion=False)
     return tuple(
         (cn, "wt", {}) if op == "wt" else (cn, op._types[0], op._params[0] or {})

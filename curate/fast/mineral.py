@@ -1,4 +1,4 @@
-"""Structure and fingerprint in, mineral name out; stands in for `robocrys.condense.mineral.MineralMatcher`.
+"""Structure and fingerprint in, mineral name out; stands in for robocrys' `MineralMatcher`.
 
 The library compares the crystal with all 180 prototypes at each tolerance, copies its table of
 fingerprints for each crystal and walks it row by row. Here prototypes are reduced once a process,
@@ -15,7 +15,7 @@ from pymatgen.core import Structure
 from pymatgen.core.structure_matcher import StructureMatcher
 from robocrys.condense.mineral import MineralMatcher
 
-from curate.fast.prototypes import ReducedCell, fits
+from curate.fast.prototypes import ReducedCell, find_fit, still_fits
 
 TIGHTER = 0.8  # of each tolerance, while more than one prototype matches
 TIGHTEST = 0.01  # length tolerance at which to stop
@@ -34,7 +34,7 @@ class FastMineralMatcher(MineralMatcher):
         self._reduced: dict[int, ReducedCell] = {}  # at most one for each prototype
 
     def best_mineral_name(self, structure: Structure, fingerprint: np.ndarray) -> dict[str, Any]:
-        """Name, fingerprint distance (-1 for a matched prototype) and whether the elements agree."""
+        """Name, distance (-1 for a matched prototype) and whether the number of elements agrees."""
         distance = np.array([np.linalg.norm(row - fingerprint) for row in self._fingerprints])
         order = np.argsort(distance)
         if matches := self._prototypes(structure, order):
@@ -63,15 +63,17 @@ class FastMineralMatcher(MineralMatcher):
         # the library reduces the crystal before matching and again in the matcher
         niggli = structure.get_reduced_structure(reduction_algo="niggli")
         cell = ReducedCell(niggli.get_primitive_structure())
-        matches = [n for n in candidates if fits(self._cell(n), cell, matcher)]
+        fits = {n: find_fit(self._cell(n), cell, matcher) for n in candidates}
+        matches = {n: fit for n, fit in fits.items() if fit}
         while len(matches) > 1:
             matcher.ltol *= TIGHTER
             matcher.stol *= TIGHTER
             matcher.angle_tol *= TIGHTER
-            matches = [n for n in matches if fits(self._cell(n), cell, matcher)]
+            fits = {n: still_fits(fit, self._cell(n), cell, matcher) for n, fit in matches.items()}
+            matches = {n: fit for n, fit in fits.items() if fit}
             if matcher.ltol < TIGHTEST:
                 break
-        return matches
+        return list(matches)
 
     def _cell(self, number: int) -> ReducedCell:
         if number not in self._reduced:

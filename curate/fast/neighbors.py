@@ -1,4 +1,4 @@
-"""Structure in, weighted neighbours of one site of each orbit out; stands in for `CrystalNN.get_nn_data`.
+"""Structure in, weighted neighbours of some sites out; stands in for `CrystalNN.get_nn_data`.
 
 The library's three users of these data (bond graph, site fingerprints, mineral fingerprint) each
 compute them anew, as dictionaries of site objects. Here they are computed once, as arrays. The
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from pymatgen.core import Structure
@@ -60,7 +61,7 @@ class _Chemistry:
         self._default: dict[int, float] = {}
 
     def diameters(self, one: int, others: np.ndarray) -> np.ndarray:
-        """Sums of radii (Å): of the oxidation states where both are known, else the default ones."""
+        """Sums of radii (Å): of both oxidation states where known, else the default ones."""
         first, second = self.radius[one], self.radius[others]
         known = (first > 0) & (second > 0)
         if known.all():
@@ -126,8 +127,9 @@ def _cell(structure: Structure, site: int) -> tuple[Faces, np.ndarray, np.ndarra
     longest = np.linalg.norm(diagonals, axis=1).max() + 0.01
     cutoff = SEARCH_CUTOFF
     while True:
-        frac, distance, index, image = lattice.get_points_in_sphere(
-            structure.frac_coords, center, cutoff, zip_results=False
+        frac, distance, index, image = cast(
+            "tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]",
+            lattice.get_points_in_sphere(structure.frac_coords, center, cutoff, zip_results=False),
         )
         order = np.argsort(distance, kind="stable")[1:]  # the first is the site itself
         vector = lattice.get_cartesian_coords(frac[order]) - center

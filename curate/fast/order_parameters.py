@@ -1,4 +1,4 @@
-"""Directions to a site's neighbours in, likeness to each motif out; stands in for `LocalStructOrderParams`.
+"""Neighbour vectors in, likeness to motifs out; stands in for `LocalStructOrderParams`.
 
 The library loops over all triples of neighbours once for each motif, building small arrays in the
 innermost loop. Here the angles of all triples are computed once, for the longest neighbour list,

@@ -1,4 +1,4 @@
-"""Two reduced cells in, whether one is the other with elements exchanged; `StructureMatcher.fit_anonymous`.
+"""Two cells in, how one is the other with elements exchanged out; see `fit_anonymous`.
 
 The library reduces both cells at each call, copies both for each exchange of elements, and looks
 for the lattice mappings anew each time. Here a cell is reduced once, and the mappings, which do not
@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -28,79 +29,117 @@ class ReducedCell:
         self.frac = np.array(reduced.frac_coords)
         kinds = {species: number for number, species in enumerate(reduced.elements)}
         self.kind = np.array([kinds[site.specie] for site in reduced])  # (n,)
-        self.counts = tuple(Counter(self.kind.tolist())[kind] for kind in range(len(kinds)))
+        counts = Counter(self.kind.tolist())
+        self.counts = tuple(counts[kind] for kind in range(len(kinds)))
+        self.stoichiometry = tuple(sorted(self.counts))
+
+
+class Mapping:
+    """The first cell's atoms in one of its lattices that is like the second's."""
+
+    def __init__(self, lattice: Lattice, target: Lattice, cart: np.ndarray):
+        frac = lattice.get_fractional_coords(cart)
+        self.frac = frac - np.floor(frac)
+        self.parameters, self.target = np.array(lattice.parameters), np.array(target.parameters)
+        self.average = Lattice.from_parameters(*((self.parameters + self.target) / 2))
+        self.normalization = (len(frac) / self.average.volume) ** (1 / 3)
+        self._reciprocal = np.array(self.average.reciprocal_lattice.abc)
+
+    def tolerance(self, stol: float) -> np.ndarray:
+        """Largest difference of fractional coordinates (3,)."""
+        return self._reciprocal * stol / (np.pi * self.normalization)
+
+    def reduced_tolerance(self, stol: float) -> np.ndarray:
+        """The same along the axes of the reduced average lattice."""
+        return self._reduced * stol / (np.pi * self.normalization)
 
     @cached_property
-    def stoichiometry(self) -> tuple[int, ...]:
-        """Number of atoms of each element, sorted: what an exchange of elements leaves alone."""
-        return tuple(sorted(self.counts))
+    def _reduced(self) -> np.ndarray:
+        return np.array(self.average.get_lll_reduced_lattice().reciprocal_lattice.abc)
+
+    def is_within(self, matcher: StructureMatcher) -> bool:
+        """Whether lengths and angles of both lattices agree within the matcher's tolerances."""
+        ratio = self.parameters[:3] / self.target[:3]
+        angle = np.abs(self.parameters[3:] - self.target[3:])
+        return bool(
+            (ratio < 1 + matcher.ltol).all()
+            and (ratio > 1 / (1 + matcher.ltol)).all()
+            and (angle <= matcher.angle_tol).all()
+        )
 
 
-def fits(first: ReducedCell, second: ReducedCell, matcher: StructureMatcher) -> bool:
-    """Whether some exchange of elements maps the first cell onto the second within tolerance."""
+@dataclass(frozen=True)
+class Fit:
+    """A way in which one cell is the other."""
+
+    mapping: Mapping
+    shifted: np.ndarray  # (n, 3) the second cell's atoms
+    mask: np.ndarray  # (n, n) 1 where the elements differ
+
+    def holds(self, matcher: StructureMatcher) -> bool:
+        """Whether each atom finds its partner within the matcher's tolerance of positions."""
+        mapping, shifted, mask = self.mapping, self.shifted, self.mask
+        if not is_coord_subset_pbc(
+            shifted, mapping.frac, mapping.tolerance(matcher.stol), mask, (True, True, True)
+        ):
+            return False
+        distances, _, _ = matcher._cart_dists(
+            mapping.frac,
+            shifted,
+            mapping.average,
+            mask,
+            mapping.normalization,
+            mapping.reduced_tolerance(matcher.stol),
+        )
+        return bool(distances.max() < matcher.stol)
+
+
+def find_fit(first: ReducedCell, second: ReducedCell, matcher: StructureMatcher) -> Fit | None:
+    """Some exchange of elements and mapping that takes the first cell onto the second."""
     if first.stoichiometry != second.stoichiometry:
-        return False
+        return None
     ratio = (second.lattice.volume / first.lattice.volume) ** (1 / 6)
     one = Lattice(first.lattice.matrix * ratio)
     two = Lattice(second.lattice.matrix / ratio)
-    placed: list[_Placed] = []
-    mappings = _placements(one, two, first, matcher)
-    return any(
-        _same(exchange, first, second, itertools.chain(placed, _kept(mappings, placed)), matcher)
-        for exchange in itertools.permutations(range(len(second.counts)))
-        if all(first.counts[a] == second.counts[b] for a, b in enumerate(exchange))
-    )
+    seen: list[Mapping] = []
+    unseen = _mappings(one, two, first, matcher)
+    for exchange in itertools.permutations(range(len(second.counts))):
+        if any(first.counts[a] != second.counts[b] for a, b in enumerate(exchange)):
+            continue
+        mask = (second.kind[:, None] != np.array(exchange)[first.kind]).astype(np.int64)
+        anchor = int(mask.sum(axis=1).argmax())  # an atom of the second cell's rarest element
+        partners = np.flatnonzero(mask[anchor] == 0)
+        for mapping in itertools.chain(seen, _remembered(unseen, seen)):
+            for partner in partners:
+                shift = mapping.frac[partner] - second.frac[anchor]
+                fit = Fit(mapping, second.frac + shift, mask)
+                if fit.holds(matcher):
+                    return fit
+    return None
 
 
-class _Placed:
-    """The first cell's atoms in a lattice like the second's, and the lattice between both."""
+def still_fits(
+    fit: Fit, first: ReducedCell, second: ReducedCell, matcher: StructureMatcher
+) -> Fit | None:
+    """A fit at tighter tolerances: the known one where it still holds, else another."""
+    if fit.mapping.is_within(matcher) and fit.holds(matcher):
+        return fit
+    return find_fit(first, second, matcher)
 
-    def __init__(self, frac: np.ndarray, average: Lattice, stol: float):
-        self.frac, self.average = frac, average
-        self.normalization = (len(frac) / average.volume) ** (1 / 3)
-        spread = stol / (np.pi * self.normalization)
-        self.tolerance = np.array(average.reciprocal_lattice.abc) * spread
 
-
-def _placements(
+def _mappings(
     one: Lattice, two: Lattice, first: ReducedCell, matcher: StructureMatcher
-) -> Iterator[_Placed]:
+) -> Iterator[Mapping]:
     cart = one.get_cartesian_coords(first.frac)
-    target = np.array(two.parameters)
     for lattice, _, scale in one.find_all_mappings(
         two, ltol=matcher.ltol, atol=matcher.angle_tol, skip_rotation_matrix=True
     ):
-        if abs(abs(np.linalg.det(scale)) - 1) > 0.5:
-            continue
-        frac = lattice.get_fractional_coords(cart)
-        average = Lattice.from_parameters(*((np.array(lattice.parameters) + target) / 2))
-        yield _Placed(frac - np.floor(frac), average, matcher.stol)
+        if abs(abs(np.linalg.det(scale)) - 1) <= 0.5:
+            yield Mapping(lattice, two, cart)
 
 
-def _kept(mappings: Iterator[_Placed], placed: list[_Placed]) -> Iterator[_Placed]:
-    """The mappings not looked at so far, each remembered for the next exchange of elements."""
-    for mapping in mappings:
-        placed.append(mapping)
+def _remembered(unseen: Iterator[Mapping], seen: list[Mapping]) -> Iterator[Mapping]:
+    """The mappings not looked at so far, each kept for the next exchange of elements."""
+    for mapping in unseen:
+        seen.append(mapping)
         yield mapping
-
-
-def _same(exchange, first, second, mappings, matcher) -> bool:
-    """Whether the atoms agree, in some mapping and after some shift, for one exchange of elements."""
-    mask = (second.kind[:, None] != np.array(exchange)[first.kind]).astype(np.int64)
-    anchor = int(mask.sum(axis=1).argmax())  # an atom of the rarest element of the second cell
-    candidates = np.flatnonzero(mask[anchor] == 0)
-    for placed in mappings:
-        for candidate in candidates:
-            shifted = second.frac + (placed.frac[candidate] - second.frac[anchor])
-            if not is_coord_subset_pbc(
-                shifted, placed.frac, placed.tolerance, mask, (True, True, True)
-            ):
-                continue
-            spread = matcher.stol / (np.pi * placed.normalization)
-            lll = np.array(placed.average.get_lll_reduced_lattice().reciprocal_lattice.abc)
-            distances, _, _ = matcher._cart_dists(
-                placed.frac, shifted, placed.average, mask, placed.normalization, lll * spread
-            )
-            if distances.max() < matcher.stol:
-                return True
-    return False

@@ -1,24 +1,24 @@
-"""Bonds and fingerprints in, site summaries out; stands in for `robocrys.condense.site.SiteAnalyzer`.
+"""Bonds and fingerprints in, site summaries out; stands in for robocrys' `SiteAnalyzer`.
 
 The library asks for the next-nearest neighbours of a site up to five times, and compares each pair
-of sites by sorting both their lists again. Here each site's neighbourhood is made once, sorted once,
+of sites by sorting both their lists again. Here each site's neighbourhood is made and sorted once,
 and, since equivalent sites have equal neighbourhoods, for one site of each orbit.
 """
 
 from __future__ import annotations
 
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from pymatgen.core.periodic_table import get_el_sp
-from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 from pymatgen.util.coord import get_angle
 from robocrys.condense.site import SiteAnalyzer, geometries_match
 
 from curate.fast.bonds import HERE, Bonds
 from curate.fast.fingerprints import labels
-from curate.fast.orbits import Orbits
+from curate.fast.symmetry import Orbits, Symmetry
 
 NOISE = 1e-3  # °; angles this close may be ordered either way by rounding
 CONNECTIVITY = {1: "corner", 2: "edge"}  # by shared neighbours; more are a face
@@ -27,10 +27,10 @@ CONNECTIVITY = {1: "corner", 2: "edge"}  # by shared neighbours; more are a face
 class FastSiteAnalyzer(SiteAnalyzer):
     """Robocrystallographer's site analyzer on bonds and fingerprints that are there already."""
 
-    def __init__(self, bonds: Bonds, fingerprints: np.ndarray, orbits: Orbits, symprec: float):
+    def __init__(self, bonds: Bonds, fingerprints: np.ndarray, orbits: Orbits, symmetry: Symmetry):
         self.bonds = bonds
         self.orbits = orbits
-        self.bonded_structure = bonds  # has the one attribute the inherited methods read
+        self.bonded_structure: Any = bonds  # has the one attribute the inherited methods read
         self.use_iupac_formula = True
         self.minimum_geometry_op = 0.4
         self.site_fingerprints = [dict(zip(labels(), row, strict=True)) for row in fingerprints]
@@ -38,7 +38,6 @@ class FastSiteAnalyzer(SiteAnalyzer):
         self._second_shell: dict[int, list[dict[str, Any]]] = {}
         self._element = [str(site.specie) for site in bonds.structure]
 
-        symmetry = SpacegroupAnalyzer(bonds.structure, symprec=symprec)
         self.equivalent_sites = self._calculate_equivalent_sites()
         self.symmetry_labels = self._calculate_symmetry_labels(
             symmetry.get_symmetry_dataset().equivalent_atoms.tolist()
@@ -56,9 +55,9 @@ class FastSiteAnalyzer(SiteAnalyzer):
     ) -> list[dict[str, Any]]:
         """Element and distance (Å) of each bonded neighbour."""
         return [
-            {"element": self._element[bonded.index], "dist": bonded.distance}
+            {"element": self._element[bonded.site], "dist": bonded.distance}
             | (
-                {"inequiv_index": self.equivalent_sites[bonded.index]}
+                {"inequiv_index": self.equivalent_sites[bonded.site]}
                 if inc_inequivalent_site_index
                 else {}
             )
@@ -84,27 +83,27 @@ class FastSiteAnalyzer(SiteAnalyzer):
             return np.asarray(lattice.get_cartesian_coords(frac[index] + image))
 
         first = self.bonds.of(site)
-        around_site = {(bonded.index, bonded.image) for bonded in first}
+        around_site = {(bonded.site, bonded.image) for bonded in first}
         here = position(site, HERE)
         seen = {(site, HERE)}
         for bonded in first:
-            for second in self.bonds.of(bonded.index, bonded.image):
-                if (second.index, second.image) in seen:
+            for second in self.bonds.of(bonded.site, bonded.image):
+                if (second.site, second.image) in seen:
                     continue
-                seen.add((second.index, second.image))
+                seen.add((second.site, second.image))
                 around_second = {
-                    (x.index, x.image) for x in self.bonds.of(second.index, second.image)
+                    (x.site, x.image) for x in self.bonds.of(second.site, second.image)
                 }
                 shared = around_site.intersection(around_second)
-                there = position(second.index, second.image)
+                there = position(second.site, second.image)
                 bridges = [position(*x) for x in shared]
                 yield {
-                    "element": self._element[second.index],
+                    "element": self._element[second.site],
                     "connectivity": CONNECTIVITY.get(len(shared), "face"),
-                    "geometry": self.get_site_geometry(second.index),
+                    "geometry": self.get_site_geometry(second.site),
                     "angles": [get_angle(here - x, there - x) for x in bridges],
                     "distance": np.linalg.norm(here - there),
-                    "index": second.index,
+                    "index": second.site,
                 }
 
     def _calculate_equivalent_sites(
@@ -174,8 +173,8 @@ class _Neighborhood:
         what follows. The library then tells some equivalent sites apart and others not, and to say
         the same each site must be computed with its own noise.
         """
-        pairs = zip(self.keys, self.keys[1:], self.second_geometry, self.second_geometry[1:])
-        for (*one, angles), (*other, others), geometry, next_geometry in pairs:
+        seconds = list(zip(self.keys, self.second_geometry, strict=True))
+        for ((*one, angles), geometry), ((*other, others), next_geometry) in pairwise(seconds):
             if one != other or abs(angles[0] - others[0]) > NOISE:
                 continue
             if len(angles) != len(others) or not geometries_match(geometry, next_geometry):
