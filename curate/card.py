@@ -65,6 +65,7 @@ def dataset_card(run: Run, counts: Counts, default: Path) -> str:
                 _split(dataset, name) for name in dataset.schema.names if name.startswith("split_")
             ],
             licenses=licenses,
+            verification=run.verification,
         )
     )
 

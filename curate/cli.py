@@ -1,4 +1,4 @@
-"""curate build | status: a crystal database in, a text dataset out."""
+"""curate build | status | verify: a crystal database in, a text dataset out."""
 
 from __future__ import annotations
 
@@ -26,9 +26,25 @@ class StatusConfig:
     """Run folder."""
 
 
+@dataclass(frozen=True)
+class VerifyConfig:
+    """Describe a random sample of a run again with stock Robocrystallographer and compare the texts.
+
+    The result goes onto the dataset's card; exit code 1 if a text differs.
+    """
+
+    run: tyro.conf.Positional[Path]
+    """Run folder."""
+    n: int = 50
+    """How many crystals; stock takes seconds for each."""
+    seed: int = 0
+    """Which crystals."""
+
+
 Command = (
     Annotated[BuildConfig, tyro.conf.subcommand("build")]
     | Annotated[StatusConfig, tyro.conf.subcommand("status")]
+    | Annotated[VerifyConfig, tyro.conf.subcommand("verify")]
 )
 
 
@@ -38,7 +54,13 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's end is like Ctrl-C
     try:
-        sys.exit(run_build(config) if isinstance(config, BuildConfig) else run_status(config))
+        match config:
+            case BuildConfig():
+                sys.exit(run_build(config))
+            case StatusConfig():
+                sys.exit(run_status(config))
+            case VerifyConfig():
+                sys.exit(run_verify(config))
     except InputError as error:
         sys.exit(_complain(str(error)))
     except OSError as error:
@@ -73,6 +95,35 @@ def run_status(config: StatusConfig) -> int:
 
     show(count(Run.load(config.run)))
     return 0
+
+
+def run_verify(config: VerifyConfig) -> int:
+    """Compare a sample with stock; 1 where a text differs."""
+    from dataclasses import asdict
+
+    from curate.build import Progress
+    from curate.console import progress_bar
+    from curate.counts import count
+    from curate.dataset import write_card
+    from curate.run import Run, write_json
+    from curate.verify import verify
+
+    if config.n <= 0:
+        raise InputError(f"--n {config.n}: must be above 0")
+    run = Run.load(config.run)
+    with progress_bar() as watch:
+        result = verify(
+            run, config.n, config.seed, lambda done: watch(Progress("comparing", done, config.n))
+        )
+    if not result.checked:
+        raise InputError(f"{config.run} holds no crystal that was described here")
+    write_json(run.verification_file, asdict(result))
+    if run.dataset.exists():
+        write_card(run, count(run), run.dataset)
+    for difference in result.differences:
+        print(difference)
+    print(f"{len(result.checked)} checked, {len(result.differences)} differ from stock")
+    return 0 if result.is_equal else 1
 
 
 def examples(dataset: Path, n: int) -> list[dict]:

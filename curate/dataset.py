@@ -15,7 +15,7 @@ from curate.batches import in_batches
 from curate.card import dataset_card
 from curate.counts import Counts
 from curate.record import UNITS, Description, Refusal, StructureRecord
-from curate.run import VECTOR, Run, shard_file
+from curate.run import VECTOR, Run, shard_file, whole_file
 from curate.splits import official_splits
 
 ROWS_PER_PIECE = 1_000  # rows in memory at a time, and of a Parquet row group
@@ -59,8 +59,14 @@ def write_dataset(run: Run, counts: Counts) -> None:
     pairs = described_pairs(run)
     write_files(partial / "default", (default_row(*pair, tasks) for pair in pairs), schema)
     write_files(partial / "manifest", manifest_rows(run), MANIFEST)
-    (partial / "README.md").write_text(dataset_card(run, counts, partial / "default"))
+    write_card(run, counts, partial)
     replace_folder(partial, run.dataset)
+
+
+def write_card(run: Run, counts: Counts, dataset: Path) -> None:
+    """The README.md of a dataset folder."""
+    with whole_file(dataset / "README.md") as partial:
+        partial.write_text(dataset_card(run, counts, dataset / "default"))
 
 
 def default_schema(run: Run, tasks: Iterable[str]) -> pa.Schema:

@@ -63,9 +63,7 @@ def describe(record: StructureRecord, options: DescribeOptions | None = None) ->
             stage = "condense"
             structure = record.to_pymatgen()
             if options.oxidation_states and not decorate(structure, options):
-                note = "; ".join(
-                    filter(None, (note, "formula too large for oxidation states"))
-                )
+                note = "; ".join(filter(None, (note, "formula too large for oxidation states")))
             condensed, symprec = condense(structure, options)
             stage = "render"
             text = render(condensed, options)

@@ -70,6 +70,7 @@ class Run:
         self.structures = folder / "structures"
         self.structures_file = folder / "structures.json"
         self.descriptions = folder / "descriptions"
+        self.verification_file = folder / "verification.json"
         self.dataset = folder / "dataset"
 
     @classmethod
@@ -108,6 +109,13 @@ class Run:
             except BlockingIOError:
                 raise InputError(f"another build is at work in {self.folder}") from None
             yield
+
+    @property
+    def verification(self) -> dict[str, Any] | None:
+        """What `curate verify` found last; None where it has not been run."""
+        if not self.verification_file.exists():
+            return None
+        return json.loads(self.verification_file.read_text())
 
     @property
     def fetched(self) -> dict[str, Any] | None:

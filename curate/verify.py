@@ -1,13 +1,17 @@
-"""Records and their texts in, where stock Robocrystallographer says otherwise out."""
+"""A run in, where stock Robocrystallographer says otherwise out."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import groupby
+
+import pyarrow.parquet as pq
 
 from curate.describe import DescribeOptions, describe
-from curate.record import StructureRecord
+from curate.record import Description, StructureRecord
+from curate.run import Run, shard_file
 
 
 @dataclass(frozen=True)
@@ -59,25 +63,38 @@ def compare(
 
 
 def verify(
-    records: Sequence[StructureRecord],
-    texts: Sequence[str | None],
+    run: Run,
     n: int = 50,
     seed: int = 0,
-    options: DescribeOptions | None = None,
+    watch: Callable[[int], None] = lambda done: None,
 ) -> Verification:
-    """Compare n of the records, drawn by the seed; those with a text of their source are left out.
+    """Describe n crystals of a run, drawn by the seed, again with stock Robocrystallographer.
 
-    Stock takes seconds a crystal: 50 of them about eight minutes.
+    Crystals that brought a text of their own are left out. Stock takes seconds a crystal.
     """
-    ours = [
-        (record, text)
-        for record, text in zip(records, texts, strict=True)
-        if record.description is None
-    ]
-    sample = random.Random(seed).sample(ours, min(n, len(ours)))
-    found = [compare(record, text, options) for record, text in sample]
-    return Verification(
-        seed=seed,
-        checked=tuple(record.material_id for record, _ in sample),
-        differences=tuple(difference for difference in found if difference),
-    )
+    options = DescribeOptions(**run.question["describe"])
+    differences, checked = [], []
+    for record, description in sample(run, n, seed):
+        if difference := compare(record, description.text, options):
+            differences.append(difference)
+        checked.append(record.material_id)
+        watch(len(checked))
+    return Verification(seed, tuple(checked), tuple(differences))
+
+
+def sample(run: Run, n: int, seed: int) -> Iterator[tuple[StructureRecord, Description]]:
+    """n random crystals that a describer saw, in the run's order, with what it said of them."""
+    seen: list[tuple[int, int]] = []  # shard, position in it
+    for number in run.described_shards():
+        columns = ["status", "symprec"]
+        rows = pq.read_table(shard_file(run.descriptions, number), columns=columns).to_pylist()
+        for position, row in enumerate(rows):
+            if row["status"] == "error" or row["symprec"] is not None:
+                seen.append((number, position))
+    drawn = sorted(random.Random(seed).sample(seen, min(n, len(seen))))
+    for number, group in groupby(drawn, key=lambda pair: pair[0]):
+        records, descriptions = run.read_structures(number), run.read_descriptions(number)
+        for _, position in group:
+            record = records[position]
+            if isinstance(record, StructureRecord):
+                yield record, descriptions[position]
