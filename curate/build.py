@@ -7,6 +7,7 @@ import platform
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -66,11 +67,16 @@ def build(
 
 
 def check(config: BuildConfig) -> None:
-    """InputError for numbers that make no sense."""
+    """InputError for numbers that make no sense and for a missing library."""
     for name in ("workers", "shard_size", "timeout", "memory", "limit"):
         value = getattr(config, name)
         if value is not None and value <= 0:
             raise InputError(f"--{name.replace('_', '-')} {value}: must be above 0")
+    names = config.describe.molecule_names
+    if names != "formula" and find_spec("openbabel") is None:
+        raise InputError(
+            f"--molecule-names {names} needs openbabel: pip install 'crysmmnet[molecules]'"
+        )
 
 
 def question(config: BuildConfig, source: Source) -> dict[str, Any]:
@@ -148,6 +154,7 @@ def describe_shards(run: Run, config: BuildConfig, describe: Describe, watch) ->
             for position in sorted(range(len(shard)), key=lambda i: -_size(shard[i])):
                 yield (number, position), (shard[position], config.describe)
 
+    watch(Progress("describing", progress, total))  # workers take some seconds to start
     limits = Limits(config.workers, config.timeout, config.memory)
     for (number, position), outcome in work(_Task(describe), tasks(), limits):
         entry = entries[number][position]

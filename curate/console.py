@@ -34,7 +34,7 @@ def progress_bar() -> Iterator[Callable[[Step], None]]:
     def watch(step: Step) -> None:
         if step.stage not in tasks:
             tasks[step.stage] = bar.add_task(step.stage, total=step.total, rate="", failed="")
-            state.update(first=step.done - 1, started=time.monotonic())
+            state.update(first=step.done, started=time.monotonic())
         now = time.monotonic()
         if step.description is not None and step.description.status != "described":
             state["failed"] += 1

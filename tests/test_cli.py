@@ -57,6 +57,7 @@ def test_help_imports_nothing_heavy():
         (["--sample", "--limit", "0", "--out", "x"], "--limit 0: must be above 0"),
         (["--sample", "--properties", "t.csv", "--out", "x"], "--properties has no meaning"),
         (["--sample", "--ids", "/nowhere", "--out", "x"], "--ids /nowhere can't be read"),
+        (["--sample", "--molecule-names", "bundled", "--out", "x"], "needs openbabel"),
         (["--db", "oqmd", "--out", "x"], "oqmd"),
         (["--sample", "--out", "/proc/run"], "/proc/run"),
     ],
