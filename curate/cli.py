@@ -7,6 +7,7 @@ import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
@@ -81,7 +82,7 @@ def run_build(config: BuildConfig) -> int:
     show(counts)
     dataset = config.out / "dataset"
     for row in examples(dataset, 2):
-        print(f"\n{row['material_id']}: {row['description']}")
+        print(f"\n{row['material_id']}: {shorten(row['description'], 400, placeholder=' …')}")
     print(
         f'\nfrom datasets import load_dataset\ncrystals = load_dataset("{dataset}", split="train")'
     )
