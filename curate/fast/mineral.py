@@ -15,7 +15,7 @@ from pymatgen.core import Structure
 from pymatgen.core.structure_matcher import StructureMatcher
 from robocrys.condense.mineral import MineralMatcher
 
-from curate.fast.prototypes import ReducedCell, find_fit, still_fits
+from curate.fast.prototypes import ReducedCell, find_fit, reduced_structure, still_fits
 
 TIGHTER = 0.8  # of each tolerance, while more than one prototype matches
 TIGHTEST = 0.01  # length tolerance at which to stop
@@ -61,9 +61,12 @@ class FastMineralMatcher(MineralMatcher):
             ltol=self.initial_ltol, stol=self.initial_stol, angle_tol=self.initial_angle_tol
         )
         # the library reduces the crystal before matching and again in the matcher
-        niggli = structure.get_reduced_structure(reduction_algo="niggli")
-        cell = ReducedCell(niggli.get_primitive_structure())
-        fits = {n: find_fit(self._cell(n), cell, matcher) for n in candidates}
+        cell = ReducedCell(reduced_structure(structure))
+        fits = {
+            n: find_fit(self._cell(n), cell, matcher)
+            for n in candidates
+            if len(self._structures[n]) % len(cell.frac) == 0  # else no cell of that size
+        }
         matches = {n: fit for n, fit in fits.items() if fit}
         while len(matches) > 1:
             matcher.ltol *= TIGHTER
