@@ -88,7 +88,11 @@ def _dimensionality(bonds: Bonds, start: int) -> tuple[int, list[Image]]:
         for bonded in bonds.of(site):
             dx, dy, dz = bonded.image
             there = (x + dx, y + dy, z + dz)
-            if (bonded.site, there) not in seen and _adds_direction(images[bonded.site], there):
+            if (
+                len(images[bonded.site]) < 4
+                and (bonded.site, there) not in seen
+                and _adds_direction(images[bonded.site], there)
+            ):
                 queue.append((bonded.site, there))
     vertices = list(images[start])
     return len(vertices) - 1, vertices
