@@ -20,6 +20,7 @@ from pymatgen.core.lattice import get_integer_index
 from pymatgen.core.structure_matcher import StructureMatcher
 
 from curate.fast.bonds import HERE, Bonds, Image
+from curate.fast.prototypes import reduced_structure
 
 Component = dict[str, Any]
 
@@ -87,7 +88,11 @@ def _dimensionality(bonds: Bonds, start: int) -> tuple[int, list[Image]]:
         for bonded in bonds.of(site):
             dx, dy, dz = bonded.image
             there = (x + dx, y + dy, z + dz)
-            if (bonded.site, there) not in seen and _adds_direction(images[bonded.site], there):
+            if (
+                len(images[bonded.site]) < 4
+                and (bonded.site, there) not in seen
+                and _adds_direction(images[bonded.site], there)
+            ):
                 queue.append((bonded.site, there))
     vertices = list(images[start])
     return len(vertices) - 1, vertices
@@ -172,13 +177,13 @@ def inequivalent_components(components: list[Component]) -> list[Component]:
         for kind, other in zip(kinds, reduced, strict=True):
             if not _same_composition(matcher, structure, kind["structure_graph"].structure):
                 continue
-            small = small or matcher._get_reduced_structure(structure)
+            small = small or reduced_structure(structure)
             if matcher.fit(small, other, skip_structure_reduction=True):
                 kind["count"] += 1
                 break
         else:
             kinds.append({**component, "count": 1})
-            reduced.append(small or matcher._get_reduced_structure(structure))
+            reduced.append(small or reduced_structure(structure))
     return kinds
 
 

@@ -8,6 +8,8 @@ again at a tighter tolerance, and the table is three arrays.
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,7 @@ from pymatgen.core import Structure
 from pymatgen.core.structure_matcher import StructureMatcher
 from robocrys.condense.mineral import MineralMatcher
 
-from curate.fast.prototypes import ReducedCell, find_fit, still_fits
+from curate.fast.prototypes import ReducedCell, find_fit, reduced_structure, still_fits
 
 TIGHTER = 0.8  # of each tolerance, while more than one prototype matches
 TIGHTEST = 0.01  # length tolerance at which to stop
@@ -30,7 +32,9 @@ class FastMineralMatcher(MineralMatcher):
         self._n_elements = self.mineral_db["n_elems"].to_numpy()
         self._fingerprints = np.array(self.mineral_db["fingerprint"].tolist(), float)
         self._structures = self.mineral_db["structure"].to_list()
-        self._fractions = [_fractions(structure) for structure in self._structures]
+        self._with_proportions: dict[tuple[int, ...], set[int]] = {}
+        for number, structure in enumerate(self._structures):
+            self._with_proportions.setdefault(_proportions(structure), set()).add(number)
         self._reduced: dict[int, ReducedCell] = {}  # at most one for each prototype
 
     def best_mineral_name(self, structure: Structure, fingerprint: np.ndarray) -> dict[str, Any]:
@@ -48,22 +52,20 @@ class FastMineralMatcher(MineralMatcher):
 
     def _prototypes(self, structure: Structure, order: np.ndarray) -> list[int]:
         """Prototypes that match at the tightest tolerance that leaves one, nearest first."""
-        fractions = _fractions(structure)
-        candidates = [
-            number
-            for number in order.tolist()
-            if len(self._fractions[number]) == len(fractions)
-            and np.allclose(self._fractions[number], fractions, rtol=0, atol=1e-6)
-        ]
-        if not candidates:
+        alike = self._with_proportions.get(_proportions(structure))
+        if not alike:
             return []
+        candidates = [number for number in order.tolist() if number in alike]
         matcher = StructureMatcher(
             ltol=self.initial_ltol, stol=self.initial_stol, angle_tol=self.initial_angle_tol
         )
         # the library reduces the crystal before matching and again in the matcher
-        niggli = structure.get_reduced_structure(reduction_algo="niggli")
-        cell = ReducedCell(niggli.get_primitive_structure())
-        fits = {n: find_fit(self._cell(n), cell, matcher) for n in candidates}
+        cell = ReducedCell(reduced_structure(structure))
+        fits = {
+            n: find_fit(self._cell(n), cell, matcher)
+            for n in candidates
+            if len(self._structures[n]) % len(cell.frac) == 0  # else no cell of that size
+        }
         matches = {n: fit for n, fit in fits.items() if fit}
         while len(matches) > 1:
             matcher.ltol *= TIGHTER
@@ -85,6 +87,8 @@ def _mineral(name: str | None, distance: float, same_elements: bool) -> dict[str
     return {"type": name, "distance": distance, "n_species_type_match": same_elements}
 
 
-def _fractions(structure: Structure) -> list[float]:
-    """Share of each species, sorted: equal for cells that differ by an exchange of elements."""
-    return sorted(amount / len(structure) for amount in structure.composition.values())
+def _proportions(structure: Structure) -> tuple[int, ...]:
+    """Atoms of each species in the smallest formula, sorted: the same under exchange of elements."""
+    counts = Counter(structure.species).values()
+    divisor = math.gcd(*counts)
+    return tuple(sorted(count // divisor for count in counts))

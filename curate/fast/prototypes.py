@@ -20,11 +20,20 @@ from pymatgen.core.structure_matcher import StructureMatcher
 from pymatgen.util.coord_cython import is_coord_subset_pbc
 
 
+def reduced_structure(structure: Structure) -> Structure:
+    """The primitive cell of the Niggli cell, as the library's matcher takes it.
+
+    The matcher keeps the last 300 and compares structures site by site to find one again, which
+    costs as much as the reduction.
+    """
+    return structure.get_reduced_structure(reduction_algo="niggli").get_primitive_structure()
+
+
 class ReducedCell:
     """A structure's primitive Niggli cell, elements as numbers."""
 
     def __init__(self, structure: Structure):
-        reduced = StructureMatcher._get_reduced_structure(structure, True, True)
+        reduced = reduced_structure(structure)
         self.lattice = reduced.lattice
         self.frac = np.array(reduced.frac_coords)
         kinds = {species: number for number, species in enumerate(reduced.elements)}
