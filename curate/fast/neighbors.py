@@ -99,8 +99,10 @@ def _neighbors(structure: Structure, chemistry: _Chemistry, site: int) -> Neighb
     weight = weight[order]
     if weight[0] == 0:
         return NOTHING
-    weight = np.round(weight, 3)
+    weight = np.array([round(value, 3) for value in weight.tolist()])  # numpy rounds ties otherwise
     order, weight = order[weight > 0], weight[weight > 0]
+    if not len(weight):  # a bond so weak that it rounds to none
+        return NOTHING
     return Neighbors(index[order], image[order], vector[order], _cn_weights(weight))
 
 
