@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional
 
+from curate.errors import InputError
+
 Modality = Literal["both", "graph", "text"]
 
 
@@ -105,7 +107,7 @@ class TrainConfig:
         for name in positive:
             value = getattr(self, name)
             if value is not None and not value > 0:
-                raise ValueError(f"--{name.replace('_', '-')} must be positive, not {value}")
+                raise InputError(f"--{name.replace('_', '-')} must be positive, not {value}")
 
 
 @dataclass(frozen=True)
