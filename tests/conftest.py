@@ -1,5 +1,7 @@
 """Crystals by name, from textbook lattice constants; nothing here needs a network or a download."""
 
+from pathlib import Path
+
 import pytest
 from pymatgen.core import Lattice, Structure
 
@@ -55,3 +57,49 @@ def dry_ice() -> StructureRecord:
 def crystals(silicon, rock_salt, rutile, mos2, dry_ice) -> dict[str, StructureRecord]:
     """All of them, by name."""
     return {r.material_id: r for r in (silicon, rock_salt, rutile, mos2, dry_ice)}
+
+
+@pytest.fixture(scope="session")
+def dataset(tmp_path_factory) -> str:
+    """Folder of a dataset of 48 JARVIS-DFT crystals with their texts."""
+    from corpus import write_dataset
+
+    return write_dataset(tmp_path_factory.mktemp("corpus") / "dataset")
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory) -> Path:
+    """Text embeddings shared by all tests of a session."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def settings(dataset, cache):
+    """Settings of a training of seconds on that dataset; each test gives `out` and its own changes."""
+    from corpus import TARGET, TINY
+
+    from model.config import TrainConfig
+
+    def of(out: Path, **changed) -> TrainConfig:
+        fixed = {
+            "data": dataset,
+            "target": TARGET,
+            "text_encoder": "minilm",
+            "epochs": 3,
+            "batch_size": 16,
+            "network": TINY,
+            "cache": cache,
+        }
+        return TrainConfig(out=out, **{**fixed, **changed})
+
+    return of
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory, settings) -> Path:
+    """A model of graph and text, trained on the official split."""
+    from model.train import train
+
+    out = tmp_path_factory.mktemp("models") / "both"
+    train(settings(out, split="official"))
+    return out

@@ -1,0 +1,55 @@
+"""What a result was measured with: versions, machine, command."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import shlex
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+PACKAGES = (
+    "crysmmnet",
+    "torch",
+    "dgl",
+    "transformers",
+    "accelerate",
+    "numpy",
+    "pymatgen",
+    "jarvis-tools",
+    "robocrys",
+)
+
+
+def setting() -> dict:
+    """To be stored beside every number."""
+    return {
+        "command": "python " + shlex.join(sys.argv),
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "threads": os.environ.get("OMP_NUM_THREADS", "unset"),
+        "libc": " ".join(platform.libc_ver()),
+    }
+
+
+def peak_gib() -> float:
+    """Largest resident memory of this process so far."""
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2)
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "from source"
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.processor()

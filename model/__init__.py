@@ -1,0 +1,1 @@
+"""A text dataset of crystals in, property predictions out."""

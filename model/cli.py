@@ -1,0 +1,114 @@
+"""crysmmnet train | evaluate | predict: a curated dataset in, a model and its predictions out."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from typing import Annotated
+
+import tyro
+
+from curate.errors import InputError
+from model.config import EvaluateConfig, PredictConfig, TrainConfig
+
+Command = (
+    Annotated[TrainConfig, tyro.conf.subcommand("train")]
+    | Annotated[EvaluateConfig, tyro.conf.subcommand("evaluate")]
+    | Annotated[PredictConfig, tyro.conf.subcommand("predict")]
+)
+
+
+def main() -> None:
+    """Entry point of `crysmmnet`."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("model").setLevel(logging.INFO)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's end is like Ctrl-C
+    try:
+        config = tyro.cli(  # type: ignore[call-overload]
+            Command, prog="crysmmnet", description="From a curated dataset to predictions."
+        )
+        sys.exit(run(config))
+    except InputError as error:
+        sys.exit(_complain(str(error)))
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        sys.exit(_complain(f"{where}{error.strerror or error}"))
+    except KeyboardInterrupt:
+        print("\nstopped; the same command goes on from here", file=sys.stderr)
+        sys.exit(130)
+
+
+def run(config: TrainConfig | EvaluateConfig | PredictConfig) -> int:
+    """Only what a command needs is imported."""
+    _quiet_libraries()
+    match config:
+        case TrainConfig():
+            return run_train(config)
+        case EvaluateConfig():
+            return run_evaluate(config)
+        case PredictConfig():
+            return run_predict(config)
+
+
+def run_train(config: TrainConfig) -> int:
+    """Train and print the scores."""
+    from model.metrics import line
+    from model.train import train
+
+    result = train(config)
+    for part in ("train", "val", "test"):
+        print(line(part, result[part], result["unit"]))
+    for reason, count in result["dropped"].items():
+        print(f"dropped: {count} {reason}")
+    print(f"{config.target}: epoch {result['chosen_epoch']} of {result['epochs']} in {config.out}")
+    return 0
+
+
+def run_evaluate(config: EvaluateConfig) -> int:
+    """Print the scores."""
+    from model.evaluate import UNSEEN, evaluate
+    from model.metrics import line
+
+    result = evaluate(config)
+    for part in ("train", "val", "test", UNSEEN):
+        if part in result:
+            print(line(part, result[part], result["unit"]))
+    for reason, count in result["dropped"].items():
+        print(f"dropped: {count} {reason}")
+    return 0
+
+
+def run_predict(config: PredictConfig) -> int:
+    """Print id, prediction and unit; 1 where no crystal could be predicted."""
+    from model.predict import predict
+
+    n_predicted = 0
+    for prediction in predict(config):
+        if prediction.value is None:
+            print(f"{prediction.id}\tfailed: {prediction.error}", flush=True)
+        else:
+            n_predicted += 1
+            print(f"{prediction.id}\t{prediction.value:.4f}\t{prediction.unit}", flush=True)
+    return 0 if n_predicted else 1
+
+
+def _quiet_libraries() -> None:
+    """Progress is this program's to show."""
+    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.disable_progress_bar()
+
+
+def _complain(message: str) -> int:
+    print(f"crysmmnet: {message}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    main()

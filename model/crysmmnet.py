@@ -1,0 +1,106 @@
+"""Batch of crystals with their text embeddings in, one property a crystal out: CrysMMNet.
+
+Das et al., "CrysMMNet: Multimodal Representation for Crystal Property Prediction", UAI 2023.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+from transformers import PretrainedConfig, PreTrainedModel
+
+from model.config import Modality, NetworkConfig
+from model.data import Batch
+from model.encoders.alignn import ALIGNNEncoder
+
+
+class CrysMMNetConfig(PretrainedConfig):
+    """What is needed to build the network; the defaults are NetworkConfig's."""
+
+    model_type = "crysmmnet"
+
+    modality: str = "both"
+    text_width: int = 768  # of the text embeddings
+    width: int = NetworkConfig.width
+    alignn_layers: int = NetworkConfig.alignn_layers
+    gcn_layers: int = NetworkConfig.gcn_layers
+    distance_bins: int = NetworkConfig.distance_bins
+    angle_bins: int = NetworkConfig.angle_bins
+    embedding_width: int = NetworkConfig.embedding_width
+    projection_width: int = NetworkConfig.projection_width
+    dropout: float = NetworkConfig.dropout
+
+    @classmethod
+    def of(cls, network: NetworkConfig, modality: Modality, text_width: int) -> CrysMMNetConfig:
+        return cls(modality=modality, text_width=text_width, **asdict(network))
+
+
+class CrysMMNet(PreTrainedModel):
+    """Projections of crystal and text, joined, and a head that predicts the property."""
+
+    config_class = CrysMMNetConfig
+    main_input_name = "batch"
+
+    def __init__(self, config: CrysMMNetConfig) -> None:
+        super().__init__(config)
+        common = config.projection_width
+        if config.modality in ("both", "graph"):
+            self.graph_encoder = ALIGNNEncoder(
+                width=config.width,
+                alignn_layers=config.alignn_layers,
+                gcn_layers=config.gcn_layers,
+                distance_bins=config.distance_bins,
+                angle_bins=config.angle_bins,
+                embedding_width=config.embedding_width,
+            )
+            self.graph_projection = Projection(config.width, common, config.dropout)
+        if config.modality in ("both", "text"):
+            self.text_projection = Projection(config.text_width, common, config.dropout)
+        n_modalities = 2 if config.modality == "both" else 1
+        self.head = nn.Sequential(
+            nn.Linear(n_modalities * common, common), nn.ReLU(), nn.Linear(common, 1)
+        )
+        self.post_init()
+
+    def forward(self, batch: Batch) -> Tensor:
+        """(n_crystals,), also when there is one: the target as it was standardised."""
+        seen = []
+        if self.config.modality in ("both", "graph"):
+            crystal = self.graph_encoder(
+                batch.graph,
+                batch.line_graph,
+                batch.atomic_numbers,
+                batch.lengths,
+                batch.cosines,
+                batch.n_atoms,
+            )  # (n_crystals, width), mean over each crystal's atoms
+            seen.append(self.graph_projection(crystal))  # (n_crystals, 64)
+        if self.config.modality in ("both", "text"):
+            seen.append(self.text_projection(batch.text))  # (n_crystals, 64)
+        return self.head(torch.cat(seen, dim=1)).squeeze(1)
+
+    @classmethod
+    def from_pretrained(cls, *args, **kwargs) -> CrysMMNet:
+        """Weights from safetensors only: a pickled checkpoint may hold code and is never opened."""
+        return super().from_pretrained(*args, **{**kwargs, "use_safetensors": True})
+
+    def _init_weights(self, module: nn.Module) -> None:
+        """Each layer keeps torch's own initialisation, as released."""
+
+
+class Projection(nn.Module):
+    """Linear, GELU, linear, dropout, residual, layer norm."""
+
+    def __init__(self, width_in: int, width_out: int, dropout: float) -> None:
+        super().__init__()
+        self.projection = nn.Linear(width_in, width_out)
+        self.linear = nn.Linear(width_out, width_out)
+        self.dropout = nn.Dropout(dropout)
+        self.norm = nn.LayerNorm(width_out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        projected = self.projection(x)
+        return self.norm(self.dropout(self.linear(F.gelu(projected))) + projected)

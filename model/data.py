@@ -1,0 +1,287 @@
+"""Dataset in; materials, splits and batches out."""
+
+from __future__ import annotations
+
+import math
+import random
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from curate.errors import InputError
+from curate.record import StructureRecord
+from model.config import GraphConfig, TrainConfig
+from model.graph import CrystalGraph, bond_cosines, build_graph, concatenate, line_graph
+from model.passing import Graph
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+NOT_TARGETS = {"nsites", "spacegroup_number"}
+
+
+@dataclass(frozen=True)
+class Material:
+    """One row of a dataset: a crystal, its text, and the value to learn."""
+
+    record: StructureRecord
+    target: float | None  # in the property's own unit
+    split: str | None  # train, val, test, leak or None
+
+    @property
+    def id(self) -> str:
+        return self.record.material_id
+
+
+@dataclass(frozen=True)
+class Example:
+    """One crystal as the model sees it."""
+
+    id: str
+    graph: CrystalGraph | None  # None where the model reads the text alone
+    text: np.ndarray | None  # (text_width,) embedding; None where it sees the graph alone
+    target: float = math.nan  # standardised
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Several crystals laid side by side."""
+
+    graph: Graph | None  # atoms joined by bonds
+    line_graph: Graph | None  # bonds joined by angles
+    atomic_numbers: Tensor  # (n_atoms,)
+    lengths: Tensor  # (n_bonds,) Å
+    cosines: Tensor  # (n_angles,)
+    n_atoms: Tensor  # (n_crystals,)
+    text: Tensor  # (n_crystals, text_width) description embeddings
+    target: Tensor  # (n_crystals,) standardised
+    ids: list[str]  # every prediction keeps its material's name
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
+        """The same batch on another device."""
+        moved: dict[str, Any] = {
+            name: value.to(device, non_blocking=non_blocking)
+            for name, value in vars(self).items()
+            if isinstance(value, Tensor | Graph)
+        }
+        return replace(self, **moved)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Disjoint ids, in the dataset's order, and those left out with the reason."""
+
+    train: list[str]
+    val: list[str]
+    test: list[str]
+    dropped: dict[str, list[str]]
+
+
+def load_rows(data: str) -> Dataset:
+    """The rows of a run, of a dataset folder, or of OWNER/NAME on the Hub."""
+    from datasets import load_dataset
+
+    place = Path(data)
+    if (place / "dataset").is_dir():
+        place = place / "dataset"
+    if not place.exists() and not re.fullmatch(r"[\w.-]+/[\w.-]+", data):
+        raise InputError(f"{data!r} is no folder of a run or dataset, nor OWNER/NAME on the Hub")
+    try:
+        return load_dataset(str(place), split="train")
+    except Exception as error:  # the Hub, a folder or a file may fail in many ways
+        reason = str(error).strip().splitlines()
+        raise InputError(
+            f"no dataset in {data!r} ({reason[0][:200] if reason else error!r})"
+        ) from error
+
+
+def known_targets(rows: Dataset) -> list[str]:
+    """Columns that hold numbers of a property."""
+    numeric = ("float", "double", "int")
+    return sorted(
+        name
+        for name, kind in rows.features.items()
+        if str(getattr(kind, "dtype", "")).startswith(numeric) and name not in NOT_TARGETS
+    )
+
+
+def split_column(rows: Dataset, target: str) -> str:
+    """The column of the official benchmark that splits this property."""
+    offered = [name for name in rows.column_names if name.startswith("split_")]
+    ending = "_" + target.replace(" ", "")
+    fitting = [name for name in offered if name.endswith(ending)]
+    if len(fitting) != 1:
+        raise InputError(
+            f"--split official needs one column split_<task>_{target.replace(' ', '')}; "
+            f"the dataset has {', '.join(offered) or 'none'}"
+        )
+    return fitting[0]
+
+
+def read_materials(rows: Dataset, target: str | None, official: bool = False) -> list[Material]:
+    """All rows as materials; InputError where the target is unknown, naming the known ones."""
+    if target is not None and target not in known_targets(rows):
+        known = ", ".join(known_targets(rows)) or "none"
+        raise InputError(f"unknown target {target!r}; the dataset's known targets: {known}")
+    column = split_column(rows, target) if official and target is not None else None
+    materials = []
+    for row in rows:
+        value = row[target] if target is not None else None
+        materials.append(
+            Material(
+                record=record_of(row),
+                target=None if value is None else float(value),
+                split=row[column] if column else None,
+            )
+        )
+    ids = [material.id for material in materials]
+    if len(set(ids)) < len(ids):
+        twice = next(name for name in ids if ids.count(name) > 1)
+        raise InputError(f"material_id {twice!r} occurs more than once in the dataset")
+    return materials
+
+
+def record_of(row: dict[str, Any]) -> StructureRecord:
+    """A row of the dataset as the structure record it was made of."""
+    a, b, c = map(tuple, row["lattice_vectors"])
+    return StructureRecord(
+        material_id=row["material_id"],
+        lattice_vectors=(a, b, c),
+        species_at_sites=tuple(row["species_at_sites"]),
+        cartesian_site_positions=tuple(map(tuple, row["cartesian_site_positions"])),
+        source=row.get("source") or "files",
+        spacegroup_number=row.get("spacegroup_number"),
+        description=row.get("description"),
+        description_origin=row.get("description_origin"),
+    )
+
+
+def usable(
+    materials: Iterable[Material], log_target: bool, needs_text: bool
+) -> tuple[list[Material], dict[str, list[str]]]:
+    """Materials a model can learn from, and the ids of the others by reason."""
+    kept, dropped = [], defaultdict(list)
+    for material in materials:
+        reason = _unusable(material, log_target, needs_text)
+        if reason:
+            dropped[reason].append(material.id)
+        else:
+            kept.append(material)
+    return kept, dict(dropped)
+
+
+def _unusable(material: Material, log_target: bool, needs_text: bool) -> str | None:
+    if material.target is None:
+        return "no target"
+    if not math.isfinite(material.target):
+        return "target not finite"
+    if log_target and material.target <= 0:
+        return "target not positive, no log10"
+    if needs_text and not material.record.description:
+        return "no description"
+    return None
+
+
+def official_split(materials: Sequence[Material]) -> Split:
+    """The split of the dataset's own column; ids it has in two splits are left out of all."""
+    parts: dict[str, list[str]] = {"train": [], "val": [], "test": []}
+    dropped: dict[str, list[str]] = defaultdict(list)
+    for material in materials:
+        if material.split in parts:
+            parts[material.split].append(material.id)
+        elif material.split == "leak":
+            dropped["in more than one official split"].append(material.id)
+        else:
+            dropped["not in the official split"].append(material.id)
+    return Split(**parts, dropped=dict(dropped))
+
+
+def split_ids(ids: Sequence[str], seed: int, val: float = 0.1, test: float = 0.1) -> Split:
+    """Seeded 80/10/10; at least one id in each part where there are three."""
+    shuffled = list(ids)  # in the dataset's order: it is part of a published split
+    random.Random(seed).shuffle(shuffled)
+    n_val, n_test = (max(1, int(share * len(ids))) for share in (val, test))
+    drawn_val, drawn_test = set(shuffled[:n_val]), set(shuffled[n_val : n_val + n_test])
+    return Split(
+        train=[name for name in ids if name not in drawn_val | drawn_test],
+        val=[name for name in ids if name in drawn_val],
+        test=[name for name in ids if name in drawn_test],
+        dropped={},
+    )
+
+
+def split_of(materials: Sequence[Material], config: TrainConfig) -> Split:
+    """The split that the settings ask for; ValueError where a part is empty."""
+    if config.split == "official":
+        split = official_split(materials)
+    else:
+        split = split_ids([material.id for material in materials], config.seed)
+    for part in ("train", "val", "test"):
+        if not getattr(split, part):
+            raise InputError(
+                f"no material is left for {part}: {len(materials)} have a usable "
+                f"{config.target!r}, split {config.split}"
+            )
+    return split
+
+
+def build_graphs(
+    records: Iterable[StructureRecord], config: GraphConfig
+) -> Iterator[CrystalGraph | str]:
+    """The graph of each record, or the reason why it has none."""
+    for record in records:
+        try:
+            yield build_graph(record, config)
+        except ValueError as error:
+            yield f"no graph: {error}"
+
+
+def collate(examples: Sequence[Example]) -> Batch:
+    """One batch of several crystals; the line graph is built here, at once for all of them."""
+    target = torch.tensor([example.target for example in examples], dtype=torch.float32)
+    texts = [example.text for example in examples if example.text is not None]
+    text = torch.from_numpy(np.stack(texts)) if texts else torch.zeros(len(examples), 0)
+    ids = [example.id for example in examples]
+    graphs = [example.graph for example in examples if example.graph is not None]
+    if not graphs:
+        none, whole = torch.zeros(0), torch.zeros(0, dtype=torch.int64)
+        return Batch(None, None, whole, none, none, whole, text, target, ids)
+    crystals = concatenate(graphs)
+    tails, heads = (array.astype(np.int64) for array in (crystals.tails, crystals.heads))
+    before, after = line_graph(tails, heads, crystals.n_atoms, crystals.follows_itself)
+    cosines = bond_cosines(crystals.vectors, before, after)
+    bonds = Graph(torch.from_numpy(tails), torch.from_numpy(heads), crystals.n_atoms)
+    angles = Graph(torch.from_numpy(before), torch.from_numpy(after), crystals.n_bonds)
+    return Batch(
+        graph=bonds,
+        line_graph=angles,
+        atomic_numbers=torch.from_numpy(crystals.atomic_numbers.astype(np.int64)),
+        lengths=torch.from_numpy(np.linalg.norm(crystals.vectors, axis=1)),
+        cosines=torch.from_numpy(cosines),
+        n_atoms=torch.tensor([graph.n_atoms for graph in graphs]),
+        text=text,
+        target=target,
+        ids=ids,
+    )
+
+
+def within_angles(examples: Sequence[Example], max_angles: int | None) -> list[list[Example]]:
+    """The examples in order, in parts of at most `max_angles` bond angles; a single crystal may
+    have more."""
+    parts: list[list[Example]] = []
+    room = 0
+    for example in examples:
+        n_angles = example.graph.n_angles if example.graph is not None and max_angles else 0
+        if not parts or n_angles > room:
+            parts.append([])
+            room = max_angles or 0
+        parts[-1].append(example)
+        room -= n_angles
+    return parts

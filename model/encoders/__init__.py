@@ -1,0 +1,1 @@
+"""Crystal graph in, one vector a crystal out: one encoder a file."""

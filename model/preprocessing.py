@@ -1,0 +1,65 @@
+"""What happens to a crystal before the network and to its output after; saved beside the weights."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from curate.errors import InputError
+from curate.record import UNITS
+from model.config import GraphConfig, Modality
+from model.files import write_json
+
+FILE = "preprocessing.json"
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """The target's scale, the rules of the graph, and the recipe of the text."""
+
+    target: str  # by the source's own name
+    unit: str  # of the target and of every prediction
+    log10: bool  # whether log10 of the target is learned
+    mean: float  # of the training targets, after log10
+    std: float
+    modality: Modality
+    graph: GraphConfig
+    text_encoder: str | None  # name or folder; None where the model reads no text
+    text_revision: str | None  # commit on the Hub
+    text_recipe: dict[str, str | int] | None  # all that changes an embedding besides the text
+    description_origins: list[str]  # who wrote the training texts
+
+    def standardise(self, values: ArrayLike) -> np.ndarray:
+        """(n,) values in the property's own unit, as the network learns them."""
+        learned = np.log10(values) if self.log10 else np.asarray(values, float)
+        return (learned - self.mean) / self.std
+
+    def restore(self, outputs: ArrayLike) -> np.ndarray:
+        """(n,) outputs of the network, in the property's own unit: 10**x where log10 was learned."""
+        learned = np.asarray(outputs, float) * self.std + self.mean
+        return 10.0**learned if self.log10 else learned
+
+    def save(self, folder: Path) -> None:
+        write_json(folder / FILE, asdict(self))
+
+    @classmethod
+    def load(cls, folder: Path) -> Preprocessing:
+        if not (folder / FILE).is_file():
+            raise InputError(f"{folder} is no folder of a trained model: it has no {FILE}")
+        stored = json.loads((folder / FILE).read_text())
+        return cls(**{**stored, "graph": GraphConfig(**stored["graph"])})
+
+
+def scale_of(values: ArrayLike, log10: bool) -> tuple[float, float]:
+    """Mean and standard deviation of the training targets, after log10 where that is learned."""
+    learned = np.log10(values) if log10 else np.asarray(values, float)
+    return float(learned.mean()), float(learned.std()) or 1.0
+
+
+def unit(target: str) -> str:
+    """The property's unit, or `unknown` for a user's own."""
+    return UNITS.get(target, "unknown")

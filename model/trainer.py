@@ -1,0 +1,201 @@
+"""Examples in, the network with the best validation error out: transformers' Trainer."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import shutil
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+from torch.optim.lr_scheduler import OneCycleLR
+from transformers import (
+    EarlyStoppingCallback,
+    EvalPrediction,
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+)
+
+from curate.errors import InputError
+from model.config import TrainConfig
+from model.crysmmnet import CrysMMNet
+from model.data import Batch, Example, collate, within_angles
+
+log = logging.getLogger(__name__)
+
+
+class CrysMMNetTrainer(Trainer):
+    """Trainer with the released loss, optimiser groups and schedule, and parts bounded by angles."""
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        """Mean squared error over the whole batch, of which `parts` may be a part."""
+        parts: list[Batch] = inputs["parts"]
+        prediction = torch.cat([model(part) for part in parts]).float()  # (n_crystals,)
+        loss = F.mse_loss(prediction, inputs["target"], reduction="sum") / inputs["n_crystals"]
+        if model.training and not torch.isfinite(loss):
+            ids = ", ".join(name for part in parts for name in part.ids)
+            raise InputError(
+                f"the loss became {loss.item()} in update {self.state.global_step + 1}; "
+                f"the batch holds {ids}"
+            )
+        return (loss, {"prediction": prediction}) if return_outputs else loss
+
+    def training_step(self, model, inputs, num_items_in_batch=None) -> Tensor:
+        """Forward and backward, part by part; the gradients add up to those of the batch."""
+        *first, last = inputs["parts"]
+        total = torch.zeros((), device=self.args.device)
+        for part in (*first, last):
+            piece = {**inputs, "parts": [part], "target": part.target}
+            waiting = nullcontext() if part is last else self.accelerator.no_sync(model)
+            with waiting:  # devices exchange gradients once a batch
+                total += super().training_step(model, piece, num_items_in_batch)
+        return total
+
+    def get_decay_parameter_names(self, model: nn.Module) -> list[str]:
+        """All but biases and the parameters of norms."""
+        norms = (nn.BatchNorm1d, nn.LayerNorm)
+        return [
+            f"{name}.{own}" if name else own
+            for name, module in model.named_modules()
+            if not isinstance(module, norms)
+            for own, _ in module.named_parameters(recurse=False)
+            if own != "bias"
+        ]
+
+    def create_scheduler(self, num_training_steps: int, optimizer=None):
+        """One cycle to the peak over the first 30 % of all updates, then down."""
+        if self.lr_scheduler is None:
+            schedule = OneCycleLR(
+                optimizer or self.optimizer,  # type: ignore[arg-type]
+                max_lr=self.args.learning_rate,
+                total_steps=num_training_steps,
+                pct_start=0.3,
+            )
+            self.lr_scheduler, self._created_lr_scheduler = schedule, True  # type: ignore[assignment]
+        return self.lr_scheduler
+
+
+class EpochLine(TrainerCallback):
+    """One line of the log for each epoch."""
+
+    def __init__(self, unit: str) -> None:
+        self.unit = unit
+
+    def on_evaluate(self, args, state, control, metrics=None, **kwargs) -> None:
+        loss = next((row["loss"] for row in reversed(state.log_history) if "loss" in row), None)
+        if state.is_world_process_zero and metrics and loss is not None:
+            log.info(
+                "epoch %d of %d  loss %.4f  val MAE %.4f %s",
+                round(state.epoch or 0),
+                args.num_train_epochs,
+                loss,
+                metrics["eval_mae"],
+                self.unit,
+            )
+
+
+def make_trainer(
+    model: CrysMMNet,
+    train: Sequence[Example],
+    val: Sequence[Example],
+    config: TrainConfig,
+    std: float,
+    unit: str,
+) -> CrysMMNetTrainer:
+    """A trainer that keeps the checkpoint of the best and of the last epoch."""
+
+    def collated(examples: list[Example]) -> dict:
+        parts = [collate(part) for part in within_angles(examples, config.max_angles)]
+        target = torch.cat([part.target for part in parts])
+        return {"parts": parts, "target": target, "n_crystals": len(examples)}
+
+    def mae(result: EvalPrediction) -> dict[str, float]:
+        error = np.asarray(result.predictions) - np.asarray(result.label_ids)
+        return {"mae": std * float(np.abs(error).mean())}
+
+    arguments = TrainingArguments(
+        output_dir=str(config.out / "checkpoints"),
+        num_train_epochs=config.epochs,
+        per_device_train_batch_size=config.batch_size,
+        per_device_eval_batch_size=config.batch_size,
+        gradient_accumulation_steps=config.accumulate,
+        learning_rate=config.learning_rate,
+        weight_decay=config.weight_decay,
+        max_grad_norm=0,  # released without clipping
+        optim="adamw_torch",
+        bf16=config.precision == "bf16",
+        fp16=config.precision == "fp16",
+        seed=config.seed,
+        eval_strategy="epoch",
+        save_strategy="epoch",
+        logging_strategy="epoch",
+        logging_nan_inf_filter=False,
+        load_best_model_at_end=True,
+        metric_for_best_model="mae",
+        greater_is_better=False,
+        save_total_limit=1,  # and the best
+        label_names=["target"],
+        remove_unused_columns=False,
+        dataloader_pin_memory=False,
+        disable_tqdm=True,
+        report_to="tensorboard" if config.tensorboard else "none",
+    )
+    arguments._n_gpu = min(arguments.n_gpu, 1)  # several devices: one process each, by torchrun
+    callbacks: list[TrainerCallback] = [EpochLine(unit)]
+    if config.patience:
+        callbacks.append(EarlyStoppingCallback(early_stopping_patience=config.patience))
+    trainer = CrysMMNetTrainer(
+        model=model,
+        args=arguments,
+        train_dataset=list(train),
+        eval_dataset=list(val),
+        data_collator=collated,
+        compute_metrics=mae,
+        callbacks=callbacks,
+    )
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def train_or_resume(trainer: CrysMMNetTrainer) -> None:
+    """Train to the end, from the last complete checkpoint if there is one."""
+    checkpoint = last_checkpoint(Path(str(trainer.args.output_dir)))
+    if checkpoint:
+        log.info("continuing from %s", checkpoint.name)
+    try:
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    except pickle.UnpicklingError as error:
+        raise InputError(
+            f"{checkpoint} holds pickled code, which is never run; delete it to start anew"
+        ) from error
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """The latest checkpoint that was written to its end; torn ones are removed."""
+    complete = []
+    for path in folder.glob("checkpoint-*"):
+        if (path / "trainer_state.json").is_file():  # written last
+            complete.append(path)
+        else:
+            shutil.rmtree(path)
+    return max(complete, key=lambda path: int(path.name.split("-")[1]), default=None)
+
+
+def history_of(trainer: CrysMMNetTrainer) -> list[dict[str, float]]:
+    """Loss, validation MAE and learning rate of each epoch, resumed ones included."""
+    epochs: dict[int, dict[str, float]] = {}
+    for row in trainer.state.log_history:
+        number = round(row["epoch"])
+        if "loss" in row:
+            rate = row["learning_rate"]
+            epochs[number] = {"epoch": number, "train_loss": row["loss"], "learning_rate": rate}
+        elif "eval_mae" in row:
+            epochs[number]["val_mae"] = row["eval_mae"]
+    return [epochs[number] for number in sorted(epochs)]

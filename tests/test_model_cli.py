@@ -1,0 +1,155 @@
+"""The command line: every flag arrives, errors are one sentence, help is quick."""
+
+import os
+import subprocess
+import sys
+import time
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+import tyro
+from corpus import TARGET
+
+from model import cli
+from model.config import EvaluateConfig, GraphConfig, NetworkConfig, PredictConfig, TrainConfig
+
+FLAGS = {
+    "data": ("--data=somewhere", "somewhere"),
+    "target": ("--target=band_gap", "band_gap"),
+    "out": ("--out=model", Path("model")),
+    "modality": ("--modality=text", "text"),
+    "text_encoder": ("--text-encoder=minilm", "minilm"),
+    "split": ("--split=official", "official"),
+    "log_target": ("--log-target", True),
+    "seed": ("--seed=7", 7),
+    "epochs": ("--epochs=5", 5),
+    "patience": ("--patience=4", 4),
+    "batch_size": ("--batch-size=3", 3),
+    "max_angles": ("--max-angles=1000", 1000),
+    "accumulate": ("--accumulate=2", 2),
+    "learning_rate": ("--learning-rate=0.01", 0.01),
+    "weight_decay": ("--weight-decay=0.1", 0.1),
+    "precision": ("--precision=bf16", "bf16"),
+    "tensorboard": ("--tensorboard", True),
+    "cache": ("--cache=here", Path("here")),
+    "max_neighbors": ("--max-neighbors=6", 6),
+    "cutoff_angstrom": ("--cutoff-angstrom=5", 5.0),
+    "exact_shell": ("--exact-shell", True),
+    "width": ("--width=32", 32),
+    "alignn_layers": ("--alignn-layers=1", 1),
+    "gcn_layers": ("--gcn-layers=2", 2),
+    "distance_bins": ("--distance-bins=10", 10),
+    "angle_bins": ("--angle-bins=11", 11),
+    "embedding_width": ("--embedding-width=12", 12),
+    "projection_width": ("--projection-width=13", 13),
+    "dropout": ("--dropout=0.3", 0.3),
+}
+
+
+def command(*words: str) -> subprocess.CompletedProcess:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    return subprocess.run(
+        [sys.executable, "-m", "model.cli", *words], capture_output=True, text=True, env=environment
+    )
+
+
+def test_every_flag_of_train_arrives():
+    config = tyro.cli(cli.Command, args=["train", *(flag for flag, _ in FLAGS.values())])
+    assert isinstance(config, TrainConfig)
+    arrived = {**vars(config), **vars(config.graph), **vars(config.network)}
+    assert {name: arrived[name] for name in FLAGS} == {name: v for name, (_, v) in FLAGS.items()}
+    offered = {f.name for kind in (TrainConfig, GraphConfig, NetworkConfig) for f in fields(kind)}
+    assert offered - {"graph", "network"} == set(FLAGS)
+
+
+def test_every_setting_reaches_the_network_and_the_trainer(tmp_path, settings):
+    from model.crysmmnet import CrysMMNet, CrysMMNetConfig
+    from model.trainer import make_trainer
+
+    config = tyro.cli(cli.Command, args=["train", *(flag for flag, _ in FLAGS.values())])
+    model = CrysMMNet(CrysMMNetConfig.of(config.network, config.modality, 5))
+    for field in fields(NetworkConfig):
+        assert getattr(model.config, field.name) == FLAGS[field.name][1]
+    config = settings(tmp_path, seed=7, epochs=5, batch_size=3, accumulate=2, weight_decay=0.1)
+    arguments = make_trainer(model, [None], [None], config, 1.0, "eV").args
+    assert arguments.num_train_epochs == 5
+    assert arguments.per_device_train_batch_size == 3
+    assert arguments.gradient_accumulation_steps == 2
+    assert arguments.weight_decay == 0.1
+    assert arguments.learning_rate == 1e-3
+    assert arguments.seed == 7
+
+
+def test_weights_but_no_biases_and_norms_decay(tmp_path, settings):
+    from small import network
+
+    from model.trainer import make_trainer
+
+    model = network()
+    trainer = make_trainer(model, [None], [None], settings(tmp_path), 1.0, "eV")
+    decaying = set(trainer.get_decay_parameter_names(model))
+    names = {name for name, _ in model.named_parameters()}
+    assert decaying < names
+    assert all(name.endswith("weight") for name in decaying)
+    assert not any(part in name for name in decaying for part in ("bn", "norm"))
+    linear = {name for name in names if name.endswith("weight") and "bn" not in name}
+    assert decaying == {name for name in linear if "norm" not in name}
+
+
+def test_flags_of_the_other_commands_arrive():
+    config = tyro.cli(cli.Command, args=["evaluate", "m", "--data", "d", "--out", "o.csv"])
+    assert (config.model, config.data, config.out) == (Path("m"), "d", Path("o.csv"))
+    assert isinstance(config, EvaluateConfig)
+    config = tyro.cli(cli.Command, args=["predict", "m", "a.cif", "b.cif", "--batch-size", "2"])
+    assert isinstance(config, PredictConfig)
+    assert (config.crystals, config.batch_size) == (("a.cif", "b.cif"), 2)
+
+
+def test_help_is_quick_and_loads_no_torch():
+    seconds = []
+    for _ in range(3):
+        started = time.perf_counter()
+        assert command("--help").returncode == 0
+        seconds.append(time.perf_counter() - started)
+    assert min(seconds) < 1
+    code = (
+        "import sys, model.cli; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    assert subprocess.run([sys.executable, "-c", code], env=environment).returncode == 0
+
+
+def test_train_evaluate_predict_in_a_row(tmp_path, dataset, cache, silicon):
+    out = str(tmp_path / "m")
+    common = ["--data", dataset, "--cache", str(cache)]
+    sizes = ["--width=8", "--alignn-layers=1", "--gcn-layers=1", "--epochs=1", "--modality=graph"]
+    done = command("train", *common, "--target", TARGET, "--out", out, *sizes)
+    assert done.returncode == 0, done.stderr
+    assert "epoch 1 of 1" in done.stderr
+    assert "test   MAE" in done.stdout
+    cif = str(tmp_path / "silicon.cif")
+    silicon.to_pymatgen().to(filename=cif)
+    done = command("predict", out, cif, str(tmp_path / "missing.cif"))
+    assert done.returncode == 0, done.stderr
+    first, second = done.stdout.splitlines()
+    assert first.split("\t")[0::2] == ["silicon", "eV/atom"]
+    assert second.startswith("missing\tfailed: ")
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["train", "--data", "nowhere", "--target", "x", "--out", "m"], "'nowhere' is no folder"),
+        (["evaluate", "nowhere", "--data", "d"], "no folder of a trained model"),
+        (["predict", "nowhere", "a.cif"], "no folder of a trained model"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_exit_code_2(monkeypatch, capsys, words, sentence):
+    monkeypatch.setattr(sys, "argv", ["crysmmnet", *words])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    assert stopped.value.code == 2
+    error = capsys.readouterr().err
+    assert sentence in error
+    assert error.count("\n") == 1

@@ -1,0 +1,124 @@
+"""Normalisation that keeps symmetry, a frozen encoder, and a cache that encodes nothing twice."""
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModel, AutoTokenizer
+
+from curate.errors import InputError
+from model import text as text_module
+from model.text import EmbeddingCache, TextEncoder, normalise
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("P\u03051", "P-1"),  # the bar before its digit, as pymatgen writes it
+        ("P1\u0305", "P-1"),  # the bar after it, as Unicode has it
+        ("P1", "P1"),
+        ("Fm\u03053m", "Fm-3m"),
+        ("P2₁/c", "P21/c"),
+        ("K¹⁺", "K1+"),
+        ("O²⁻", "O2-"),
+        ("TiO₂", "TiO2"),
+        ("2.95 Å", "2.95 A"),
+        ("77–80°", "77-80°"),
+        ("Fm-3m, Ti(1)", "Fm-3m, Ti(1)"),  # raw text stays as it is
+    ],
+)
+def test_symmetry_and_charges_survive_normalisation(written, expected):
+    assert normalise(written) == expected
+
+
+@pytest.fixture(scope="module")
+def minilm():
+    return TextEncoder("minilm")
+
+
+TEXTS = [
+    "TiN is Halite, Rock Salt structured and crystallizes in the cubic Fm-3m space group.",
+    "Si is diamond structured.",
+    "MoS2 crystallizes in the hexagonal P6_3/mmc space group. " * 60,
+]
+
+
+def test_embedding_is_cls_of_the_last_layer(minilm):
+    folder = text_module._place("minilm")
+    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder)
+    found = dict(minilm.encode(TEXTS))
+    for position, written in enumerate(TEXTS):
+        tokens = tokenizer(written, truncation=True, max_length=512, return_tensors="pt")
+        with torch.inference_mode():
+            expected = model(**tokens).last_hidden_state[0, 0].numpy()
+        assert found[position] == pytest.approx(expected, abs=1e-5)
+    assert minilm.width == model.config.hidden_size == 384
+
+
+def test_the_encoder_is_frozen(minilm):
+    _, model = minilm._loaded
+    assert not model.training
+
+
+def test_a_text_is_encoded_once(tmp_path, minilm, monkeypatch):
+    cache = EmbeddingCache(tmp_path)
+    first = cache.embed(TEXTS[:2], minilm)
+    asked = []
+    encode = TextEncoder.encode
+
+    def counted(self, texts):
+        asked.extend(texts)
+        return encode(self, texts)
+
+    monkeypatch.setattr(TextEncoder, "encode", counted)
+    again = EmbeddingCache(tmp_path).embed([TEXTS[1], TEXTS[0], TEXTS[1], "Another."], minilm)
+    assert asked == ["Another."]
+    assert np.array_equal(again[:3], first[[1, 0, 1]])
+
+
+def test_all_that_changes_an_embedding_is_in_its_key(tmp_path, minilm):
+    copied = tmp_path / "encoder"
+    shutil.copytree(text_module._place("minilm"), copied)
+    assert TextEncoder(str(copied)).version == minilm.version
+    config = (copied / "config.json").read_text()
+    (copied / "config.json").write_text(
+        config.replace('"layer_norm_eps": 1e-12', '"layer_norm_eps": 1e-3')
+    )
+    assert TextEncoder(str(copied)).version != minilm.version
+    assert set(minilm.recipe) == {"encoder", "normalisation", "pooling", "max_tokens"}
+    keys = {
+        text_module._key(written, {**minilm.recipe, name: "other"})
+        for written in TEXTS
+        for name in ("encoder", "normalisation", "pooling", "max_tokens")
+    }
+    assert len(keys) == 12
+
+
+def test_an_interrupted_encoding_keeps_what_it_has(tmp_path, minilm, monkeypatch):
+    encode = TextEncoder.encode
+
+    def stopped(self, texts):
+        for number, pair in enumerate(encode(self, texts)):
+            if number == 70:
+                raise KeyboardInterrupt
+            yield pair
+
+    texts = [f"Crystal number {number}." for number in range(80)]
+    monkeypatch.setattr(TextEncoder, "encode", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        EmbeddingCache(tmp_path).embed(texts, minilm)
+    asked = []
+
+    def counted(self, texts):
+        asked.extend(texts)
+        return encode(self, texts)
+
+    monkeypatch.setattr(TextEncoder, "encode", counted)
+    assert EmbeddingCache(tmp_path).embed(texts, minilm).shape == (80, 384)
+    assert len(asked) == 16  # 64 were kept
+
+
+def test_an_unknown_encoder_is_one_sentence(tmp_path):
+    with pytest.raises(InputError, match="no text encoder"):
+        _ = TextEncoder(str(tmp_path / "nothing")).width
