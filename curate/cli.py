@@ -1,4 +1,4 @@
-"""curate build | status: a crystal database in, a text dataset out."""
+"""curate build | status | push: a crystal database in, a text dataset out."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from curate.config import BuildConfig
+from curate.config import BuildConfig, PushConfig
 from curate.errors import InputError
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ class StatusConfig:
 Command = (
     Annotated[BuildConfig, tyro.conf.subcommand("build")]
     | Annotated[StatusConfig, tyro.conf.subcommand("status")]
+    | Annotated[PushConfig, tyro.conf.subcommand("push")]
 )
 
 
@@ -38,7 +39,13 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's end is like Ctrl-C
     try:
-        sys.exit(run_build(config) if isinstance(config, BuildConfig) else run_status(config))
+        match config:
+            case BuildConfig():
+                sys.exit(run_build(config))
+            case StatusConfig():
+                sys.exit(run_status(config))
+            case PushConfig():
+                sys.exit(run_push(config))
     except InputError as error:
         sys.exit(_complain(str(error)))
     except OSError as error:
@@ -82,6 +89,20 @@ def examples(dataset: Path, n: int) -> list[dict]:
     file = pq.ParquetFile(min((dataset / "default").glob("*.parquet")))
     batches = file.iter_batches(n, columns=["material_id", "description"])
     return next(batches).to_pylist() if file.metadata.num_rows else []
+
+
+def run_push(config: PushConfig) -> int:
+    """Publish a run's dataset, or print what would be published."""
+    from curate.publish import plan_push, push
+    from curate.run import Run
+
+    dataset = Run.load(config.run).dataset
+    if config.dry_run:
+        print(plan_push(dataset, config.name, private=config.private, tag=config.tag))
+        return 0
+    logging.getLogger("httpx2").setLevel(logging.WARNING)  # it reports every request
+    print(push(dataset, config.name, private=config.private, tag=config.tag))
+    return 0
 
 
 def show(counts: Counts) -> None:
