@@ -1,4 +1,4 @@
-"""curate build | status | verify: a crystal database in, a text dataset out."""
+"""curate build | status | verify | push: a crystal database in, a text dataset out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from curate.config import BuildConfig
+from curate.config import BuildConfig, PushConfig
 from curate.errors import InputError
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ Command = (
     Annotated[BuildConfig, tyro.conf.subcommand("build")]
     | Annotated[StatusConfig, tyro.conf.subcommand("status")]
     | Annotated[VerifyConfig, tyro.conf.subcommand("verify")]
+    | Annotated[PushConfig, tyro.conf.subcommand("push")]
 )
 
 
@@ -62,6 +63,8 @@ def main() -> None:
                 sys.exit(run_status(config))
             case VerifyConfig():
                 sys.exit(run_verify(config))
+            case PushConfig():
+                sys.exit(run_push(config))
     except InputError as error:
         sys.exit(_complain(str(error)))
     except OSError as error:
@@ -134,6 +137,20 @@ def examples(dataset: Path, n: int) -> list[dict]:
     file = pq.ParquetFile(min((dataset / "default").glob("*.parquet")))
     batches = file.iter_batches(n, columns=["material_id", "description"])
     return next(batches).to_pylist() if file.metadata.num_rows else []
+
+
+def run_push(config: PushConfig) -> int:
+    """Publish a run's dataset, or print what would be published."""
+    from curate.publish import plan_push, push
+    from curate.run import Run
+
+    dataset = Run.load(config.run).dataset
+    if config.dry_run:
+        print(plan_push(dataset, config.name, private=config.private, tag=config.tag))
+        return 0
+    logging.getLogger("httpx2").setLevel(logging.WARNING)  # it reports every request
+    print(push(dataset, config.name, private=config.private, tag=config.tag))
+    return 0
 
 
 def show(counts: Counts) -> None:

@@ -15,6 +15,25 @@ Database = Literal["jarvis", "files", "crysmmnet"]
 
 
 @dataclass(frozen=True)
+class PushConfig:
+    """Publish a run's dataset on the Hugging Face Hub, in one commit.
+
+    The token comes from HF_TOKEN or `hf auth login`. The same command again sends what is missing.
+    """
+
+    run: tyro.conf.Positional[Path]
+    """Run folder; its dataset is pushed as it is."""
+    name: tyro.conf.Positional[str]
+    """Repository on the Hub, OWNER/NAME; created if it does not exist."""
+    private: bool = False
+    """Visible to the owner only."""
+    tag: str | None = None
+    """Name this version, as v1.0, so that others can load exactly it."""
+    dry_run: bool = False
+    """Print repository, files, sizes and the card; send nothing."""
+
+
+@dataclass(frozen=True)
 class BuildConfig:
     """Read crystals, describe each with Robocrystallographer, write a dataset to OUT/dataset.
 

@@ -1,0 +1,109 @@
+"""Dataset folder in, dataset on the Hugging Face Hub out: what may be pushed, and how it looks."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow.parquet as pq
+from huggingface_hub import DatasetCard, HfApi
+
+from curate.hub import LocalFile, Pushed, check_name, files_of, mirror
+from curate.licenses import card_fields, refusal
+from curate.patience import Patience, PublishError
+
+CONFIGS = ("default", "manifest")  # the rows with a text; one row for each crystal of the source
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a push will put on the Hub."""
+
+    repo_id: str
+    private: bool
+    tag: str | None
+    files: tuple[LocalFile, ...]
+    card: str
+
+    def __str__(self) -> str:
+        """As `--dry-run` prints it: repository, files with sizes, the whole card."""
+        visibility = "private" if self.private else "public"
+        tagged = f", tag {self.tag}" if self.tag else ""
+        sizes = [f"{file.size:>14,} bytes  {file.path}" for file in self.files]
+        total = sum(file.size for file in self.files)
+        return "\n".join(
+            [
+                f"dataset {self.repo_id} ({visibility}{tagged})",
+                *sizes,
+                f"{total:>14,} bytes in {len(self.files)} files",
+                "",
+                self.card,
+            ]
+        )
+
+
+def plan_push(folder: Path, repo_id: str, *, private: bool = False, tag: str | None = None) -> Plan:
+    """Check a dataset folder and say what a push would do; nothing leaves this machine.
+
+    Raises PublishError where the name is none, the folder is no finished dataset, its licences
+    forbid publishing, or its card states another licence than its rows.
+    """
+    check_name(repo_id, tag)
+    files = files_of(folder) if folder.is_dir() else []
+    shards = {config: shards_of(files, config, folder) for config in CONFIGS}
+    card = _card(folder)
+    licenses = set().union(*(licenses_in(shard.source) for shard in shards["default"]))
+    if not licenses:
+        raise PublishError(f"{folder} holds no described crystals: there is nothing to publish")
+    if reason := refusal(licenses, private):
+        raise PublishError(f"{folder} can't be published: {reason}")
+    stated = DatasetCard(card).data.to_dict().get("license")
+    needed = card_fields(licenses)["license"]
+    if stated != needed:
+        raise PublishError(
+            f"README.md states the licence {stated!r}, its rows need {needed!r}: build again"
+        )
+    return Plan(repo_id, private, tag, tuple(files), card)
+
+
+def push(
+    folder: Path,
+    repo_id: str,
+    *,
+    private: bool = False,
+    tag: str | None = None,
+    api: HfApi | None = None,
+    patience: Patience | None = None,
+) -> Pushed:
+    """Publish a dataset folder as it is, in one commit; see `curate.hub.mirror`."""
+    plan_push(folder, repo_id, private=private, tag=tag)
+    return mirror(folder, repo_id, "dataset", private=private, tag=tag, api=api, patience=patience)
+
+
+def shards_of(files: list[LocalFile], config: str, folder: Path) -> list[LocalFile]:
+    """The Parquet shards of one config; PublishError where there are none or one is missing."""
+    shards = [file for file in files if re.fullmatch(rf"{config}/train-\d+\.parquet", file.path)]
+    if not shards:
+        raise PublishError(f"{folder} holds no {config}/train-*.parquet: build the dataset first")
+    for number, shard in enumerate(shards):
+        if shard.path != f"{config}/train-{number:05d}.parquet":
+            raise PublishError(f"{folder / config} lacks train-{number:05d}.parquet: build again")
+    return shards
+
+
+def licenses_in(shard: Path) -> set[str | None]:
+    """The different values of the column `license`."""
+    if "license" not in pq.read_schema(shard).names:
+        return {None}
+    return set(pq.read_table(shard, columns=["license"])["license"].unique().to_pylist())
+
+
+def _card(folder: Path) -> str:
+    path = folder / "README.md"
+    if not path.exists():
+        raise PublishError(f"{folder} holds no README.md: build the dataset first")
+    card = path.read_text(encoding="utf-8")
+    if left := re.search(r"\{\{.*?\}\}|\{%.*?%\}", card):
+        raise PublishError(f"README.md still holds the placeholder {left[0]}: build again")
+    return card
