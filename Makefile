@@ -19,7 +19,7 @@ test: .venv/installed
 lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy curate
+	$(BIN)/mypy curate model
 
 bench: .venv/installed
 	$(BIN)/python benchmarks/describe.py

@@ -4,13 +4,13 @@ import json
 from dataclasses import replace
 
 import pytest
+from test_build import some
+from test_cli import curate
 
 from curate.build import build
 from curate.config import BuildConfig
 from curate.run import Run
 from curate.verify import compare, sample, verify
-from test_build import some
-from test_cli import curate
 
 
 @pytest.fixture(scope="module")
