@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from importlib.resources import files
 from pathlib import Path
@@ -66,8 +67,22 @@ def dataset_card(run: Run, counts: Counts, default: Path) -> str:
             ],
             licenses=licenses,
             verification=run.verification,
+            checksums={name: _checksum(default.parent / name) for name in ("default", "manifest")},
         )
     )
+
+
+def _checksum(folder: Path) -> str:
+    """SHA-256 of the folder's data files.
+
+    `datasets` keeps what it loaded under a hash of the card's configs, not of the files: without this
+    line another dataset in a folder of the same name would be answered from the cache.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.parquet")):
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
 
 
 def _column(field) -> dict[str, str]:

@@ -44,6 +44,17 @@ def test_it_loads_as_two_configs(run, cache):
     assert rows[5]["stage"] == "read"
 
 
+def test_another_dataset_in_a_folder_of_the_same_name_is_another_dataset(run, tmp_path, cache):
+    """`datasets` caches by the card, so the card names the checksum of the data."""
+    config = BuildConfig(out=tmp_path / "run", workers=1)
+    build(config, source=Crystals(some(2)))
+    sizes = [
+        len(load_dataset(str(folder / "dataset"), split="train", cache_dir=cache))
+        for folder in (run, config.out)
+    ]
+    assert sizes == [5, 2]
+
+
 def test_units_are_in_the_parquet_fields(run):
     schema = pq.read_schema(run / "dataset" / "default" / "train-00000.parquet")
     assert schema.field("formation_energy_peratom").metadata == {b"unit": b"eV/atom"}
