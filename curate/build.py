@@ -6,6 +6,7 @@ import hashlib
 import platform
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from datetime import date
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,6 +25,7 @@ from curate.record import Description, Refusal, StructureRecord
 from curate.run import Run
 from curate.sources import Source, open_source
 from curate.sources.files import named
+from curate.tokens import load_tokenizer
 
 GENERATORS = ("robocrys", "pymatgen", "pymatgen-core", "matminer", "spglib", "numpy")
 
@@ -51,6 +53,7 @@ def build(
     Raises InputError for what the user can mend; what is finished by then stays in the folder.
     """
     check(config)
+    load_tokenizer(config.tokenizer)  # its absence shows now, not after the last description
     run = Run(config.out)
     with run.lock():
         source = source or open_source(config)
@@ -88,6 +91,7 @@ def question(config: BuildConfig, source: Source) -> dict[str, Any]:
             "limit": config.limit,
             "ids_sha256": _sha256(config.ids) if config.ids else None,
             "shard_size": config.shard_size,
+            "tokenizer": config.tokenizer,
             "timeout": config.timeout,
             "memory": config.memory,
         },
@@ -116,7 +120,9 @@ def fetch(run: Run, source: Source, config: BuildConfig, watch) -> None:
         raise InputError("the source holds no entries")
     if clash := types.keys() & COLUMNS:
         raise InputError(f"property {min(clash)} has the name of a dataset column; rename it")
-    run.finish_fetching({"entries": n_entries, "shards": number + 1, "properties": types})
+    read_on = date.today().isoformat()
+    summary = {"entries": n_entries, "shards": number + 1, "properties": types, "read_on": read_on}
+    run.finish_fetching(summary)
 
 
 def selected(source: Source, config: BuildConfig) -> Iterator[StructureRecord | Refusal]:

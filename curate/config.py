@@ -58,6 +58,9 @@ class BuildConfig:
     limit: int | None = None
     """Describe only the first N crystals."""
     describe: tyro.conf.OmitArgPrefixes[DescribeOptions] = field(default_factory=DescribeOptions)
+    tokenizer: str = "minilm"
+    """Tokenizer of the text encoder that the card counts tokens for: a folder, a name on the Hub
+    (m3rg-iitd/matscibert), or `minilm` (extra `demo`)."""
     timeout: float = 300.0
     """Seconds after which a crystal is given up."""
     memory: float = 4.0

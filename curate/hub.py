@@ -26,23 +26,29 @@ class LocalFile:
     """One file to push."""
 
     path: str  # in the repository
-    source: Path
+    source: Path | bytes  # where its content is, or the content
 
     @cached_property
     def size(self) -> int:
         """Bytes."""
-        return self.source.stat().st_size
+        return len(self.source) if isinstance(self.source, bytes) else self.source.stat().st_size
 
     @cached_property
     def sha256(self) -> str:
         """By which the Hub knows large files."""
+        if isinstance(self.source, bytes):
+            return hashlib.sha256(self.source).hexdigest()
         with self.source.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
     @cached_property
     def git_oid(self) -> str:
         """By which git knows small ones."""
-        return hashlib.sha1(b"blob %d\0" % self.size + self.source.read_bytes()).hexdigest()
+        return hashlib.sha1(b"blob %d\0" % self.size + self.content()).hexdigest()
+
+    def content(self) -> bytes:
+        """All of it, in memory."""
+        return self.source if isinstance(self.source, bytes) else self.source.read_bytes()
 
     def equals(self, remote: RepoFile | None) -> bool:
         """Whether the repository holds the same content under this path."""
@@ -99,7 +105,7 @@ def check_name(repo_id: str, tag: str | None = None) -> None:
 
 
 def mirror(
-    folder: Path,
+    files: Sequence[LocalFile],
     repo_id: str,
     kind: Kind,
     *,
@@ -108,10 +114,10 @@ def mirror(
     api: HfApi | None = None,
     patience: Patience | None = None,
 ) -> Pushed:
-    """Make a repository hold the files of a folder, in one commit; none where it does already.
+    """Make a repository hold these files, in one commit; none where it does already.
 
     Files that the repository holds beside them are kept, except below folders that are pushed:
-    there, what is not in the folder is deleted in the same commit. Repeated after a kill or a
+    there, what is not among the files is deleted in the same commit. Repeated after a kill or a
     fault, it sends only what the Hub does not have yet. Raises PublishError.
     """
     check_name(repo_id, tag)
@@ -119,7 +125,6 @@ def mirror(
     if not isinstance(token, str):
         raise PublishError("there is no Hugging Face token: set HF_TOKEN or run `hf auth login`")
     client = HfApi(endpoint=api.endpoint if api else None, token=token)
-    files = files_of(folder)
     _check_secret(files, token)
     heads: list[str] = []  # one an attempt: the first is where the repository was
 
@@ -221,5 +226,5 @@ def _check_arrived(
 
 def _check_secret(files: Sequence[LocalFile], token: str) -> None:
     for file in files:
-        if file.size < READABLE_BYTES and token.encode() in file.source.read_bytes():
+        if file.size < READABLE_BYTES and token.encode() in file.content():
             raise PublishError(f"{file.path} contains your Hugging Face token: take it out")

@@ -14,6 +14,7 @@ from curate.licenses import card_fields, refusal
 from curate.patience import Patience, PublishError
 
 CONFIGS = ("default", "manifest")  # the rows with a text; one row for each crystal of the source
+PLACEHOLDER = "OWNER/NAME"  # in the examples of a card that is not published yet
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,8 @@ def plan_push(folder: Path, repo_id: str, *, private: bool = False, tag: str | N
     check_name(repo_id, tag)
     files = files_of(folder) if folder.is_dir() else []
     shards = {config: shards_of(files, config, folder) for config in CONFIGS}
-    card = _card(folder)
-    licenses = set().union(*(licenses_in(shard.source) for shard in shards["default"]))
+    card = _card(folder, repo_id)
+    licenses = set().union(*(licenses_in(folder / shard.path) for shard in shards["default"]))
     if not licenses:
         raise PublishError(f"{folder} holds no described crystals: there is nothing to publish")
     if reason := refusal(licenses, private):
@@ -64,7 +65,10 @@ def plan_push(folder: Path, repo_id: str, *, private: bool = False, tag: str | N
         raise PublishError(
             f"README.md states the licence {stated!r}, its rows need {needed!r}: build again"
         )
-    return Plan(repo_id, private, tag, tuple(files), card)
+    filled = [
+        LocalFile(file.path, card.encode()) if file.path == "README.md" else file for file in files
+    ]
+    return Plan(repo_id, private, tag, tuple(filled), card)
 
 
 def push(
@@ -76,9 +80,14 @@ def push(
     api: HfApi | None = None,
     patience: Patience | None = None,
 ) -> Pushed:
-    """Publish a dataset folder as it is, in one commit; see `curate.hub.mirror`."""
-    plan_push(folder, repo_id, private=private, tag=tag)
-    return mirror(folder, repo_id, "dataset", private=private, tag=tag, api=api, patience=patience)
+    """Publish a dataset folder in one commit; see `curate.hub.mirror`.
+
+    It is pushed as it is, but for the card's examples: they name the repository.
+    """
+    plan = plan_push(folder, repo_id, private=private, tag=tag)
+    return mirror(
+        plan.files, repo_id, "dataset", private=private, tag=tag, api=api, patience=patience
+    )
 
 
 def shards_of(files: list[LocalFile], config: str, folder: Path) -> list[LocalFile]:
@@ -99,11 +108,11 @@ def licenses_in(shard: Path) -> set[str | None]:
     return set(pq.read_table(shard, columns=["license"])["license"].unique().to_pylist())
 
 
-def _card(folder: Path) -> str:
+def _card(folder: Path, repo_id: str) -> str:
     path = folder / "README.md"
     if not path.exists():
         raise PublishError(f"{folder} holds no README.md: build the dataset first")
-    card = path.read_text(encoding="utf-8")
+    card = path.read_text(encoding="utf-8").replace(PLACEHOLDER, repo_id)
     if left := re.search(r"\{\{.*?\}\}|\{%.*?%\}", card):
         raise PublishError(f"README.md still holds the placeholder {left[0]}: build again")
     return card

@@ -1,5 +1,7 @@
 """Crystals by name, from textbook lattice constants; nothing here needs a network or a download."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -103,3 +105,15 @@ def trained(tmp_path_factory, settings) -> Path:
     out = tmp_path_factory.mktemp("models") / "both"
     train(settings(out, split="official"))
     return out
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory) -> Path:
+    """A run folder: AlAs, RbBr, RbI and NaBr of the embedded sample, described."""
+    folder = tmp_path_factory.mktemp("built")
+    ids = ("JVASP-1372", "JVASP-1921", "JVASP-1945", "JVASP-1951")
+    (folder / "ids.txt").write_text("\n".join(ids))
+    command = f"-m curate build --db jarvis --sample --ids {folder}/ids.txt --workers 1"
+    command += f" --out {folder}/run"
+    subprocess.run([sys.executable, *command.split()], check=True, capture_output=True)
+    return folder / "run"

