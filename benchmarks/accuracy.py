@@ -20,6 +20,7 @@ from pathlib import Path
 from statistics import mean, stdev
 
 from setting import peak_gib, setting
+from transformers.utils import logging as transformers_logging
 
 from model.config import GraphConfig, NetworkConfig, TrainConfig
 from model.data import known_targets, load_rows
@@ -60,6 +61,7 @@ COLUMNS = (
 def main() -> None:
     arguments = read_arguments()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    transformers_logging.disable_progress_bar()
     rows = []
     for name, place in (pair.split("=", 1) for pair in arguments.data):
         offered = known_targets(load_rows(place))

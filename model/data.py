@@ -91,15 +91,34 @@ def load_rows(data: str) -> Dataset:
     place = Path(data)
     if (place / "dataset").is_dir():
         place = place / "dataset"
-    if not place.exists() and not re.fullmatch(r"[\w.-]+/[\w.-]+", data):
+    if place.is_dir():
+        return _local_rows(place)
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", data):
         raise InputError(f"{data!r} is no folder of a run or dataset, nor OWNER/NAME on the Hub")
     try:
-        return load_dataset(str(place), split="train")
-    except Exception as error:  # the Hub, a folder or a file may fail in many ways
-        reason = str(error).strip().splitlines()
-        raise InputError(
-            f"no dataset in {data!r} ({reason[0][:200] if reason else error!r})"
-        ) from error
+        return load_dataset(data, split="train")
+    except Exception as error:  # the Hub may fail in many ways
+        raise InputError(f"no dataset {data!r} on the Hub ({_first_line(error)})") from error
+
+
+def _local_rows(folder: Path) -> Dataset:
+    """The files themselves: `load_dataset` keeps its copy of a local folder under the folder's name
+    and its card, and would give the rows of another run that has the same."""
+    import datasets
+    import pyarrow.parquet as pq
+
+    files = sorted(folder.glob("default/*.parquet")) or sorted(folder.glob("*.parquet"))
+    if not files:
+        raise InputError(f"{folder} holds no Parquet files of a dataset")
+    try:
+        tables = [datasets.table.InMemoryTable(pq.read_table(file)) for file in files]
+    except (OSError, ValueError) as error:
+        raise InputError(f"{folder} can't be read ({_first_line(error)})") from error
+    return datasets.Dataset(datasets.table.concat_tables(tables))
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [repr(error)])[0][:200]
 
 
 def known_targets(rows: Dataset) -> list[str]:

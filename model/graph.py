@@ -127,8 +127,10 @@ def one_bond_each(
         backward |= (second == first) & sign
     low, high = np.where(backward, second, first), np.where(backward, first, second)
     signed = np.where(backward[:, None], -images, images)
-    bonds = np.unique(np.column_stack((low, high, signed)), axis=0)
-    return bonds[:, 0], bonds[:, 1], bonds[:, 2:]
+    reach = 2 * np.abs(signed).max(initial=0) + 1  # one whole number for each bond, to sort by
+    cell = (signed + reach // 2) @ np.array([reach * reach, reach, 1])
+    _, once = np.unique((low * (high.max() + 1) + high) * reach**3 + cell, return_index=True)
+    return low[once], high[once], signed[once]
 
 
 def line_graph(

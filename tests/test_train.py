@@ -229,6 +229,16 @@ def test_an_unknown_target_lists_the_known_ones(dataset):
         read_materials(load_rows(dataset), "gap")
 
 
+def test_two_runs_of_the_same_form_are_not_mixed_up(tmp_path):
+    """`load_dataset` itself would give the first run's rows for the second: same name, same card."""
+    card = "---\nconfigs:\n- config_name: default\n  data_files: default/*.parquet\n---\n"
+    for name, chosen in (("one", rows()[:5]), ("two", rows()[5:12])):
+        write_dataset(tmp_path / name / "dataset" / "default", chosen)
+        (tmp_path / name / "dataset" / "README.md").write_text(card)
+    lengths = [len(load_rows(str(tmp_path / name))) for name in ("one", "two")]
+    assert lengths == [5, 7]
+
+
 def test_an_official_split_needs_its_column(dataset, settings, tmp_path):
     changed = [{k: v for k, v in row.items() if not k.startswith("split_")} for row in rows()]
     data = write_dataset(tmp_path / "dataset", changed)
