@@ -21,7 +21,7 @@ from curate.fast.components import (
     reconstructed,
     structure_components,
 )
-from curate.fast.fingerprints import site_fingerprint, structure_fingerprint
+from curate.fast.fingerprints import site_fingerprint, stock_site_fingerprint, structure_fingerprint
 from curate.fast.mineral import FastMineralMatcher
 from curate.fast.neighbors import Neighbors, site_neighbors
 from curate.fast.sites import FastSiteAnalyzer
@@ -127,11 +127,22 @@ class FastCondenser(NamingCondenser):
 
 
 def _surroundings(symmetry: Symmetry) -> tuple[Orbits, dict[int, Neighbors], np.ndarray]:
-    """Orbits, neighbours of one site of each, and the fingerprints of all sites (n, 61)."""
+    """Orbits, neighbours of one site of each, and the fingerprints of all sites (n, 61).
+
+    The library gives equivalent sites different fingerprints where rounding decides; to say the same,
+    such sites are taken from the library one by one.
+    """
     orbits = find_orbits(symmetry)
-    neighbors = site_neighbors(symmetry.structure, orbits.representatives)
+    structure = symmetry.structure
+    neighbors = site_neighbors(structure, orbits.representatives)
     prints = {site: site_fingerprint(found) for site, found in neighbors.items()}
-    return orbits, neighbors, np.array([prints[i] for i in orbits.representative.tolist()])
+    fingerprints = np.array(
+        [
+            stock_site_fingerprint(structure, site) if prints[first][1] else prints[first][0]
+            for site, first in enumerate(orbits.representative.tolist())
+        ]
+    )
+    return orbits, neighbors, fingerprints
 
 
 @lru_cache(maxsize=1)

@@ -31,6 +31,7 @@ class Neighbors:
     index: np.ndarray  # (m,) sites of the cell
     image: np.ndarray  # (m, 3) cells they are in
     vector: np.ndarray  # (m, 3) Å, from the site
+    weight: np.ndarray  # (m,) before rounding, the largest 1 or less
     cn_weights: dict[int, float]
 
     @property
@@ -39,7 +40,9 @@ class Neighbors:
         return max(self.cn_weights, key=lambda cn: self.cn_weights[cn])
 
 
-NOTHING = Neighbors(np.zeros(0, int), np.zeros((0, 3), int), np.zeros((0, 3)), {0: 1.0})
+NOTHING = Neighbors(
+    np.zeros(0, int), np.zeros((0, 3), int), np.zeros((0, 3)), np.zeros(0), {0: 1.0}
+)
 
 
 def site_neighbors(structure: Structure, sites: list[int]) -> dict[int, Neighbors]:
@@ -99,11 +102,13 @@ def _neighbors(structure: Structure, chemistry: _Chemistry, site: int) -> Neighb
     weight = weight[order]
     if weight[0] == 0:
         return NOTHING
-    weight = np.array([round(value, 3) for value in weight.tolist()])  # numpy rounds ties otherwise
-    order, weight = order[weight > 0], weight[weight > 0]
-    if not len(weight):  # a bond so weak that it rounds to none
+    rounded = np.array([round(value, 3) for value in weight.tolist()])  # numpy rounds ties otherwise
+    kept = rounded > 0
+    if not kept.any():  # a bond so weak that it rounds to none
         return NOTHING
-    return Neighbors(index[order], image[order], vector[order], _cn_weights(weight))
+    order = order[kept]
+    cn_weights = _cn_weights(rounded[kept])
+    return Neighbors(index[order], image[order], vector[order], weight[kept], cn_weights)
 
 
 def _cn_weights(weight: np.ndarray) -> dict[int, float]:

@@ -10,10 +10,12 @@ harmonics. Sums run in another order, which moves the last digits of a float.
 from __future__ import annotations
 
 import math
+from copy import copy
 
 import numpy as np
 
 PI = math.pi
+EDGE = 1e-6  # rad; an angle this close to a step may lie on either side
 PYRAMIDS = {"T", "tri_pyr", "sq_pyr", "pent_pyr", "hex_pyr"}
 TWO_POLES = {
     "see_saw_rect",
@@ -88,6 +90,38 @@ def order_parameter(motif: str, p: dict, first: First) -> float:
     return float(mean[first.pair].max())
 
 
+def uncertainty(motif: str, p: dict, first: First, groups: np.ndarray) -> float:
+    """How far rounding can move the likeness, where neighbours of a group (n,) come in any order.
+
+    The formulas have steps (a neighbour counts as the opposite pole from 135° on), and symmetry puts
+    angles exactly on them, where the last digits of a float decide. And of each pair the library
+    takes only the earlier neighbour as the pole of bcc, so that motif depends on their order.
+    """
+    theta, phi = first.theta, first.phi
+    if motif == "bcc" and first.n > 3:
+        pairs = _body_centered_pairs(p, first)
+        exchanged = np.abs(pairs - pairs.T) * (groups[:, None] == groups)
+        flipped = 2 * np.abs(pairs) * (np.abs(theta - PI / 2) < EDGE)
+        return float(np.triu(exchanged + flipped, 1).sum() + _step(motif, p, first, theta))
+    if motif == "see_saw_rect" and (np.abs(phi - 0.75 * PI) < EDGE).any():
+        return 1.0
+    return _step(motif, p, first, theta)
+
+
+def _step(motif: str, p: dict, first: First, theta: np.ndarray) -> float:
+    """The height of the steps that angles lie on."""
+    edges = [p["min_SPP"]] if "min_SPP" in p else []
+    if motif == "cuboct_max":
+        edges += [p[2], p[4]]
+    if motif == "pent_plan_max":
+        edges = [p["TA"] * PI]
+    if not any((np.abs(theta - edge) < EDGE).any() for edge in edges):
+        return 0.0
+    below, above = copy(first), copy(first)
+    below.theta, above.theta = theta - EDGE, theta + EDGE
+    return abs(order_parameter(motif, p, above) - order_parameter(motif, p, below))
+
+
 def _profile(motif: str, p: dict, first: First) -> tuple[np.ndarray, np.ndarray]:
     """Sum of contributions and their number for each pole j and meridian k, (n, n) each."""
     theta, phi, third, fourth = first.theta, first.phi, first.third, first.fourth
@@ -136,18 +170,21 @@ def _cuboctahedron(p: dict, first: First) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _body_centered(p: dict, first: First) -> float:
-    n, theta, phi = first.n, first.theta, first.phi
-    if n <= 3:
+    if first.n <= 3:
         return 0.0
-    pairs = np.triu(first.pair)
+    return float(np.triu(_body_centered_pairs(p, first)).sum())
+
+
+def _body_centered_pairs(p: dict, first: First) -> np.ndarray:
+    """Share of each pair of pole and meridian in the likeness to bcc, (n, n)."""
+    n, theta, phi = first.n, first.theta, first.phi
     pole = theta >= p["min_SPP"]
     at_pole = p["w_SPP"] * _gauss(p["IGW_SPP"] * (theta / PI - 1))
     tilt = (theta - PI / 2) / math.asin(1 / 3)
     ring = tilt * np.exp(-0.5 * tilt * tilt) / math.exp(-0.5)
     side = np.where(theta > PI / 2, 1, -1)[:, :, None] * np.cos(3 * phi)
-    around = _around(ring, side, first.fourth & (pairs & ~pole)[:, :, None])
-    total = (at_pole * (pairs & pole)).sum() + around.sum()
-    return float(total / (0.5 * n * (6 + (n - 2) * (n - 3))))
+    around = _around(ring, side, first.fourth & ~pole[:, :, None])
+    return (at_pole * pole + around) / (0.5 * n * (6 + (n - 2) * (n - 3)))
 
 
 def _gauss(x: np.ndarray) -> np.ndarray:

@@ -21,6 +21,7 @@ from curate.fast.fingerprints import labels
 from curate.fast.symmetry import Orbits, Symmetry
 
 NOISE = 1e-3  # °; angles this close may be ordered either way by rounding
+ALIKE = 1e-6  # fingerprints of equivalent sites
 CONNECTIVITY = {1: "corner", 2: "edge"}  # by shared neighbours; more are a face
 
 
@@ -34,6 +35,7 @@ class FastSiteAnalyzer(SiteAnalyzer):
         self.use_iupac_formula = True
         self.minimum_geometry_op = 0.4
         self.site_fingerprints = [dict(zip(labels(), row, strict=True)) for row in fingerprints]
+        self._fingerprints = fingerprints
         self._geometry: dict[int, dict[str, Any]] = {}
         self._second_shell: dict[int, list[dict[str, Any]]] = {}
         self._element = [str(site.specie) for site in bonds.structure]
@@ -45,10 +47,9 @@ class FastSiteAnalyzer(SiteAnalyzer):
 
     def get_site_geometry(self, site_index: int) -> dict[str, Any]:
         """Kind of coordination and likeness to it."""
-        site = int(self.orbits.representative[site_index])
-        if site not in self._geometry:
-            self._geometry[site] = super().get_site_geometry(site)
-        return self._geometry[site]
+        if site_index not in self._geometry:
+            self._geometry[site_index] = super().get_site_geometry(site_index)
+        return self._geometry[site_index]
 
     def get_nearest_neighbors(
         self, site_index: int, inc_inequivalent_site_index: bool = True
@@ -115,7 +116,7 @@ class FastSiteAnalyzer(SiteAnalyzer):
         """For each site the first one with the same element, geometry and neighbourhood."""
         kinds: dict[int, _Neighborhood] = {}
         kind_of: list[int] = []
-        alone: set[int] = set()  # orbits whose sites must be looked at one by one
+        alone = self._orbits_apart()
         for site, representative in enumerate(self.orbits.representative.tolist()):
             if site != representative and representative not in alone:
                 kind_of.append(kind_of[representative])
@@ -131,6 +132,12 @@ class FastSiteAnalyzer(SiteAnalyzer):
                 kind_of.append(site)
                 kinds[site] = mine
         return kind_of
+
+    def _orbits_apart(self) -> set[int]:
+        """Orbits whose sites must be looked at one by one: all, where fingerprints differ in one."""
+        of_first = self._fingerprints[self.orbits.representative]
+        alike = np.abs(self._fingerprints - of_first).max(axis=1) < ALIKE
+        return set() if alike.all() else set(self.orbits.representatives)
 
     def _calculate_symmetry_labels(self, sym_equivalent_atoms) -> list[int]:
         """Numbers symmetrically inequivalent sites from 1 for each element."""

@@ -1,0 +1,81 @@
+"""Structure tables in, crystals to measure out; shared by the benchmarks of descriptions."""
+
+from __future__ import annotations
+
+import json
+import platform
+import random
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+
+import pyarrow.parquet as pq
+from pymatgen.core import Structure
+
+from curate.record import StructureRecord
+from curate.sources.jarvis_atoms import record_of_atoms
+from curate.sources.sample import Sample
+
+LIBRARIES = ("robocrys", "pymatgen", "pymatgen-core", "matminer", "spglib", "numpy", "scipy")
+SIZES = (2, 5, 9, 15, 25, 40, 60)  # atoms; borders of the layers a sample is drawn from
+
+
+@dataclass(frozen=True)
+class Crystal:
+    """A structure record and the table it comes from."""
+
+    table: str
+    record: StructureRecord
+
+
+def load(paths: Sequence[Path]) -> list[Crystal]:
+    """Crystals of parquet tables (column `id` with `atoms`, jarvis JSON, or `structure`, pymatgen
+    JSON); of the package's sample where no path is given."""
+    if not paths:
+        return [Crystal("sample", record) for record in Sample().records()]
+    return [
+        Crystal(path.stem, _record(row))
+        for path in paths
+        for row in pq.read_table(path).to_pylist()
+    ]
+
+
+def stratified(crystals: Sequence[Crystal], n: int, seed: int) -> list[Crystal]:
+    """About n crystals of 2 to 60 atoms, the same number from each layer of sizes."""
+    chance = random.Random(seed)
+    layers = [
+        [crystal for crystal in crystals if low <= crystal.record.nsites <= high]
+        for low, high in zip((SIZES[0], *(s + 1 for s in SIZES[1:-1])), SIZES[1:], strict=True)
+    ]
+    each = -(-n // len(layers))
+    return [c for layer in layers for c in chance.sample(layer, min(each, len(layer)))]
+
+
+def circumstances() -> dict:
+    """What a figure depends on: versions, machine, date, command."""
+    return {
+        "date": date.today().isoformat(),
+        "command": shlex.join(["python", *sys.argv]),
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in LIBRARIES},
+        "machine": f"{platform.machine()}, {processor()}",
+    }
+
+
+def processor() -> str:
+    """The processor's own name, where the system tells it."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def _record(row: dict) -> StructureRecord:
+    if "atoms" in row:
+        return record_of_atoms(json.loads(row["atoms"]), row["id"])
+    structure = Structure.from_dict(json.loads(row["structure"]))
+    return StructureRecord.from_pymatgen(structure, row["id"])
