@@ -41,9 +41,11 @@ def masked(card: str) -> str:
     """The card without what differs between machines: scores, hashes, versions, hardware."""
     card = re.sub(r"\b[0-9a-f]{40}([0-9a-f]{24})?\b", "HASH", card)
     card = re.sub(
-        r"\| (hardware|python|torch|transformers|datasets|numpy) \| .*", r"| \1 | * |", card
+        r"\| (hardware|python|crysmmnet|torch|transformers|datasets|numpy) \| .*",
+        r"| \1 | * |",
+        card,
     )
-    return re.sub(r"(?<![\w.])\d+\.\d+(e[-+]\d+)?\b", "#", card)
+    return re.sub(r"(?<![\w.])\d+\.\d+(e[-+]\d+)?(?![\w.])", "#", card)
 
 
 def test_a_model_trained_on_a_hub_dataset_comes_back_whole(hub, built, tmp_path):
