@@ -60,6 +60,34 @@ class LocalFile:
 
 
 @dataclass(frozen=True)
+class Plan:
+    """What a push will put on the Hub."""
+
+    kind: Kind
+    repo_id: str
+    private: bool
+    tag: str | None
+    files: tuple[LocalFile, ...]
+    card: str
+
+    def __str__(self) -> str:
+        """As `--dry-run` prints it: repository, files with sizes, the whole card."""
+        visibility = "private" if self.private else "public"
+        tagged = f", tag {self.tag}" if self.tag else ""
+        sizes = [f"{file.size:>14,} bytes  {file.path}" for file in self.files]
+        total = sum(file.size for file in self.files)
+        return "\n".join(
+            [
+                f"{self.kind} {self.repo_id} ({visibility}{tagged})",
+                *sizes,
+                f"{total:>14,} bytes in {len(self.files)} files",
+                "",
+                self.card,
+            ]
+        )
+
+
+@dataclass(frozen=True)
 class Pushed:
     """What a push did."""
 

@@ -3,45 +3,17 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow.parquet as pq
 from huggingface_hub import DatasetCard, HfApi
 
-from curate.hub import LocalFile, Pushed, check_name, files_of, mirror
+from curate.hub import LocalFile, Plan, Pushed, check_name, files_of, mirror
 from curate.licenses import card_fields, refusal
 from curate.patience import Patience, PublishError
 
 CONFIGS = ("default", "manifest")  # the rows with a text; one row for each crystal of the source
 PLACEHOLDER = "OWNER/NAME"  # in the examples of a card that is not published yet
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a push will put on the Hub."""
-
-    repo_id: str
-    private: bool
-    tag: str | None
-    files: tuple[LocalFile, ...]
-    card: str
-
-    def __str__(self) -> str:
-        """As `--dry-run` prints it: repository, files with sizes, the whole card."""
-        visibility = "private" if self.private else "public"
-        tagged = f", tag {self.tag}" if self.tag else ""
-        sizes = [f"{file.size:>14,} bytes  {file.path}" for file in self.files]
-        total = sum(file.size for file in self.files)
-        return "\n".join(
-            [
-                f"dataset {self.repo_id} ({visibility}{tagged})",
-                *sizes,
-                f"{total:>14,} bytes in {len(self.files)} files",
-                "",
-                self.card,
-            ]
-        )
 
 
 def plan_push(folder: Path, repo_id: str, *, private: bool = False, tag: str | None = None) -> Plan:
@@ -68,7 +40,7 @@ def plan_push(folder: Path, repo_id: str, *, private: bool = False, tag: str | N
     filled = [
         LocalFile(file.path, card.encode()) if file.path == "README.md" else file for file in files
     ]
-    return Plan(repo_id, private, tag, tuple(filled), card)
+    return Plan("dataset", repo_id, private, tag, tuple(filled), card)
 
 
 def push(

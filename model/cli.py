@@ -1,4 +1,4 @@
-"""crysmmnet train | evaluate | predict: a curated dataset in, a model and its predictions out."""
+"""crysmmnet train | evaluate | predict | push: a curated dataset in, a model and its predictions out."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from typing import Annotated
 import tyro
 
 from curate.errors import InputError
-from model.config import EvaluateConfig, PredictConfig, TrainConfig
+from model.config import EvaluateConfig, PredictConfig, PushModelConfig, TrainConfig
 
 Command = (
     Annotated[TrainConfig, tyro.conf.subcommand("train")]
     | Annotated[EvaluateConfig, tyro.conf.subcommand("evaluate")]
     | Annotated[PredictConfig, tyro.conf.subcommand("predict")]
+    | Annotated[PushModelConfig, tyro.conf.subcommand("push")]
 )
 
 
@@ -40,7 +41,7 @@ def main() -> None:
         sys.exit(130)
 
 
-def run(config: TrainConfig | EvaluateConfig | PredictConfig) -> int:
+def run(config: TrainConfig | EvaluateConfig | PredictConfig | PushModelConfig) -> int:
     """Only what a command needs is imported."""
     _quiet_libraries()
     match config:
@@ -50,6 +51,8 @@ def run(config: TrainConfig | EvaluateConfig | PredictConfig) -> int:
             return run_evaluate(config)
         case PredictConfig():
             return run_predict(config)
+        case PushModelConfig():
+            return run_push(config)
 
 
 def run_train(config: TrainConfig) -> int:
@@ -92,6 +95,17 @@ def run_predict(config: PredictConfig) -> int:
             n_predicted += 1
             print(f"{prediction.id}\t{prediction.value:.4f}\t{prediction.unit}", flush=True)
     return 0 if n_predicted else 1
+
+
+def run_push(config: PushModelConfig) -> int:
+    """Publish a model, or print what would be published."""
+    from model.push import plan_push, push
+
+    if config.dry_run:
+        print(plan_push(config.model, config.name, private=config.private, tag=config.tag))
+        return 0
+    print(push(config.model, config.name, private=config.private, tag=config.tag))
+    return 0
 
 
 def _quiet_libraries() -> None:

@@ -115,7 +115,7 @@ class EvaluateConfig:
     """Compare a model's predictions with the labels of a dataset."""
 
     model: Positional[Path]
-    """Folder of a trained model."""
+    """Folder of a trained model, or OWNER/NAME on the Hub."""
     data: str
     """Folder of a run or a dataset, or OWNER/NAME on the Hub."""
     batch_size: int = 64
@@ -127,11 +127,30 @@ class EvaluateConfig:
 
 
 @dataclass(frozen=True)
+class PushModelConfig:
+    """Publish a trained model on the Hugging Face Hub with its card, in one commit.
+
+    The token comes from HF_TOKEN or `hf auth login`. The same command again sends what is missing.
+    """
+
+    model: Positional[Path]
+    """Folder of a trained model."""
+    name: Positional[str]
+    """Repository on the Hub, OWNER/NAME; created if it does not exist."""
+    private: bool = False
+    """Visible to the owner only."""
+    tag: str | None = None
+    """Name this version, as v1.0, so that others can load exactly it."""
+    dry_run: bool = False
+    """Print repository, files, sizes and the card; send nothing."""
+
+
+@dataclass(frozen=True)
 class PredictConfig:
     """Predict a property of new crystals; crystals without a text are described first."""
 
     model: Positional[Path]
-    """Folder of a trained model."""
+    """Folder of a trained model, or OWNER/NAME on the Hub."""
     crystals: Positional[tuple[str, ...]]
     """Structure files (CIF, POSCAR, ...), or one run, dataset folder or OWNER/NAME."""
     out: Path | None = None

@@ -9,19 +9,20 @@ from model.config import EvaluateConfig
 from model.data import load_rows, read_materials, usable
 from model.files import read_csv, write_csv
 from model.metrics import scores
-from model.predict import Predictor
+from model.predict import Predictor, model_folder
 
 UNSEEN = "new"  # crystals that neither trained, chose nor tested the model
 
 
 def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     """Scores of each part: train, val and test as the model knew them, and crystals new to it."""
-    predictor = Predictor.from_pretrained(config.model, config.cache)
+    folder = model_folder(config.model)
+    predictor = Predictor.from_pretrained(folder, config.cache)
     preprocessing = predictor.preprocessing
     needs_text = preprocessing.modality != "graph"
     materials = read_materials(load_rows(config.data), preprocessing.target)
     kept, dropped = usable(materials, preprocessing.log10, needs_text)
-    known = {row["id"]: row["split"] for row in read_csv(config.model / "predictions.csv")}
+    known = {row["id"]: row["split"] for row in read_csv(folder / "predictions.csv")}
     predictions = predictor.predict([material.record for material in kept], config.batch_size)
     rows = []
     for material, found in zip(kept, predictions, strict=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -47,9 +48,11 @@ class Predictor:
         self.cache = EmbeddingCache(cache)
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path, cache: Path | None = None) -> Predictor:
-        """The model of `crysmmnet train --out FOLDER`; the folder may have been moved."""
-        folder = Path(folder)
+    def from_pretrained(
+        cls, place: str | Path, cache: Path | None = None, revision: str | None = None
+    ) -> Predictor:
+        """A model by its folder, which may have been moved, or by OWNER/NAME on the Hub."""
+        folder = model_folder(place, revision)
         preprocessing = Preprocessing.load(folder)
         if not (folder / "model.safetensors").is_file():
             raise InputError(
@@ -130,6 +133,21 @@ class Predictor:
                 f"{encoder.recipe} instead of {self.preprocessing.text_recipe}"
             )
         return self.cache.embed([record.description or "" for record in records], encoder)
+
+
+def model_folder(place: str | Path, revision: str | None = None) -> Path:
+    """The folder of a model; one on the Hub is downloaded, a commit or tag of it by `revision`."""
+    if Path(place).is_dir() or not re.fullmatch(r"[\w.-]+/[\w.-]+", str(place)):
+        return Path(place)
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(str(place), revision=revision, ignore_patterns="*.bin"))
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines() or [repr(error)]
+        raise InputError(
+            f"no model {str(place)!r} in a folder or on the Hub ({reason[0][:200]})"
+        ) from error
 
 
 def predict(config: PredictConfig) -> Iterator[Prediction]:

@@ -33,6 +33,8 @@ from model.inference import infer
 from model.memory import keep_large_blocks
 from model.metrics import scores
 from model.preprocessing import Preprocessing, scale_of, unit
+from model.provenance import FILE as TRAINING
+from model.provenance import provenance
 from model.text import EmbeddingCache, TextEncoder
 from model.trainer import CrysMMNetTrainer, history_of, make_trainer, train_or_resume
 
@@ -48,7 +50,8 @@ def train(config: TrainConfig) -> dict[str, Any]:
 
     A finished model of the same settings is left as it is.
     """
-    materials = read_materials(load_rows(config.data), config.target, config.split == "official")
+    rows = load_rows(config.data)
+    materials = read_materials(rows, config.target, config.split == "official")
     ask(config, materials)
     finished = config.out / "metrics.json"
     if finished.exists():
@@ -68,6 +71,9 @@ def train(config: TrainConfig) -> dict[str, Any]:
     )
     train_or_resume(trainer)
     if trainer.is_world_process_zero():
+        seconds = sum(epoch.get("seconds", 0.0) for epoch in history_of(trainer))
+        origin = provenance(config.data, rows, digest(materials), seconds)
+        write_json(config.out / TRAINING, origin)
         write_model(config, trainer, parts, split, preprocessing, materials)
     trainer.accelerator.wait_for_everyone()
     return json.loads(finished.read_text())

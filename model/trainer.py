@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import pickle
 import shutil
+import time
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -82,6 +83,17 @@ class CrysMMNetTrainer(Trainer):
         return self.lr_scheduler
 
 
+class EpochSeconds(TrainerCallback):
+    """The duration of each epoch, kept in the checkpoints: a resumed training knows its whole one."""
+
+    def on_epoch_begin(self, args, state, control, **kwargs) -> None:
+        self.began = time.monotonic()
+
+    def on_evaluate(self, args, state, control, **kwargs) -> None:
+        seconds = time.monotonic() - self.began
+        state.log_history.append({"epoch": state.epoch, "seconds": seconds})
+
+
 class EpochLine(TrainerCallback):
     """One line of the log for each epoch."""
 
@@ -148,7 +160,7 @@ def make_trainer(
         report_to="tensorboard" if config.tensorboard else "none",
     )
     arguments._n_gpu = min(arguments.n_gpu, 1)  # several devices: one process each, by torchrun
-    callbacks: list[TrainerCallback] = [EpochLine(unit)]
+    callbacks: list[TrainerCallback] = [EpochSeconds(), EpochLine(unit)]
     if config.patience:
         callbacks.append(EarlyStoppingCallback(early_stopping_patience=config.patience))
     trainer = CrysMMNetTrainer(
@@ -189,7 +201,7 @@ def last_checkpoint(folder: Path) -> Path | None:
 
 
 def history_of(trainer: CrysMMNetTrainer) -> list[dict[str, float]]:
-    """Loss, validation MAE and learning rate of each epoch, resumed ones included."""
+    """Loss, validation MAE, learning rate and seconds of each epoch, resumed ones included."""
     epochs: dict[int, dict[str, float]] = {}
     for row in trainer.state.log_history:
         number = round(row["epoch"])
@@ -198,4 +210,6 @@ def history_of(trainer: CrysMMNetTrainer) -> list[dict[str, float]]:
             epochs[number] = {"epoch": number, "train_loss": row["loss"], "learning_rate": rate}
         elif "eval_mae" in row:
             epochs[number]["val_mae"] = row["eval_mae"]
+        elif "seconds" in row:
+            epochs[number]["seconds"] = row["seconds"]
     return [epochs[number] for number in sorted(epochs)]

@@ -117,3 +117,15 @@ def built(tmp_path_factory) -> Path:
     command += f" --out {folder}/run"
     subprocess.run([sys.executable, *command.split()], check=True, capture_output=True)
     return folder / "run"
+
+
+@pytest.fixture
+def hub():
+    """A Hugging Face Hub on loopback, with two users."""
+    from hub_clients import TOKEN
+    from hub_server import HubServer
+
+    with HubServer() as server:
+        server.add_user(TOKEN, "ada", orgs=("lab",))
+        server.add_user("hf_reader", "bob", role="read")
+        yield server

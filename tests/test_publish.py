@@ -20,14 +20,6 @@ from curate.licenses import card_fields
 from curate.publish import plan_push
 
 
-@pytest.fixture
-def hub():
-    with HubServer() as server:
-        server.add_user(TOKEN, "ada", orgs=("lab",))
-        server.add_user("hf_reader", "bob", role="read")
-        yield server
-
-
 def sharded(built: Path, folder: Path, n_crystals: int = 4, license: str = "") -> Path:
     """A run folder whose dataset has one crystal a shard: a long dataset in small."""
     dataset = folder / "dataset"

@@ -35,6 +35,7 @@ def test_the_model_folder_holds_all_and_only_what_is_promised(trained):
         "preprocessing.json",
         "question.json",
         "metrics.json",
+        "training.json",
         "predictions.csv",
         "history.csv",
     }

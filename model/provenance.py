@@ -1,0 +1,58 @@
+"""Training's data and machine in, what a card says about them out."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from curate import __version__
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+FILE = "training.json"
+LIBRARIES = ("torch", "transformers", "datasets", "numpy")
+
+
+def provenance(data: str, rows: Dataset, contents: str, seconds: float) -> dict[str, Any]:
+    """What training.json holds: data with revision, SHA-256 of what was read, machine, duration."""
+    return {
+        "data": None if Path(data).exists() else data,  # a folder's path means nothing elsewhere
+        "revision": revision_of(rows),
+        "contents_sha256": contents,
+        "hardware": hardware(),
+        "seconds": round(seconds, 1),
+        "versions": {
+            "python": platform.python_version(),
+            "crysmmnet": __version__,
+            **{name: version(name) for name in LIBRARIES},
+        },
+    }
+
+
+def revision_of(rows: Dataset) -> str | None:
+    """The commit on the Hub that rows were loaded from, which `datasets` keeps them under."""
+    paths = [str(file["filename"]) for file in rows.cache_files]
+    commits = {match[1] for path in paths if (match := re.search(r"/([0-9a-f]{40})/", path))}
+    return commits.pop() if len(commits) == 1 else None
+
+
+def hardware() -> str:
+    """What the training ran on, in words: `NVIDIA H100 80GB HBM3`, or the processor and threads."""
+    if torch.cuda.is_available():
+        n_devices = int(os.environ.get("WORLD_SIZE", "1"))
+        return f"{n_devices} × {torch.cuda.get_device_name()}"
+    return f"{processor()}, {torch.get_num_threads()} threads"
+
+
+def processor() -> str:
+    """The processor's name, as Linux knows it."""
+    info = Path("/proc/cpuinfo")
+    names = re.findall(r"^model name\s*: (.+)$", info.read_text(), re.M) if info.exists() else []
+    return names[0].strip() if names else platform.machine()
