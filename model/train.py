@@ -9,11 +9,13 @@ import math
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from accelerate import PartialState
 
 from curate.errors import InputError
 from model.config import TrainConfig
@@ -34,7 +36,7 @@ from model.memory import keep_large_blocks
 from model.metrics import scores
 from model.preprocessing import Preprocessing, scale_of, unit
 from model.text import EmbeddingCache, TextEncoder
-from model.trainer import CrysMMNetTrainer, history_of, make_trainer, train_or_resume
+from model.trainer import CrysMMNetTrainer, history_of, make_trainer, on_cpu, train_or_resume
 
 log = logging.getLogger(__name__)
 
@@ -48,14 +50,17 @@ def train(config: TrainConfig) -> dict[str, Any]:
 
     A finished model of the same settings is left as it is.
     """
-    materials = read_materials(load_rows(config.data), config.target, config.split == "official")
-    ask(config, materials)
-    finished = config.out / "metrics.json"
-    if finished.exists():
-        log.info("%s is already trained with these settings", config.out)
-        return json.loads(finished.read_text())
     keep_large_blocks()
-    examples, split, preprocessing = prepare(config, materials)
+    finished = config.out / "metrics.json"
+    with PartialState(cpu=on_cpu(), timeout=timedelta(days=1)).main_process_first():
+        # of several processes the first writes the question and encodes the texts, for all
+        official = config.split == "official"
+        materials = read_materials(load_rows(config.data), config.target, official)
+        ask(config, materials)
+        if finished.exists():
+            log.info("%s is already trained with these settings", config.out)
+            return json.loads(finished.read_text())
+        examples, split, preprocessing = prepare(config, materials)
     embedding = next(iter(examples.values())).text
     text_width = 0 if embedding is None else len(embedding)
     network = CrysMMNetConfig.of(config.network, config.modality, text_width)

@@ -7,6 +7,7 @@ import pickle
 import shutil
 from collections.abc import Sequence
 from contextlib import nullcontext
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -130,6 +131,7 @@ def make_trainer(
         weight_decay=config.weight_decay,
         max_grad_norm=0,  # released without clipping
         optim="adamw_torch",
+        use_cpu=on_cpu(),
         bf16=config.precision == "bf16",
         fp16=config.precision == "fp16",
         seed=config.seed,
@@ -145,10 +147,12 @@ def make_trainer(
         remove_unused_columns=False,
         dataloader_pin_memory=False,
         disable_tqdm=True,
-        report_to="tensorboard" if config.tensorboard else "none",
+        report_to="none",
     )
     arguments._n_gpu = min(arguments.n_gpu, 1)  # several devices: one process each, by torchrun
     callbacks: list[TrainerCallback] = [EpochLine(unit)]
+    if config.tensorboard:
+        callbacks.append(tensorboard(config.out / "tensorboard"))
     if config.patience:
         callbacks.append(EarlyStoppingCallback(early_stopping_patience=config.patience))
     trainer = CrysMMNetTrainer(
@@ -162,6 +166,21 @@ def make_trainer(
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
+
+
+def on_cpu() -> bool:
+    """Whether there is nothing faster; said to accelerate, so that processes find each other."""
+    return not torch.accelerator.is_available()
+
+
+def tensorboard(folder: Path) -> TrainerCallback:
+    """Loss, validation error and learning rate for TensorBoard."""
+    if find_spec("tensorboard") is None:
+        raise InputError("--tensorboard needs the package tensorboard: pip install tensorboard")
+    from torch.utils.tensorboard import SummaryWriter
+    from transformers.integrations import TensorBoardCallback
+
+    return TensorBoardCallback(SummaryWriter(str(folder)))
 
 
 def train_or_resume(trainer: CrysMMNetTrainer) -> None:
