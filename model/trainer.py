@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import pickle
 import shutil
-from collections.abc import Sequence
 from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
@@ -28,6 +27,7 @@ from curate.errors import InputError
 from model.config import TrainConfig
 from model.crysmmnet import CrysMMNet
 from model.data import Batch, Example, collate, within_angles
+from model.prepare import Prepared
 
 log = logging.getLogger(__name__)
 
@@ -102,15 +102,9 @@ class EpochLine(TrainerCallback):
             )
 
 
-def make_trainer(
-    model: CrysMMNet,
-    train: Sequence[Example],
-    val: Sequence[Example],
-    config: TrainConfig,
-    std: float,
-    unit: str,
-) -> CrysMMNetTrainer:
+def make_trainer(model: CrysMMNet, prepared: Prepared, config: TrainConfig) -> CrysMMNetTrainer:
     """A trainer that keeps the checkpoint of the best and of the last epoch."""
+    scale = prepared.preprocessing
 
     def collated(examples: list[Example]) -> dict:
         parts = [collate(part) for part in within_angles(examples, config.max_angles)]
@@ -119,7 +113,7 @@ def make_trainer(
 
     def mae(result: EvalPrediction) -> dict[str, float]:
         error = np.asarray(result.predictions) - np.asarray(result.label_ids)
-        return {"mae": std * float(np.abs(error).mean())}
+        return {"mae": scale.std * float(np.abs(error).mean())}
 
     arguments = TrainingArguments(
         output_dir=str(config.out / "checkpoints"),
@@ -150,7 +144,7 @@ def make_trainer(
         report_to="none",
     )
     arguments._n_gpu = min(arguments.n_gpu, 1)  # several devices: one process each, by torchrun
-    callbacks: list[TrainerCallback] = [EpochLine(unit)]
+    callbacks: list[TrainerCallback] = [EpochLine(scale.learned_unit)]
     if config.tensorboard:
         callbacks.append(tensorboard(config.out / "tensorboard"))
     if config.patience:
@@ -158,8 +152,8 @@ def make_trainer(
     trainer = CrysMMNetTrainer(
         model=model,
         args=arguments,
-        train_dataset=list(train),
-        eval_dataset=list(val),
+        train_dataset=prepared.parts["train"],
+        eval_dataset=prepared.parts["val"],
         data_collator=collated,
         compute_metrics=mae,
         callbacks=callbacks,

@@ -54,6 +54,15 @@ def command(*words: str) -> subprocess.CompletedProcess:
     )
 
 
+def nothing(config):
+    """What a trainer is made of, without a crystal."""
+    from model.prepare import Prepared
+    from model.preprocessing import Preprocessing
+
+    scale = Preprocessing("", "eV", False, 0, 1, 0, "both", config.graph, None, None, None, [])
+    return Prepared({"train": [None], "val": [None]}, {}, {}, scale)
+
+
 def test_every_flag_of_train_arrives():
     config = tyro.cli(cli.Command, args=["train", *(flag for flag, _ in FLAGS.values())])
     assert isinstance(config, TrainConfig)
@@ -72,7 +81,7 @@ def test_every_setting_reaches_the_network_and_the_trainer(tmp_path, settings):
     for field in fields(NetworkConfig):
         assert getattr(model.config, field.name) == FLAGS[field.name][1]
     config = settings(tmp_path, seed=7, epochs=5, batch_size=3, accumulate=2, weight_decay=0.1)
-    arguments = make_trainer(model, [None], [None], config, 1.0, "eV").args
+    arguments = make_trainer(model, nothing(config), config).args
     assert arguments.num_train_epochs == 5
     assert arguments.per_device_train_batch_size == 3
     assert arguments.gradient_accumulation_steps == 2
@@ -87,7 +96,7 @@ def test_weights_but_no_biases_and_norms_decay(tmp_path, settings):
     from model.trainer import make_trainer
 
     model = network()
-    trainer = make_trainer(model, [None], [None], settings(tmp_path), 1.0, "eV")
+    trainer = make_trainer(model, nothing(settings(tmp_path)), settings(tmp_path))
     decaying = set(trainer.get_decay_parameter_names(model))
     names = {name for name, _ in model.named_parameters()}
     assert decaying < names
