@@ -37,7 +37,7 @@ MODALITIES = ("graph", "text", "both")
 SEEDS = (1, 2, 3)
 GRAPH = GraphConfig(max_neighbors=8)
 NETWORK = NetworkConfig(width=64, alignn_layers=1, gcn_layers=2, embedding_width=32)
-EPOCHS, BATCH_SIZE = 25, 32
+EPOCHS, BATCH_SIZE = 20, 32
 SCORES = ("mae", "mad", "mad_mae", "rmse")
 COLUMNS = (
     "dataset",

@@ -230,6 +230,8 @@ def released_epoch(records: list, encoder: str, folder: Path) -> dict:
 
 
 def package_epoch(records: list, encoder: str, folder: Path) -> dict:
+    from model.prepare import Prepared
+    from model.preprocessing import Preprocessing
     from model.text import EmbeddingCache, TextEncoder
     from model.trainer import make_trainer
 
@@ -248,7 +250,9 @@ def package_epoch(records: list, encoder: str, folder: Path) -> dict:
         data="", target="", out=folder / "model", epochs=1, batch_size=BATCH, seed=SEED
     )
     keep_large_blocks()  # as model/train.py does
-    trainer = make_trainer(new_model(), examples, examples[:1], config, std=1.0, unit="")
+    scale = Preprocessing("", "", False, 0.0, 1.0, 0.0, "both", config.graph, None, None, None, [])
+    prepared = Prepared({"train": examples, "val": examples[:1]}, {}, {}, scale)
+    trainer = make_trainer(new_model(), prepared, config)
     started = time.process_time()
     trainer.train()
     return {

@@ -61,6 +61,8 @@ def run_train(config: TrainConfig) -> int:
     from model.train import train
 
     result = train(config)
+    if os.environ.get("RANK", "0") != "0":
+        return 0  # one of several processes speaks
     for part in ("train", "val", "test"):
         print(line(part, result[part], result["unit"]))
     for reason, count in result["dropped"].items():

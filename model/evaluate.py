@@ -35,11 +35,10 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         raise InputError(f"{config.data} has no crystal with a usable {preprocessing.target!r}")
     if config.out:
         write_csv(config.out, ("id", "split", "target", "prediction"), rows)
-    guess = 10.0**preprocessing.mean if preprocessing.log10 else preprocessing.mean
     result: dict[str, Any] = {"target": preprocessing.target, "unit": preprocessing.unit}
     for part in ("train", "val", "test", UNSEEN):
         chosen = [row for row in rows if row[1] == part]
         if chosen:
             _, _, wanted, predicted = zip(*chosen, strict=True)
-            result[part] = scores(wanted, predicted, guess)
+            result[part] = scores(wanted, predicted, preprocessing.guess)
     return {**result, "dropped": {reason: len(names) for reason, names in dropped.items()}}

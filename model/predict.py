@@ -7,6 +7,7 @@ import re
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -105,6 +106,12 @@ class Predictor:
                 graph = next(build_graphs([record], self.preprocessing.graph))
             yield graph if isinstance(graph, str) else Example(record.material_id, graph, text)
 
+    @cached_property
+    def encoder(self) -> TextEncoder:
+        """The text encoder of the training, loaded once."""
+        known = self.preprocessing
+        return TextEncoder(str(known.text_encoder), known.text_revision)
+
     def described(self, record: StructureRecord) -> StructureRecord | str:
         """The record with a description: its own, or a new one."""
         if record.description:
@@ -124,9 +131,7 @@ class Predictor:
                 log.warning(
                     "descriptions by %s; the model learned from %s", origin, ", ".join(known)
                 )
-        encoder = TextEncoder(
-            str(self.preprocessing.text_encoder), self.preprocessing.text_revision
-        )
+        encoder = self.encoder
         if encoder.recipe != self.preprocessing.text_recipe:
             raise InputError(
                 f"the text encoder {encoder.name!r} is not the one of the training: "

@@ -26,12 +26,18 @@ class Preprocessing:
     log10: bool  # whether log10 of the target is learned
     mean: float  # of the training targets, after log10
     std: float
+    guess: float  # their mean in the property's own unit: what MAD is measured with
     modality: Modality
     graph: GraphConfig
     text_encoder: str | None  # name or folder; None where the model reads no text
     text_revision: str | None  # commit on the Hub
     text_recipe: dict[str, str | int] | None  # all that changes an embedding besides the text
     description_origins: list[str]  # who wrote the training texts
+
+    @property
+    def learned_unit(self) -> str:
+        """The unit of the error by which validation chooses."""
+        return f"log10({self.unit})" if self.log10 else self.unit
 
     def standardise(self, values: ArrayLike) -> np.ndarray:
         """(n,) values in the property's own unit, as the network learns them."""

@@ -76,8 +76,12 @@ class TextEncoder:
     @cached_property
     def version(self) -> str:
         """What the encoder's numbers depend on: the Hub's commit, or a hash of a local folder."""
-        commit = getattr(self.config, "_commit_hash", None)
-        return str(commit) if commit else _hash_of_folder(Path(self._place))
+        return self.commit or _hash_of_folder(Path(self._place))
+
+    @property
+    def commit(self) -> str | None:
+        """The Hub's commit of the encoder; None for a local folder."""
+        return getattr(self.config, "_commit_hash", None)
 
     @property
     def recipe(self) -> dict[str, str | int]:

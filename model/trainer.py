@@ -6,8 +6,8 @@ import logging
 import pickle
 import shutil
 import time
-from collections.abc import Sequence
 from contextlib import nullcontext
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,7 @@ from curate.errors import InputError
 from model.config import TrainConfig
 from model.crysmmnet import CrysMMNet
 from model.data import Batch, Example, collate, within_angles
+from model.prepare import Prepared
 
 log = logging.getLogger(__name__)
 
@@ -113,15 +114,9 @@ class EpochLine(TrainerCallback):
             )
 
 
-def make_trainer(
-    model: CrysMMNet,
-    train: Sequence[Example],
-    val: Sequence[Example],
-    config: TrainConfig,
-    std: float,
-    unit: str,
-) -> CrysMMNetTrainer:
+def make_trainer(model: CrysMMNet, prepared: Prepared, config: TrainConfig) -> CrysMMNetTrainer:
     """A trainer that keeps the checkpoint of the best and of the last epoch."""
+    scale = prepared.preprocessing
 
     def collated(examples: list[Example]) -> dict:
         parts = [collate(part) for part in within_angles(examples, config.max_angles)]
@@ -130,7 +125,7 @@ def make_trainer(
 
     def mae(result: EvalPrediction) -> dict[str, float]:
         error = np.asarray(result.predictions) - np.asarray(result.label_ids)
-        return {"mae": std * float(np.abs(error).mean())}
+        return {"mae": scale.std * float(np.abs(error).mean())}
 
     arguments = TrainingArguments(
         output_dir=str(config.out / "checkpoints"),
@@ -142,6 +137,7 @@ def make_trainer(
         weight_decay=config.weight_decay,
         max_grad_norm=0,  # released without clipping
         optim="adamw_torch",
+        use_cpu=on_cpu(),
         bf16=config.precision == "bf16",
         fp16=config.precision == "fp16",
         seed=config.seed,
@@ -157,23 +153,40 @@ def make_trainer(
         remove_unused_columns=False,
         dataloader_pin_memory=False,
         disable_tqdm=True,
-        report_to="tensorboard" if config.tensorboard else "none",
+        report_to="none",
     )
     arguments._n_gpu = min(arguments.n_gpu, 1)  # several devices: one process each, by torchrun
-    callbacks: list[TrainerCallback] = [EpochSeconds(), EpochLine(unit)]
+    callbacks: list[TrainerCallback] = [EpochSeconds(), EpochLine(scale.learned_unit)]
+    if config.tensorboard:
+        callbacks.append(tensorboard(config.out / "tensorboard"))
     if config.patience:
         callbacks.append(EarlyStoppingCallback(early_stopping_patience=config.patience))
     trainer = CrysMMNetTrainer(
         model=model,
         args=arguments,
-        train_dataset=list(train),
-        eval_dataset=list(val),
+        train_dataset=prepared.parts["train"],
+        eval_dataset=prepared.parts["val"],
         data_collator=collated,
         compute_metrics=mae,
         callbacks=callbacks,
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
+
+
+def on_cpu() -> bool:
+    """Whether there is nothing faster; said to accelerate, so that processes find each other."""
+    return not torch.accelerator.is_available()
+
+
+def tensorboard(folder: Path) -> TrainerCallback:
+    """Loss, validation error and learning rate for TensorBoard."""
+    if find_spec("tensorboard") is None:
+        raise InputError("--tensorboard needs the package tensorboard: pip install tensorboard")
+    from torch.utils.tensorboard import SummaryWriter
+    from transformers.integrations import TensorBoardCallback
+
+    return TensorBoardCallback(SummaryWriter(str(folder)))
 
 
 def train_or_resume(trainer: CrysMMNetTrainer) -> None:

@@ -128,6 +128,13 @@ def test_other_settings_are_refused_by_name(trained, settings):
         train(settings(trained, split="official", seed=5))
 
 
+def test_a_training_that_could_not_start_leaves_nothing_behind(tmp_path, settings):
+    config = settings(tmp_path / "m", text_encoder=str(tmp_path / "nothing"))
+    with pytest.raises(InputError, match="no text encoder"):
+        train(config)
+    assert not config.out.exists()
+
+
 def test_a_finished_model_is_left_as_it_is(trained, settings):
     before = (trained / "model.safetensors").stat().st_mtime_ns
     assert train(settings(trained, split="official"))["test"]["n"] == 3

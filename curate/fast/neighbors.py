@@ -102,7 +102,9 @@ def _neighbors(structure: Structure, chemistry: _Chemistry, site: int) -> Neighb
     weight = weight[order]
     if weight[0] == 0:
         return NOTHING
-    rounded = np.array([round(value, 3) for value in weight.tolist()])  # numpy rounds ties otherwise
+    rounded = np.array(
+        [round(value, 3) for value in weight.tolist()]
+    )  # numpy rounds ties otherwise
     kept = rounded > 0
     if not kept.any():  # a bond so weak that it rounds to none
         return NOTHING

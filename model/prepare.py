@@ -1,0 +1,123 @@
+"""Materials in; what the model sees of them, by part of the split, out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from curate.errors import InputError
+from curate.record import StructureRecord
+from model.config import TrainConfig
+from model.data import Example, Material, build_graphs, split_of, usable
+from model.graph import CrystalGraph
+from model.preprocessing import Preprocessing, scale_of, unit
+from model.text import EmbeddingCache, TextEncoder
+
+PARTS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Examples of each part, and how they were made."""
+
+    parts: dict[str, list[Example]]  # train, val, test
+    targets: dict[str, float]  # by id, in the property's own unit
+    dropped: dict[str, list[str]]  # ids by reason
+    preprocessing: Preprocessing
+
+    @property
+    def text_width(self) -> int:
+        """Of the text embeddings; 0 where the model reads no text."""
+        text = self.parts["train"][0].text
+        return 0 if text is None else len(text)
+
+
+def prepare(config: TrainConfig, materials: Sequence[Material]) -> Prepared:
+    """Drop what can't be learned from, split, build graphs, embed texts, standardise targets.
+
+    The split is drawn before a modality drops crystals of its own, so that all modalities share it.
+    """
+    needs_text = config.modality != "graph"
+    labelled, unlabelled = usable(materials, config.log_target, needs_text=False)
+    split = split_of(labelled, config)
+    kept, textless = usable(labelled, config.log_target, needs_text)
+    graphs, graphless = graphs_of(kept, config)
+    dropped = merged(unlabelled, split.dropped, textless, graphless)
+    lost = {name for names in dropped.values() for name in names}
+    kept = [material for material in kept if material.id not in lost]
+    records = [material.record for material in kept]
+    encoder = TextEncoder(config.text_encoder) if needs_text else None
+    vectors = embedded(records, encoder, config)
+    targets = {material.id: float(material.target or 0.0) for material in kept}
+    ids = {part: [name for name in getattr(split, part) if name in targets] for part in PARTS}
+    for part in PARTS:
+        if not ids[part]:
+            counts = ", ".join(f"{len(names)} {reason}" for reason, names in dropped.items())
+            raise InputError(
+                f"no material is left for {part} of {config.target!r}, split {config.split}"
+                + (f" ({counts})" if counts else "")
+            )
+    learned = [targets[name] for name in ids["train"]]
+    mean, std = scale_of(learned, config.log_target)
+    preprocessing = Preprocessing(
+        target=config.target,
+        unit=unit(config.target),
+        log10=config.log_target,
+        mean=mean,
+        std=std,
+        guess=float(np.mean(learned)),
+        modality=config.modality,
+        graph=config.graph,
+        text_encoder=encoder.name if encoder else None,
+        text_revision=encoder.commit if encoder else None,
+        text_recipe=encoder.recipe if encoder else None,
+        description_origins=sorted({record.description_origin or "unknown" for record in records}),
+    )
+    standardised = preprocessing.standardise(list(targets.values()))
+    examples = {
+        material.id: Example(material.id, graphs.get(material.id), vector, float(target))
+        for material, vector, target in zip(kept, vectors, standardised, strict=True)
+    }
+    parts = {part: [examples[name] for name in ids[part]] for part in PARTS}
+    return Prepared(parts, targets, dropped, preprocessing)
+
+
+def graphs_of(
+    materials: Sequence[Material], config: TrainConfig
+) -> tuple[dict[str, CrystalGraph], dict[str, list[str]]]:
+    """Graphs by id, and the ids of crystals that have none by reason."""
+    graphs: dict[str, CrystalGraph] = {}
+    failed: dict[str, list[str]] = {}
+    if config.modality == "text":
+        return graphs, failed
+    made = build_graphs((material.record for material in materials), config.graph)
+    for material, graph in zip(materials, made, strict=True):
+        if isinstance(graph, str):
+            failed.setdefault(graph, []).append(material.id)
+        else:
+            graphs[material.id] = graph
+    return graphs, failed
+
+
+def embedded(
+    records: Sequence[StructureRecord], encoder: TextEncoder | None, config: TrainConfig
+) -> Iterable[np.ndarray | None]:
+    """A text embedding for each record, or None where the model reads no text."""
+    if encoder is None:
+        return [None] * len(records)
+    return EmbeddingCache(config.cache).embed([r.description or "" for r in records], encoder)
+
+
+def merged(*counts: dict[str, list[str]]) -> dict[str, list[str]]:
+    """Ids by reason; an id lost twice counts for the first reason."""
+    together: dict[str, list[str]] = {}
+    seen: set[str] = set()
+    for reasons in counts:
+        for reason, names in reasons.items():
+            new = [name for name in names if name not in seen]
+            seen.update(new)
+            if new:
+                together.setdefault(reason, []).extend(new)
+    return together
