@@ -1,6 +1,8 @@
 # Each target makes .venv by itself if needed; PYTHON chooses the interpreter it is made with.
 PYTHON ?= python3
 BIN := .venv/bin
+SMALL := --text-encoder minilm --max-neighbors 8 --width 64 --embedding-width 32 \
+	--alignn-layers 1 --gcn-layers 2 --epochs 15 --batch-size 16
 
 .PHONY: demo test lint bench clean
 
@@ -11,7 +13,11 @@ BIN := .venv/bin
 	touch $@
 
 demo: .venv/installed
-	$(BIN)/curate build --db jarvis --sample --out demo
+	$(BIN)/curate build --db jarvis --sample --out demo/run
+	for modality in graph both; do $(BIN)/crysmmnet train --data demo/run $(SMALL) \
+		--target formation_energy_peratom --modality $$modality --out demo/$$modality || exit; done
+	$(BIN)/crysmmnet evaluate demo/both --data demo/run
+	$(BIN)/crysmmnet predict demo/both demo/run --out demo/predictions.csv
 
 test: .venv/installed
 	$(BIN)/pytest
