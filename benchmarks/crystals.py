@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import json
-import platform
 import random
-import shlex
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
-from importlib.metadata import version
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -20,7 +15,6 @@ from curate.record import StructureRecord
 from curate.sources.jarvis_atoms import record_of_atoms
 from curate.sources.sample import Sample
 
-LIBRARIES = ("robocrys", "pymatgen", "pymatgen-core", "matminer", "spglib", "numpy", "scipy")
 SIZES = (2, 5, 9, 15, 25, 40, 60)  # atoms; borders of the layers a sample is drawn from
 
 
@@ -53,25 +47,6 @@ def stratified(crystals: Sequence[Crystal], n: int, seed: int) -> list[Crystal]:
     ]
     each = -(-n // len(layers))
     return [c for layer in layers for c in chance.sample(layer, min(each, len(layer)))]
-
-
-def circumstances() -> dict:
-    """What a figure depends on: versions, machine, date, command."""
-    return {
-        "date": date.today().isoformat(),
-        "command": shlex.join(["python", *sys.argv]),
-        "python": platform.python_version(),
-        "versions": {name: version(name) for name in LIBRARIES},
-        "machine": f"{platform.machine()}, {processor()}",
-    }
-
-
-def processor() -> str:
-    """The processor's own name, where the system tells it."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
 
 
 def _record(row: dict) -> StructureRecord:

@@ -20,7 +20,8 @@ from pathlib import Path
 
 import numpy as np
 import tyro
-from crystals import Crystal, circumstances, load, stratified
+from crystals import Crystal, load, stratified
+from setting import setting
 from stock import condenser, describe_with_stock
 
 from curate.describe import SYMPRECS, DescribeOptions, condense, describe, warm_up
@@ -76,7 +77,7 @@ def main(config: Config) -> None:
         "summary": summary(rows),
         "share_of_steps": shares(crystals),
         "worker": {name: worker(name) for name in START},
-        **circumstances(),
+        **setting(),
         "crystals": rows,
     }
     config.out.parent.mkdir(exist_ok=True)

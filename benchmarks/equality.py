@@ -20,7 +20,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import tyro
-from crystals import Crystal, circumstances, load
+from crystals import Crystal, load
+from setting import setting
 from stock import describe_with_stock, settled
 
 from curate.describe import describe, warm_up
@@ -85,7 +86,7 @@ def main(config: Config) -> None:
             log.warning("%s differs", answer.id)
     config.out.parent.mkdir(exist_ok=True)
     pq.write_table(pa.Table.from_pylist([asdict(row) for row in rows]), config.out)
-    figures = {**summary(rows), **circumstances()}
+    figures = {**summary(rows), **setting()}
     config.out.with_suffix(".json").write_text(json.dumps(figures, indent=1) + "\n")
     log.info("%s", json.dumps(figures, indent=1))
 

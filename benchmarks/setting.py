@@ -17,7 +17,11 @@ PACKAGES = (
     "transformers",
     "accelerate",
     "numpy",
+    "scipy",
+    "spglib",
     "pymatgen",
+    "pymatgen-core",
+    "matminer",
     "jarvis-tools",
     "robocrys",
 )

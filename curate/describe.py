@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 
 SYMPRECS = (0.01, 0.1, 0.001)  # Å; the first that works is used, in the Materials Project's order
 MIN_DISTANCE = 0.5  # Å; closer atoms are an error of the entry, not a bond
-TRUSTED_ELEMENTS = (
-    94  # elements up to Pu; later ones have no electronegativity or radius to bond by
-)
+TRUSTED_ELEMENTS = 96  # up to Cm; beyond it pymatgen has no radius to bond neutral atoms by
 
 
 @dataclass(frozen=True)

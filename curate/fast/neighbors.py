@@ -102,9 +102,7 @@ def _neighbors(structure: Structure, chemistry: _Chemistry, site: int) -> Neighb
     weight = weight[order]
     if weight[0] == 0:
         return NOTHING
-    rounded = np.array(
-        [round(value, 3) for value in weight.tolist()]
-    )  # numpy rounds ties otherwise
+    rounded = np.round(weight, 3)  # as round() does with the library's numpy floats, not Python's
     kept = rounded > 0
     if not kept.any():  # a bond so weak that it rounds to none
         return NOTHING
