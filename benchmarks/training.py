@@ -39,12 +39,18 @@ from model.memory import keep_large_blocks
 
 N_CRYSTALS, BATCH, SEED, TEXT_WIDTH = 64, 32, 0, 768
 HUGE = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
-STEPS = [
-    (way, allocator)
-    for allocator in ("default", "kept", "huge")
-    for way in ("plain DGL", "package on DGL", "package on torch")
-] + [("package on DGL, parts of 40,000 angles", "kept")]
-EPOCHS = [("released", "default"), ("released", "kept"), ("package", "kept")]
+CASES = [
+    *(
+        ("step", way, allocator)
+        for allocator in ("default", "kept")
+        for way in ("plain DGL", "package on DGL", "package on torch")
+    ),
+    ("epoch", "package", "kept"),
+    ("epoch", "released", "default"),
+    ("epoch", "released", "kept"),
+    ("step", "plain DGL", "huge"),
+    ("step", "package on DGL, parts of 40,000 angles", "kept"),
+]
 
 
 def main() -> None:
@@ -59,15 +65,18 @@ def main() -> None:
         measure = {"step": step, "epoch": epoch}[kind]
         print(json.dumps({**measure(way, arguments.data), "peak_gib": peak_gib()}))
         return
-    result: dict = {"step": {}, "epoch": {}, "setting": setting()}
-    for kind, cases in (("step", STEPS), ("epoch", EPOCHS)):
-        for way, allocator in cases:
+    results = Path(__file__).parent / "results" / "training.json"
+    partial = results.with_name("training.unfinished.json")  # an interrupted benchmark goes on
+    begun = {"step": {}, "epoch": {}, "setting": setting()}
+    result = json.loads(partial.read_text()) if partial.exists() else begun
+    for kind, way, allocator in CASES:
+        if f"{way}, {allocator}" not in result[kind]:
             found = run(arguments.data, kind, way, allocator)
             result[kind][f"{way}, {allocator}"] = found
+            write_json(partial, result)
             print(kind, way, allocator, found, flush=True)
-    result["times_faster"] = compare(result)
-    write_json(Path(__file__).parent / "results" / "training.json", result)
-    print(json.dumps(result["times_faster"], indent=1))
+    write_json(results, {"times_faster": compare(result), **result})
+    partial.unlink()
 
 
 def run(data: str, kind: str, way: str, allocator: str) -> dict:
@@ -92,7 +101,7 @@ def compare(result: dict) -> dict:
                 first / (package["graphs"] + package["texts_once"] + package["epoch"]), 1
             ),
         }
-    for allocator in ("default", "kept", "huge"):
+    for allocator in ("default", "kept"):
         plain = steps[f"plain DGL, {allocator}"]
         ratios[f"step, {allocator}"] = {
             "package on DGL against plain DGL": round(
