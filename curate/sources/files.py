@@ -42,7 +42,9 @@ class Files:
             with path.open("rb") as file:
                 digest.update(f"{path.name}\0".encode())
                 digest.update(hashlib.file_digest(file, "sha256").digest())
-        return Snapshot("files", f"{len(self.paths)} files", digest.hexdigest(), self.license, "")
+        n = len(self.paths)
+        version = "1 file" if n == 1 else f"{n} files"
+        return Snapshot("files", version, digest.hexdigest(), self.license, "")
 
     def records(self) -> Iterator[StructureRecord | Refusal]:
         unmatched = set(self.table)
