@@ -19,7 +19,7 @@ STATUSES = (
     "described",
     "disordered",  # a site shared by several species or partly occupied
     "dummy_species",  # a site that holds no element
-    "unsupported_element",  # no radius or electronegativity, so no bonds can be assigned
+    "unsupported_element",  # no radius, so no bonds can be assigned
     "overlapping_atoms",  # two atoms closer than 0.5 Å, periodic images included
     "empty_cell",  # no sites, or a cell without volume
     "unreadable",  # the source's entry could not be parsed
