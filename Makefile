@@ -4,6 +4,13 @@ BIN := .venv/bin
 SMALL := --text-encoder minilm --max-neighbors 8 --width 64 --embedding-width 32 \
 	--alignn-layers 1 --gcn-layers 2 --epochs 15 --batch-size 16
 
+define COMPARE
+import json
+for name in "graph", "both":
+    print(f"{name:5} test MAE", "%.4f eV/atom" % json.load(open(f"demo/{name}/metrics.json"))["test"]["mae"])
+endef
+export COMPARE
+
 .PHONY: demo test lint bench clean
 
 .venv/installed: pyproject.toml constraints.txt
@@ -17,7 +24,8 @@ demo: .venv/installed
 	for modality in graph both; do $(BIN)/crysmmnet train --data demo/run $(SMALL) \
 		--target formation_energy_peratom --modality $$modality --out demo/$$modality || exit; done
 	$(BIN)/crysmmnet evaluate demo/both --data demo/run
-	$(BIN)/crysmmnet predict demo/both demo/run --out demo/predictions.csv
+	$(BIN)/crysmmnet predict demo/both demo/run --out demo/predictions.csv > demo/predictions.txt
+	@$(BIN)/python -c "$$COMPARE"
 
 test: .venv/installed
 	$(BIN)/pytest
@@ -29,6 +37,7 @@ lint: .venv/installed
 
 bench: .venv/installed
 	$(BIN)/python benchmarks/describe.py
+	$(BIN)/python benchmarks/graphs.py
 
 clean:
 	rm -rf .venv demo
