@@ -27,7 +27,7 @@ def provenance(data: str, rows: Dataset, contents: str, seconds: float) -> dict[
         "revision": revision_of(rows),
         "contents_sha256": contents,
         "hardware": hardware(),
-        "seconds": round(seconds, 1),
+        "seconds": round(seconds, 3),
         "versions": {
             "python": platform.python_version(),
             "crysmmnet": __version__,

@@ -1,5 +1,6 @@
 """Crystals by name, from textbook lattice constants; nothing here needs a network or a download."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,9 @@ import pytest
 from pymatgen.core import Lattice, Structure
 
 from curate import StructureRecord
+
+# Two tests run side by side: more threads would wait for each other at every barrier.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def record(structure: Structure, material_id: str, **fields) -> StructureRecord:
