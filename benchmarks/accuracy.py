@@ -19,7 +19,7 @@ from itertools import product
 from pathlib import Path
 from statistics import mean, stdev
 
-from setting import peak_gib, setting
+from setting import setting
 from transformers.utils import logging as transformers_logging
 
 from model.config import GraphConfig, NetworkConfig, TrainConfig
@@ -139,7 +139,6 @@ def write(results: Path, rows: list[dict]) -> None:
             "epochs": EPOCHS,
             "batch_size": BATCH_SIZE,
             "cpu_seconds": round(sum(row["cpu_seconds"] for row in rows)),
-            "peak_gib": peak_gib(),
             "setting": setting(),
         },
     )

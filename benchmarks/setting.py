@@ -30,7 +30,7 @@ PACKAGES = (
 def setting() -> dict:
     """To be stored beside every number."""
     return {
-        "command": "python " + shlex.join(sys.argv),
+        "command": f"python benchmarks/{Path(sys.argv[0]).name} {shlex.join(sys.argv[1:])}".strip(),
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in PACKAGES},
         "processor": _processor(),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import tyro
 
 from curate.config import BuildConfig, PushConfig
 from curate.errors import InputError
+from curate.interrupt import stop_on_signals
 
 if TYPE_CHECKING:
     from curate.counts import Counts
@@ -54,7 +54,7 @@ def main() -> None:
     """Entry point of `curate`."""
     config = tyro.cli(Command, prog="curate", description="From a crystal database to a dataset.")  # type: ignore[call-overload]
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's end is like Ctrl-C
+    stop_on_signals()
     try:
         match config:
             case BuildConfig():

@@ -10,7 +10,7 @@ import signal
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures import TimeoutError as FutureTimeout
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from multiprocessing import forkserver
@@ -18,7 +18,10 @@ from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
 
+from curate import interrupt
+
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
+LOOK_UP = 0.5  # s, how long a lost Ctrl-C goes unseen
 TASKS_PER_WORKER = 1000  # then it is replaced, so that no library's leak can grow
 WORKER_ENVIRONMENT = {
     "PYTHONHASHSEED": "0",  # Robocrystallographer iterates over sets of strings
@@ -76,13 +79,15 @@ def work(
     try:
         submit(4 * limits.workers)
         while running:
-            finished, _ = wait(running, return_when=FIRST_COMPLETED)
+            finished, _ = wait(running, LOOK_UP, FIRST_COMPLETED)
+            interrupt.check()
             for future in finished:
                 yield running.pop(future), _outcome(future, limits)
             submit(len(finished))
     finally:
         pool.stop()
-        pool.join(timeout=10)
+        with suppress(TimeoutError):  # a worker that outlives this dies with the forkserver
+            pool.join(timeout=10)
 
 
 def _outcome(future, limits: Limits) -> Any:

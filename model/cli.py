@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import sys
 from typing import Annotated
 
 import tyro
 
 from curate.errors import InputError
+from curate.interrupt import stop_on_signals
 from model.config import EvaluateConfig, PredictConfig, PushModelConfig, TrainConfig
 
 Command = (
@@ -25,7 +25,7 @@ def main() -> None:
     """Entry point of `crysmmnet`."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("model").setLevel(logging.INFO)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's end is like Ctrl-C
+    stop_on_signals()
     try:
         config = tyro.cli(  # type: ignore[call-overload]
             Command, prog="crysmmnet", description="From a curated dataset to predictions."

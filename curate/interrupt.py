@@ -1,0 +1,26 @@
+"""Ctrl-C and a scheduler's end, remembered: Python drops an exception that a signal raises inside a
+finaliser or a weak reference's callback, and the program would run on."""
+
+from __future__ import annotations
+
+import signal
+from threading import Event
+
+_asked = Event()
+
+
+def stop_on_signals() -> None:
+    """From now on SIGINT and SIGTERM raise KeyboardInterrupt and are remembered."""
+    signal.signal(signal.SIGINT, _stop)
+    signal.signal(signal.SIGTERM, _stop)
+
+
+def check() -> None:
+    """Raise KeyboardInterrupt where one was asked for before; long loops call this."""
+    if _asked.is_set():
+        raise KeyboardInterrupt
+
+
+def _stop(number, frame) -> None:
+    _asked.set()
+    raise KeyboardInterrupt
