@@ -107,7 +107,7 @@ def released_batch(pairs: list):
 
 
 def package_graph(record: StructureRecord, config: GraphConfig | None = None):
-    from model.data import Example
+    from model.batch import Example
     from model.graph import build_graph
 
     return Example(record.material_id, build_graph(record, config), None)
@@ -116,7 +116,7 @@ def package_graph(record: StructureRecord, config: GraphConfig | None = None):
 def package_batch(examples: list):
     import torch
 
-    from model.data import collate
+    from model.batch import collate
     from model.elements import atom_features
 
     batch = collate(examples)

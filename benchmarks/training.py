@@ -30,9 +30,10 @@ import torch
 from setting import peak_gib, setting
 from torch.nn import functional as F  # noqa: N812
 
-from model.config import NetworkConfig, TrainConfig
+from model.batch import Example, collate, within_angles
+from model.config import Modality, NetworkConfig, TrainConfig
 from model.crysmmnet import CrysMMNet, CrysMMNetConfig
-from model.data import Example, collate, load_rows, record_of, within_angles
+from model.data import load_rows, record_of
 from model.files import write_json
 from model.graph import build_graph
 from model.memory import keep_large_blocks
@@ -114,14 +115,14 @@ def compare(result: dict) -> dict:
     return ratios
 
 
-def chosen_records(data: str) -> list:
+def chosen_records(data: str, n: int = N_CRYSTALS) -> list:
     rows = [row for row in load_rows(data) if row["description"]]
-    return [record_of(row) for row in random.Random(SEED).sample(rows, N_CRYSTALS)]
+    return [record_of(row) for row in random.Random(SEED).sample(rows, n)]
 
 
-def new_model() -> CrysMMNet:
+def new_model(modality: Modality = "both") -> CrysMMNet:
     torch.manual_seed(SEED)
-    return CrysMMNet(CrysMMNetConfig.of(NetworkConfig(), "both", TEXT_WIDTH))
+    return CrysMMNet(CrysMMNetConfig.of(NetworkConfig(), modality, TEXT_WIDTH))
 
 
 def update(model, optimizer, parts, n_crystals) -> float:
@@ -193,7 +194,7 @@ def released_epoch(records: list, encoder: str, folder: Path) -> dict:
     from released import as_released
     from transformers import AutoModel, AutoTokenizer
 
-    from model.data import Batch
+    from model.batch import Batch
     from model.passing import Graph
     from model.text import normalise
 

@@ -22,8 +22,11 @@ def default_cache() -> Path:
 
 @dataclass(frozen=True)
 class GraphConfig:
-    """Which atoms are bonded."""
+    """Which atoms are bonded, and whether symmetry is used."""
 
+    graph: Literal["quotient", "full"] = "quotient"
+    """One of each kind of atom, bond and angle with its count, or all of them: the same function,
+    and the quotient is several times faster."""
     max_neighbors: int = 12
     """Nearest neighbours an atom is bonded to; the shell of the last one is kept whole."""
     cutoff_angstrom: float = 8.0

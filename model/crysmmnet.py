@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from transformers import PretrainedConfig, PreTrainedModel
 
+from curate.errors import InputError
+from model.batch import Batch
 from model.config import Modality, NetworkConfig
-from model.data import Batch
 from model.encoders.alignn import ALIGNNEncoder
 
 
@@ -89,6 +90,16 @@ class CrysMMNet(PreTrainedModel):
 
     def _init_weights(self, module: nn.Module) -> None:
         """Each layer keeps torch's own initialisation, as released."""
+
+
+def refuse_randomness(encoder: nn.Module) -> None:
+    """InputError where a graph encoder has dropout: equal atoms would no longer stay equal."""
+    for name, module in encoder.named_modules():
+        if isinstance(module, nn.modules.dropout._DropoutNd) and module.p > 0:
+            raise InputError(
+                f"{type(encoder).__name__}.{name} draws random numbers for each atom, so that atoms "
+                "of a class would differ: use --graph full"
+            )
 
 
 class Projection(nn.Module):

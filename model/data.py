@@ -1,4 +1,4 @@
-"""Dataset in; materials, splits and batches out."""
+"""Dataset in; materials and splits out."""
 
 from __future__ import annotations
 
@@ -6,20 +6,14 @@ import math
 import random
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import torch
-from torch import Tensor
-
 from curate.errors import InputError
 from curate.record import StructureRecord
-from model.config import GraphConfig, TrainConfig
-from model.graph import CrystalGraph, bond_cosines, build_graph, concatenate, line_graph
-from model.passing import Graph
+from model.config import TrainConfig
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -38,40 +32,6 @@ class Material:
     @property
     def id(self) -> str:
         return self.record.material_id
-
-
-@dataclass(frozen=True)
-class Example:
-    """One crystal as the model sees it."""
-
-    id: str
-    graph: CrystalGraph | None  # None where the model reads the text alone
-    text: np.ndarray | None  # (text_width,) embedding; None where it sees the graph alone
-    target: float = math.nan  # standardised
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Several crystals laid side by side."""
-
-    graph: Graph | None  # atoms joined by bonds
-    line_graph: Graph | None  # bonds joined by angles
-    atomic_numbers: Tensor  # (n_atoms,)
-    lengths: Tensor  # (n_bonds,) Å
-    cosines: Tensor  # (n_angles,)
-    n_atoms: Tensor  # (n_crystals,)
-    text: Tensor  # (n_crystals, text_width) description embeddings
-    target: Tensor  # (n_crystals,) standardised
-    ids: list[str]  # every prediction keeps its material's name
-
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
-        """The same batch on another device."""
-        moved: dict[str, Any] = {
-            name: value.to(device, non_blocking=non_blocking)
-            for name, value in vars(self).items()
-            if isinstance(value, Tensor | Graph)
-        }
-        return replace(self, **moved)
 
 
 @dataclass(frozen=True)
@@ -241,58 +201,3 @@ def split_of(materials: Sequence[Material], config: TrainConfig) -> Split:
     if config.split == "official":
         return official_split(materials)
     return split_ids([material.id for material in materials], config.seed)
-
-
-def build_graphs(
-    records: Iterable[StructureRecord], config: GraphConfig
-) -> Iterator[CrystalGraph | str]:
-    """The graph of each record, or the reason why it has none."""
-    for record in records:
-        try:
-            yield build_graph(record, config)
-        except ValueError as error:
-            yield f"no graph: {error}"
-
-
-def collate(examples: Sequence[Example]) -> Batch:
-    """One batch of several crystals; the line graph is built here, at once for all of them."""
-    target = torch.tensor([example.target for example in examples], dtype=torch.float32)
-    texts = [example.text for example in examples if example.text is not None]
-    text = torch.from_numpy(np.stack(texts)) if texts else torch.zeros(len(examples), 0)
-    ids = [example.id for example in examples]
-    graphs = [example.graph for example in examples if example.graph is not None]
-    if not graphs:
-        none, whole = torch.zeros(0), torch.zeros(0, dtype=torch.int64)
-        return Batch(None, None, whole, none, none, whole, text, target, ids)
-    crystals = concatenate(graphs)
-    tails, heads = (array.astype(np.int64) for array in (crystals.tails, crystals.heads))
-    before, after = line_graph(tails, heads, crystals.n_atoms, crystals.follows_itself)
-    cosines = bond_cosines(crystals.vectors, before, after)
-    bonds = Graph(torch.from_numpy(tails), torch.from_numpy(heads), crystals.n_atoms)
-    angles = Graph(torch.from_numpy(before), torch.from_numpy(after), crystals.n_bonds)
-    return Batch(
-        graph=bonds,
-        line_graph=angles,
-        atomic_numbers=torch.from_numpy(crystals.atomic_numbers.astype(np.int64)),
-        lengths=torch.from_numpy(np.linalg.norm(crystals.vectors, axis=1)),
-        cosines=torch.from_numpy(cosines),
-        n_atoms=torch.tensor([graph.n_atoms for graph in graphs]),
-        text=text,
-        target=target,
-        ids=ids,
-    )
-
-
-def within_angles(examples: Sequence[Example], max_angles: int | None) -> list[list[Example]]:
-    """The examples in order, in parts of at most `max_angles` bond angles; a single crystal may
-    have more."""
-    parts: list[list[Example]] = []
-    room = 0
-    for example in examples:
-        n_angles = example.graph.n_angles if example.graph is not None and max_angles else 0
-        if not parts or n_angles > room:
-            parts.append([])
-            room = max_angles or 0
-        parts[-1].append(example)
-        room -= n_angles
-    return parts

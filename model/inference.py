@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from model.batch import Example, collate, within_angles
 from model.crysmmnet import CrysMMNet
-from model.data import Example, collate, within_angles
 
 ANGLES_AT_ONCE = 200_000  # bound of memory where nothing is kept for gradients
 

@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from curate.batches import in_batches
 from curate.errors import InputError
 from curate.record import StructureRecord
+from model.batch import Example
 from model.config import PredictConfig, default_cache
 from model.crysmmnet import CrysMMNet
-from model.data import Example, build_graphs, load_rows, record_of
+from model.data import load_rows, record_of
 from model.files import write_csv
+from model.graphs import build_graphs
 from model.inference import infer
 from model.preprocessing import Preprocessing
 from model.text import EmbeddingCache, TextEncoder
@@ -159,7 +162,7 @@ def predict(config: PredictConfig) -> Iterator[Prediction]:
     """A prediction for every crystal asked for, in order."""
     predictor = Predictor.from_pretrained(config.model, config.cache)
     written = []
-    for some in _in_portions(read_crystals(config.crystals), CRYSTALS_AT_ONCE):
+    for some in in_batches(read_crystals(config.crystals), CRYSTALS_AT_ONCE):
         good = [record for record in some if isinstance(record, StructureRecord)]
         values = iter(predictor.predict(good, config.batch_size))
         for record in some:
@@ -190,14 +193,3 @@ def read_crystals(places: Sequence[str]) -> Iterator[StructureRecord | Predictio
         except Exception as error:  # a broken file may fail anywhere in the reader
             reason = str(error.args[0] if error.args else error).strip().splitlines()
             yield Prediction(Path(place).stem, error=f"{place}: {reason[0] if reason else error!r}")
-
-
-def _in_portions(items: Iterable, size: int) -> Iterator[list]:
-    portion: list = []
-    for item in items:
-        portion.append(item)
-        if len(portion) == size:
-            yield portion
-            portion = []
-    if portion:
-        yield portion

@@ -9,9 +9,10 @@ import numpy as np
 
 from curate.errors import InputError
 from curate.record import StructureRecord
+from model.batch import Example
 from model.config import TrainConfig
-from model.data import Example, Material, build_graphs, split_of, usable
-from model.graph import CrystalGraph
+from model.data import Material, split_of, usable
+from model.graphs import AnyGraph, build_graphs
 from model.preprocessing import Preprocessing, scale_of, unit
 from model.text import EmbeddingCache, TextEncoder
 
@@ -86,9 +87,9 @@ def prepare(config: TrainConfig, materials: Sequence[Material]) -> Prepared:
 
 def graphs_of(
     materials: Sequence[Material], config: TrainConfig
-) -> tuple[dict[str, CrystalGraph], dict[str, list[str]]]:
+) -> tuple[dict[str, AnyGraph], dict[str, list[str]]]:
     """Graphs by id, and the ids of crystals that have none by reason."""
-    graphs: dict[str, CrystalGraph] = {}
+    graphs: dict[str, AnyGraph] = {}
     failed: dict[str, list[str]] = {}
     if config.modality == "text":
         return graphs, failed

@@ -14,7 +14,7 @@ import torch
 from accelerate import PartialState
 
 from model.config import TrainConfig
-from model.crysmmnet import CrysMMNet, CrysMMNetConfig
+from model.crysmmnet import CrysMMNet, CrysMMNetConfig, refuse_randomness
 from model.data import load_rows, read_materials
 from model.files import write_csv, write_json
 from model.inference import infer
@@ -54,6 +54,8 @@ def train(config: TrainConfig) -> dict[str, Any]:
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
         model = CrysMMNet(sizes)
+        if config.graph.graph == "quotient" and config.modality != "text":
+            refuse_randomness(model.graph_encoder)
     trainer = make_trainer(model, prepared, config)
     train_or_resume(trainer)
     if trainer.is_world_process_zero():

@@ -25,9 +25,9 @@ from transformers import (
 )
 
 from curate.errors import InputError
+from model.batch import Batch, Example, collate, within_angles
 from model.config import TrainConfig
 from model.crysmmnet import CrysMMNet
-from model.data import Batch, Example, collate, within_angles
 from model.prepare import Prepared
 
 log = logging.getLogger(__name__)

@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
-from model.config import NetworkConfig
+from model.batch import Batch, Example, collate
+from model.config import GraphConfig, NetworkConfig
 from model.crysmmnet import CrysMMNet, CrysMMNetConfig
-from model.data import Batch, Example, collate
-from model.graph import build_graph
+from model.graphs import build_graphs
 
 TEXT_WIDTH = 12
 NETWORK = NetworkConfig(width=16, alignn_layers=2, gcn_layers=2, embedding_width=8)
@@ -36,7 +36,8 @@ def example(record, config=None, text_width=TEXT_WIDTH) -> Example:
     chance = np.random.default_rng(sum(record.material_id.encode()))
     text = chance.standard_normal(text_width).astype(np.float32)
     target = float(chance.standard_normal())
-    return Example(record.material_id, build_graph(record, config), text, target)
+    graph = next(build_graphs([record], config or GraphConfig()))
+    return Example(record.material_id, graph, text, target)
 
 
 def predict(model, records, config=None) -> list[float]:

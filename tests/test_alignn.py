@@ -8,9 +8,10 @@ from small import NETWORK, batch, example, network, predict, reordered, rotated,
 
 from curate import StructureRecord
 from curate.sources.sample import Sample
-from model.config import NetworkConfig
+from model.config import GraphConfig, NetworkConfig
 from model.elements import atom_features, atomic_numbers
 from model.encoders.alignn import RadialBasis
+from model.graph import build_graph
 
 
 @pytest.fixture(scope="module")
@@ -21,19 +22,20 @@ def sample():
 @pytest.mark.parametrize("name", ["silicon", "rutile"])
 def test_output_is_the_papers_formulas_in_plain_numpy(crystals, name):
     record = crystals[name]
-    model, one = network(), example(record)
-    graph = one.graph
+    model, graph = network(), build_graph(record)
     expected = plain_crysmmnet(
         model.state_dict(),
         graph.atomic_numbers,
         graph.tails,
         graph.heads,
         graph.vectors,
-        one.text,
+        example(record).text,
         NETWORK.alignn_layers,
         NETWORK.gcn_layers,
     )
-    assert predict(model, [record]) == pytest.approx([expected], abs=1e-5)
+    for kind in ("full", "quotient"):
+        found = predict(model, [record], GraphConfig(graph=kind))
+        assert found == pytest.approx([expected], abs=1e-5)
 
 
 def test_radial_functions_are_one_at_their_centre_and_fall_with_the_spacing():

@@ -8,7 +8,10 @@ from torch.nn import functional as F  # noqa: N812
 
 from curate.sources.sample import Sample
 from model import passing
+from model.config import GraphConfig
 from model.passing import Graph
+
+FULL = GraphConfig(graph="full")
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +22,9 @@ def records():
 def on(backend, batch):
     """The same batch with its message passing on this backend."""
     parts = {
-        name: Graph(graph.tails, graph.heads, graph.n_nodes, backend)
+        name: Graph(
+            graph.tails, graph.heads, graph.n_nodes, graph.node_counts, graph.edge_counts, backend
+        )
         for name, graph in (("graph", batch.graph), ("line_graph", batch.line_graph))
     }
     return type(batch)(**{**vars(batch), **parts})
@@ -30,15 +35,16 @@ def test_each_operation_and_its_gradient_is_bit_equal(records, dtype):
     graph = batch(records).line_graph
     results = {}
     for backend in ("dgl", "torch"):
-        g = Graph(graph.tails, graph.heads, graph.n_nodes, backend)
+        g = Graph(
+            graph.tails, graph.heads, graph.n_nodes, graph.node_counts, graph.edge_counts, backend
+        )
         chance = torch.Generator().manual_seed(0)
         nodes = torch.randn(g.n_nodes, 8, generator=chance, dtype=dtype, requires_grad=True)
         edges = torch.randn(len(g.heads), 8, generator=chance, dtype=dtype, requires_grad=True)
         gathered = passing.gather(g, nodes, 2 * nodes)
-        summed = passing.reduce(g, edges * gathered)
-        messages = passing.reduce_messages(g, nodes, torch.sigmoid(edges))
-        (summed.square().sum() + messages.cos().sum()).backward()
-        results[backend] = (gathered, summed, messages, nodes.grad, edges.grad)
+        averaged = passing.weighted_mean(g, nodes, torch.sigmoid(edges * gathered))
+        averaged.square().sum().backward()
+        results[backend] = (gathered, averaged, nodes.grad, edges.grad)
     for by_dgl, by_torch in zip(*results.values(), strict=True):
         assert torch.equal(by_dgl, by_torch)
 
@@ -58,8 +64,8 @@ def test_the_whole_network_is_bit_equal_in_outputs_and_gradients(records):
 
 
 def test_the_batch_is_what_dgl_batches(records):
-    whole = batch(records)
-    singles = [batch([record]) for record in records]
+    whole = batch(records, FULL)
+    singles = [batch([record], FULL) for record in records]
     bonds = dgl.batch([single.graph.dgl for single in singles])
     angles = dgl.batch([single.line_graph.dgl for single in singles])
     assert torch.equal(torch.stack(whole.graph.dgl.edges()), torch.stack(bonds.edges()))
@@ -68,17 +74,21 @@ def test_the_batch_is_what_dgl_batches(records):
 
 
 def test_the_readout_is_dgls_average(records):
-    whole = batch(records)
-    bonds = dgl.batch([batch([record]).graph.dgl for record in records])
+    whole = batch(records, FULL)
+    bonds = dgl.batch([batch([record], FULL).graph.dgl for record in records])
     x = torch.randn(bonds.num_nodes(), 5)
     expected = dgl.nn.AvgPooling()(bonds, x)
-    assert torch.allclose(passing.mean_by_crystal(x, whole.n_atoms), expected, atol=1e-6)
+    assert torch.allclose(
+        passing.mean_by_crystal(whole.graph, x, whole.n_atoms), expected, atol=1e-6
+    )
 
 
 def test_sums_of_16_bits_are_made_in_32():
     star = Graph(torch.arange(1, 401), torch.zeros(400, dtype=torch.int64), 401)
-    total = passing.reduce(star, torch.full((400, 1), 1.0, dtype=torch.bfloat16))
-    assert total[0].item() == 400  # bfloat16 would stop at 256
+    ones = torch.ones(400, 1, dtype=torch.bfloat16)
+    values = torch.cat([torch.zeros(1, 1), torch.arange(400)[:, None] % 2]).bfloat16()
+    mean = passing.weighted_mean(star, values, ones)
+    assert mean[0].item() == pytest.approx(0.5)  # bfloat16 would stop counting at 256
 
 
 def test_dgl_runs_where_its_build_can():

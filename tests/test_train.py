@@ -19,7 +19,8 @@ from test_crysmmnet import Touch
 
 from curate.errors import InputError
 from curate.sources.sample import Sample
-from model.data import load_rows, read_materials, split_ids, split_of, usable, within_angles
+from model.batch import within_angles
+from model.data import load_rows, read_materials, split_ids, split_of, usable
 from model.train import train
 
 

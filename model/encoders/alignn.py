@@ -11,6 +11,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from model import passing
 from model.elements import N_FEATURES, atom_features
+from model.norm import BatchNorm
 from model.passing import Graph
 
 LONGEST_BOND = 8.0  # Å, end of the radial functions
@@ -32,12 +33,12 @@ class ALIGNNEncoder(nn.Module):
         self.features: Tensor
         self.register_buffer("features", torch.from_numpy(atom_features()).clone())
         self.atom_embedding = Layer(N_FEATURES, width)
-        self.bond_embedding = nn.Sequential(
+        self.bond_embedding = Embedding(
             RadialBasis(0, LONGEST_BOND, distance_bins),
             Layer(distance_bins, embedding_width),
             Layer(embedding_width, width),
         )
-        self.angle_embedding = nn.Sequential(
+        self.angle_embedding = Embedding(
             RadialBasis(-1, 1, angle_bins),
             Layer(angle_bins, embedding_width),
             Layer(embedding_width, width),
@@ -55,14 +56,15 @@ class ALIGNNEncoder(nn.Module):
         n_atoms: Tensor,  # (n_crystals,)
     ) -> Tensor:
         """(n_crystals, width)"""
-        x = self.atom_embedding(self.features[atomic_numbers])  # (n_atoms, width)
-        y = self.bond_embedding(lengths)  # (n_bonds, width)
-        z = self.angle_embedding(cosines) if len(self.alignn_layers) else None  # (n_angles, width)
+        atoms, bonds, angles = graph.node_counts, graph.edge_counts, line_graph.edge_counts
+        x = self.atom_embedding(self.features[atomic_numbers], atoms)  # (n_atoms, width)
+        y = self.bond_embedding(lengths, bonds)  # (n_bonds, width)
+        z = self.angle_embedding(cosines, angles) if len(self.alignn_layers) else None
         for layer in self.alignn_layers:
             x, y, z = layer(graph, line_graph, x, y, z)
         for layer in self.gcn_layers:
             x, y = layer(graph, x, y)
-        return passing.mean_by_crystal(x, n_atoms)
+        return passing.mean_by_crystal(graph, x, n_atoms)
 
 
 class ALIGNNConv(nn.Module):
@@ -97,11 +99,9 @@ class EdgeGatedGraphConv(nn.Module):
     def forward(self, graph: Graph, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Nodes (n_nodes, width) and edges (n_edges, width), each updated."""
         m = passing.gather(graph, self.src_gate(x), self.dst_gate(x)) + self.edge_gate(y)
-        gates = torch.sigmoid(m)
-        messages = passing.reduce_messages(graph, self.dst_update(x), gates)
-        h = messages / (passing.reduce(graph, gates) + 1e-6)
-        x = x + F.silu(self.bn_nodes(self.src_update(x) + h))
-        y = y + F.silu(self.bn_edges(m))
+        h = passing.weighted_mean(graph, self.dst_update(x), torch.sigmoid(m))
+        x = x + F.silu(self.bn_nodes(self.src_update(x) + h, graph.node_counts))
+        y = y + F.silu(self.bn_edges(m, graph.edge_counts))
         return x, y
 
 
@@ -127,19 +127,17 @@ class Layer(nn.Module):
         self.linear = nn.Linear(width_in, width_out)
         self.bn = BatchNorm(width_out)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return F.silu(self.bn(self.linear(x)))
+    def forward(self, x: Tensor, counts: Tensor | None) -> Tensor:
+        return F.silu(self.bn(self.linear(x), counts))
 
 
-class BatchNorm(nn.BatchNorm1d):
-    """Batch norm that also takes a single row, say a crystal of one atom alone in a batch.
+class Embedding(nn.Sequential):
+    """A radial basis, then layers."""
 
-    One row has no spread to normalise by, so the running statistics are used.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self.training and len(x) == 1:
-            return F.batch_norm(
-                x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
-            )
-        return super().forward(x)
+    def forward(self, values: Tensor, counts: Tensor | None) -> Tensor:  # type: ignore[override]
+        """(n,) to (n, width)"""
+        basis, *layers = self
+        x = basis(values)
+        for layer in layers:
+            x = layer(x, counts)
+        return x

@@ -1,0 +1,102 @@
+"""Examples in, batches of crystals side by side out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from model.graph import CrystalGraph
+from model.passing import Graph
+from model.quotient import QuotientGraph, side_by_side, unfolded
+
+
+@dataclass(frozen=True)
+class Example:
+    """One crystal as the model sees it."""
+
+    id: str
+    graph: CrystalGraph | QuotientGraph | None  # None where the model reads the text alone
+    text: np.ndarray | None  # (text_width,) embedding; None where it sees the graph alone
+    target: float = math.nan  # standardised
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Several crystals laid side by side."""
+
+    graph: Graph | None  # atoms joined by bonds
+    line_graph: Graph | None  # bonds joined by angles
+    atomic_numbers: Tensor  # (n_atoms,)
+    lengths: Tensor  # (n_bonds,) Å
+    cosines: Tensor  # (n_angles,)
+    n_atoms: Tensor  # (n_crystals,)
+    text: Tensor  # (n_crystals, text_width) description embeddings
+    target: Tensor  # (n_crystals,) standardised
+    ids: list[str]  # every prediction keeps its material's name
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
+        """The same batch on another device."""
+        moved: dict[str, Any] = {
+            name: value.to(device, non_blocking=non_blocking)
+            for name, value in vars(self).items()
+            if isinstance(value, Tensor | Graph)
+        }
+        return replace(self, **moved)
+
+
+def collate(examples: Sequence[Example]) -> Batch:
+    """One batch of several crystals."""
+    target = torch.tensor([example.target for example in examples], dtype=torch.float32)
+    texts = [example.text for example in examples if example.text is not None]
+    text = torch.from_numpy(np.stack(texts)) if texts else torch.zeros(len(examples), 0)
+    ids = [example.id for example in examples]
+    graphs = [example.graph for example in examples if example.graph is not None]
+    if not graphs:
+        no_values, no_numbers = torch.zeros(0), torch.zeros(0, dtype=torch.int64)
+        return Batch(None, None, no_numbers, no_values, no_values, no_numbers, text, target, ids)
+    whole = side_by_side(
+        [unfolded(graph) if isinstance(graph, CrystalGraph) else graph for graph in graphs]
+    )
+    counts = [whole.atom_counts, whole.bond_counts, whole.angle_counts]
+    folded = any((count > 1).any() for count in counts)
+    atoms, bonds, angles = (_float(count) if folded else None for count in counts)
+    return Batch(
+        graph=Graph(_int(whole.tails), _int(whole.heads), whole.n_atoms, atoms, bonds),
+        line_graph=Graph(_int(whole.before), _int(whole.after), whole.n_bonds, bonds, angles),
+        atomic_numbers=_int(whole.atomic_numbers),
+        lengths=torch.from_numpy(whole.lengths),
+        cosines=torch.from_numpy(whole.cosines),
+        n_atoms=torch.tensor([graph.n_atoms for graph in graphs]),
+        text=text,
+        target=target,
+        ids=ids,
+    )
+
+
+def _int(numbers: np.ndarray) -> Tensor:
+    return torch.from_numpy(numbers.astype(np.int64))
+
+
+def _float(numbers: np.ndarray) -> Tensor:
+    return torch.from_numpy(numbers.astype(np.float32))
+
+
+def within_angles(examples: Sequence[Example], max_angles: int | None) -> list[list[Example]]:
+    """The examples in order, in parts of at most `max_angles` bond angles; a single crystal may
+    have more."""
+    parts: list[list[Example]] = []
+    room = 0
+    for example in examples:
+        n_angles = example.graph.n_angles if example.graph is not None and max_angles else 0
+        if not parts or n_angles > room:
+            parts.append([])
+            room = max_angles or 0
+        parts[-1].append(example)
+        room -= n_angles
+    return parts

@@ -1,0 +1,42 @@
+"""Batch norm over classes of equal rows."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+
+class BatchNorm(nn.BatchNorm1d):
+    """Batch norm of rows that may stand for several equal ones, with the statistics of them all.
+
+    Also takes a single row, say a crystal of one atom alone in a batch: it has no spread to
+    normalise by, so the running statistics are used.
+    """
+
+    def forward(self, x: Tensor, counts: Tensor | None = None) -> Tensor:
+        """(n, d) rows and their (n,) counts to (n, d); without counts each row stands for itself."""
+        if not self.training:
+            return super().forward(x)
+        if len(x) == 1 and (counts is None or counts.item() == 1):
+            return F.batch_norm(
+                x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
+            )
+        if counts is None:
+            return super().forward(x)
+        n = counts.sum()
+        share = (counts / n).to(x.dtype)
+        mean = share @ x
+        centred = x - mean
+        variance = share @ centred.square()
+        self.remember(mean, variance * (n / (n - 1)))
+        return centred * (torch.rsqrt(variance + self.eps) * self.weight) + self.bias
+
+    @torch.no_grad()
+    def remember(self, mean: Tensor, variance: Tensor) -> None:
+        """Move the running statistics, as nn.BatchNorm1d does."""
+        assert self.running_mean is not None and self.running_var is not None
+        assert self.num_batches_tracked is not None and self.momentum is not None
+        self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
+        self.running_var.lerp_(variance.to(self.running_var.dtype), self.momentum)
+        self.num_batches_tracked.add_(1)
