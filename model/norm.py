@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F  # noqa: N812
 
 
@@ -25,12 +26,11 @@ class BatchNorm(nn.BatchNorm1d):
         if counts is None:
             return super().forward(x)
         n = counts.sum()
-        share = (counts / n).to(x.dtype)
-        mean = share @ x
-        centred = x - mean
-        variance = share @ centred.square()
+        x = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+        share = (counts / n).to(x.dtype)[:, None]
+        normed, mean, variance = WeightedNorm.apply(x, share, self.weight, self.bias, self.eps)
         self.remember(mean, variance * (n / (n - 1)))
-        return centred * (torch.rsqrt(variance + self.eps) * self.weight) + self.bias
+        return normed
 
     @torch.no_grad()
     def remember(self, mean: Tensor, variance: Tensor) -> None:
@@ -40,3 +40,27 @@ class BatchNorm(nn.BatchNorm1d):
         self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
         self.running_var.lerp_(variance.to(self.running_var.dtype), self.momentum)
         self.num_batches_tracked.add_(1)
+
+
+class WeightedNorm(torch.autograd.Function):
+    """Batch norm with a share of the statistics for each row, and its gradient in few passes."""
+
+    @staticmethod
+    def forward(ctx, x, share, weight, bias, eps):  # (n, d), (n, 1), (d,), (d,)
+        mean = (share.T @ x)[0]
+        normed = x - mean
+        variance = (share.T @ normed.square())[0]
+        scale = torch.rsqrt(variance + eps)
+        normed *= scale
+        ctx.save_for_backward(normed, share, weight, scale)
+        ctx.mark_non_differentiable(mean, variance)
+        return torch.addcmul(bias, normed, weight), mean, variance
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad, *unused):
+        normed, share, weight, scale = ctx.saved_tensors
+        of_bias, of_weight = grad.sum(0), (grad * normed).sum(0)
+        through_statistics = torch.addcmul(of_bias, normed, of_weight)
+        of_x = torch.addcmul(grad, through_statistics, share, value=-1).mul_(scale * weight)
+        return of_x, None, of_weight, of_bias, None

@@ -17,7 +17,7 @@ from model.config import GraphConfig
 from model.crysmmnet import refuse_randomness
 from model.graph import CrystalGraph, build_graph
 from model.graphs import build_graphs
-from model.norm import BatchNorm
+from model.norm import BatchNorm, WeightedNorm
 from model.quotient import QuotientGraph, quotients, side_by_side, unfolded
 from model.refinement import same_values
 
@@ -212,6 +212,20 @@ def test_batch_norm_of_counted_rows_is_that_of_the_rows_written_out():
     one = torch.randn(1, 3)
     assert torch.isfinite(weighted(one, torch.tensor([1.0]))).all()  # no spread: running statistics
     assert all(torch.equal(before[name], value) for name, value in weighted.state_dict().items())
+
+
+def test_gradients_of_the_weighted_norm_are_those_of_its_formula():
+    torch.manual_seed(0)
+    share = torch.rand(6, 1, dtype=torch.float64)
+    share /= share.sum()
+    x, weight, bias = (
+        torch.randn(size, dtype=torch.float64, requires_grad=True) for size in ((6, 3), 3, 3)
+    )
+
+    def normed(x, weight, bias):
+        return WeightedNorm.apply(x, share, weight, bias, 1e-5)[0]
+
+    assert torch.autograd.gradcheck(normed, (x, weight, bias))
 
 
 def test_an_encoder_with_dropout_is_refused():
