@@ -51,15 +51,18 @@ class Lost:
 
 
 def work(
-    function: Callable[..., Any], tasks: Iterable[tuple[Any, tuple]], limits: Limits
+    function: Callable[..., Any],
+    tasks: Iterable[tuple[Any, tuple]],
+    limits: Limits,
+    preload: str = "curate.preload",
 ) -> Iterator[tuple[Any, Any]]:
     """Call `function(*arguments)` for each (key, arguments), yield (key, value or Lost) as they finish.
 
-    The tasks are taken from the iterable a few at a time. Leaving the loop early, Ctrl-C included,
-    kills the workers.
+    Workers share what the module `preload` imports. The tasks are taken from the iterable a few at a
+    time. Leaving the loop early, Ctrl-C included, kills the workers.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["curate.preload"])
+    context.set_forkserver_preload([preload])
     with _environment(WORKER_ENVIRONMENT):
         forkserver.ensure_running()
     pool = ProcessPool(

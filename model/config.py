@@ -101,7 +101,7 @@ class TrainConfig:
     tensorboard: bool = False
     """Log to OUT/tensorboard; needs the package tensorboard."""
     cache: Path = field(default_factory=default_cache)
-    """Folder where text embeddings are kept."""
+    """Folder where text embeddings and graphs are kept, for other trainings on the same crystals."""
     graph: Annotated[GraphConfig, OmitArgPrefixes] = GraphConfig()
     network: Annotated[NetworkConfig, OmitArgPrefixes] = NetworkConfig()
 

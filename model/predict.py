@@ -99,14 +99,12 @@ class Predictor:
             described = [self.described(record) for record in records]
         good = [record for record in described if isinstance(record, StructureRecord)]
         vectors = iter(self.embedded(good) if modality != "graph" else [None] * len(good))
+        graphs = iter(build_graphs(good, self.preprocessing.graph))
         for record in described:
             if isinstance(record, str):
                 yield record
                 continue
-            text = next(vectors)
-            graph = None
-            if modality != "text":
-                graph = next(build_graphs([record], self.preprocessing.graph))
+            text, graph = next(vectors), None if modality == "text" else next(graphs)
             yield graph if isinstance(graph, str) else Example(record.material_id, graph, text)
 
     @cached_property

@@ -12,7 +12,8 @@ from curate.record import StructureRecord
 from model.batch import Example
 from model.config import TrainConfig
 from model.data import Material, split_of, usable
-from model.graphs import AnyGraph, build_graphs
+from model.graph_store import stored_graphs
+from model.graphs import AnyGraph
 from model.preprocessing import Preprocessing, scale_of, unit
 from model.text import EmbeddingCache, TextEncoder
 
@@ -93,7 +94,7 @@ def graphs_of(
     failed: dict[str, list[str]] = {}
     if config.modality == "text":
         return graphs, failed
-    made = build_graphs((material.record for material in materials), config.graph)
+    made = stored_graphs([material.record for material in materials], config.graph, config.cache)
     for material, graph in zip(materials, made, strict=True):
         if isinstance(graph, str):
             failed.setdefault(graph, []).append(material.id)
