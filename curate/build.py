@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from importlib.metadata import version
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from curate import __version__
@@ -23,7 +22,7 @@ from curate.errors import InputError
 from curate.pool import Limits, Lost, work
 from curate.record import Description, Refusal, StructureRecord
 from curate.run import Run
-from curate.sources import Source, open_source
+from curate.sources import Source, open_source, wanted_ids
 from curate.sources.files import named
 from curate.tokens import load_tokenizer
 
@@ -84,12 +83,15 @@ def check(config: BuildConfig) -> None:
 
 def question(config: BuildConfig, source: Source) -> dict[str, Any]:
     """All that changes the answer; a run folder holds the answer to exactly one question."""
+    ids = wanted_ids(config)
     return {
         "source": asdict(source.snapshot()),
         "settings": {
             "db": config.db,
             "limit": config.limit,
-            "ids_sha256": _sha256(config.ids) if config.ids else None,
+            "descriptions": config.descriptions,
+            "include_noncommercial": config.include_noncommercial,
+            "ids_sha256": _sha256(ids) if ids else None,
             "shard_size": config.shard_size,
             "tokenizer": config.tokenizer,
             "timeout": config.timeout,
@@ -127,7 +129,7 @@ def fetch(run: Run, source: Source, config: BuildConfig, watch) -> None:
 
 def selected(source: Source, config: BuildConfig) -> Iterator[StructureRecord | Refusal]:
     """The entries the build asks for, each id once."""
-    wanted = read_ids(config.ids) if config.ids else None
+    wanted = wanted_ids(config)
     seen: set[str] = set()
     for entry in source.records():
         if config.limit is not None and len(seen) == config.limit:
@@ -217,16 +219,5 @@ def wider(type_name: str | None, value: Any) -> str | None:
     return found if type_name in (None, found) else "string"
 
 
-def read_ids(path: Path) -> set[str]:
-    """The ids of a text file, one a line."""
-    try:
-        ids = {line.strip() for line in path.read_text().splitlines()} - {""}
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"--ids {path} can't be read: {error}") from error
-    if not ids:
-        raise InputError(f"--ids {path} holds no ids")
-    return ids
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256("\n".join(sorted(read_ids(path))).encode()).hexdigest()
+def _sha256(ids: set[str]) -> str:
+    return hashlib.sha256("\n".join(sorted(ids)).encode()).hexdigest()

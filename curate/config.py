@@ -11,7 +11,7 @@ import tyro
 
 from curate.describe import DescribeOptions
 
-Database = Literal["jarvis", "files", "crysmmnet"]
+Database = Literal["jarvis", "mp", "files", "crysmmnet"]
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,8 @@ class BuildConfig:
     out: Path
     """Run folder; one folder answers one question and is resumed by the same command."""
     db: Database = "jarvis"
-    """Where crystals come from: JARVIS-DFT, your own files, or the corpus the paper published."""
+    """Where crystals come from: JARVIS-DFT, the Materials Project (needs MP_API_KEY), your own files,
+    or the corpus the paper published."""
     sample: bool = False
     """Use the 400 JARVIS-DFT crystals embedded in the package; needs no network."""
     input: Path | None = None
@@ -53,6 +54,10 @@ class BuildConfig:
     """CSV of targets whose first column holds the material ids (--db files)."""
     license: str = "unknown"
     """Licence of your own files, as an SPDX identifier; goes into the dataset (--db files)."""
+    descriptions: Literal["own", "published"] = "own"
+    """Describe each crystal, or take the texts that the Materials Project publishes (--db mp)."""
+    include_noncommercial: bool = False
+    """Take entries under CC BY-NC as well; your account must have accepted their terms (--db mp)."""
     ids: Path | None = None
     """Text file with one material id a line: describe only these."""
     limit: int | None = None
