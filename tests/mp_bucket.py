@@ -49,7 +49,7 @@ class Bucket:
         return {"AWS_ENDPOINT_URL": self.url, "AWS_ALLOW_HTTP": "true"}
 
     def fail(self, status: int, times: int = 1) -> None:
-        """Answer the next reads of data files with this status."""
+        """Answer the next reads of data files with this status, and no others."""
         body = json.dumps([status] * times).encode()
         urllib.request.urlopen(
             urllib.request.Request(self.url + CONTROL, data=body, method="PUT")
@@ -93,7 +93,8 @@ def serve() -> None:
         path, method = environ["PATH_INFO"], environ["REQUEST_METHOD"]
         if path == CONTROL:
             if method == "PUT":
-                planned.extend(json.loads(environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))))
+                body = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
+                planned[:] = json.loads(body)
             start_response("200 OK", [])
             return [str(len(reads)).encode()]
         if method == "GET" and path.endswith(".parquet"):

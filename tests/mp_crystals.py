@@ -45,6 +45,8 @@ def summary(number: int, structure: Structure, spacegroup_number: int = 1) -> di
         "material_id": stored_id(number),
         "builder_meta": {"emmet_version": "0.87.3", "license": "BY-C"},
         "property_name": "summary",
+        "task_ids": [stored_id(number)],
+        "warnings": [],
         "deprecated": False,
         "nsites": len(structure),
         "elements": elements,
@@ -71,6 +73,7 @@ def text_of(document: dict[str, Any], text: str) -> dict[str, Any]:
     return {
         **{name: document[name] for name in same},
         "property_name": "robocrys",
+        "warnings": [],
         "description": text,
         "condensed_structure": {"mineral": {"type": None, "name": None}, "dimensionality": 3},
         "robocrys_version": "0.86.2",

@@ -104,9 +104,9 @@ class MPServer:
             response = await self.failing(route)
             if response is None and len(str(request.url)) > LONGEST_ADDRESS:
                 response = HTMLResponse("<html>URI Too Long</html>", 414)
-            if response is None and route != "heartbeat":
-                if request.headers.get("x-api-key") != KEY:
-                    response = JSONResponse({"message": "Invalid authentication"}, 401)
+            is_open = route == "heartbeat" or request.headers.get("x-api-key") == KEY
+            if response is None and not is_open:
+                response = JSONResponse({"message": "Invalid authentication"}, 401)
             response = response or endpoint(request, route)
             self.calls.append(
                 Call(
@@ -127,7 +127,9 @@ class MPServer:
                 await asyncio.sleep(fault.delay)
                 if fault.status is None:
                     return Cut("{")
-                headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
+                headers = (
+                    {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
+                )
                 return HTMLResponse(fault.body, fault.status, headers)
         return None
 

@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 
 WHERE_KEYS_ARE = "https://next-gen.materialsproject.org/api shows yours"
 TIMEOUT = 20  # s, as the client's own
+BROKEN_LINE = (
+    requests.ConnectionError,
+    requests.Timeout,
+    requests.exceptions.ChunkedEncodingError,
+    json.JSONDecodeError,  # a gateway's page
+)
 SPLITS = (400, 414, 422)  # statuses that the client understands itself
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -51,11 +57,18 @@ def api_key() -> str:
 class Client:
     """The Materials Project's REST interface and its bulk tables."""
 
-    def __init__(self, endpoint: str | None = None, patience: Patience | None = None):
+    def __init__(
+        self,
+        endpoint: str | None = None,
+        tables: Path | None = None,
+        patience: Patience | None = None,
+    ):
         self.key = api_key()
+        from mp_api.client.core.settings import MAPI_CLIENT_SETTINGS
         from mp_api.client.core.utils import validate_endpoint
 
         self.endpoint = validate_endpoint(endpoint)
+        self.tables = tables or Path(MAPI_CLIENT_SETTINGS.LOCAL_DATASET_CACHE) / "curate"
         self.patience = patience or Patience()
         # It reports each step of a download; what matters is reported here.
         logging.getLogger("mp_api.client.core.client").setLevel(logging.ERROR)
@@ -91,9 +104,7 @@ class Client:
 
         It has one folder `version=…` below it for each database version in the table.
         """
-        from mp_api.client.core.settings import MAPI_CLIENT_SETTINGS
-
-        home = Path(MAPI_CLIENT_SETTINGS.LOCAL_DATASET_CACHE) / "curate" / version
+        home = self.tables / version
         home.mkdir(parents=True, exist_ok=True)
         folder, partial = home / collection, home / f"{collection}.partial"
         with (home / f"{collection}.lock").open("w") as lock:
@@ -117,16 +128,15 @@ class Client:
     def rester(self) -> MPRester:
         return self._open()
 
-    def _open(self, cache: Path | None = None) -> MPRester:
+    def _open(self, folder: Path | None = None) -> MPRester:
         from mp_api.client import MPRester
-        from mp_api.client.core.settings import MAPI_CLIENT_SETTINGS
 
         rester = MPRester(
             self.key,
             endpoint=self.endpoint,
             use_document_model=False,
-            mute_progress_bars=cache is None or not sys.stderr.isatty(),
-            local_dataset_cache=cache or MAPI_CLIENT_SETTINGS.LOCAL_DATASET_CACHE,
+            mute_progress_bars=folder is None or not sys.stderr.isatty(),
+            local_dataset_cache=folder or self.tables,
         )
         # Its own three retries within a second would use up a server's patience, and lose what
         # the answer said about waiting.
@@ -142,10 +152,10 @@ class Client:
             assert state.outcome is not None and state.next_action is not None
             error = state.outcome.exception()
             assert error is not None
-            reason = without_token(first_line(cause(error)), self.key)
+            why = without_token(reason(cause(error)), self.key)
             seconds = state.next_action.sleep
             number = state.attempt_number + 1
-            log.warning("Materials Project: %s; attempt %d in %.0f s", reason, number, seconds)
+            log.warning("Materials Project: %s; attempt %d in %.0f s", why, number, seconds)
 
         try:
             return self.patience.repeat(attempt, is_passing, asked_wait, say_why)
@@ -154,9 +164,9 @@ class Client:
         except Exception as error:  # requests, the client and the bulk tables have no common one
             if isinstance(error, OSError) and error.errno is not None and error.filename:
                 raise  # the disk, not the line
-            reason = without_token(sentence(error), self.key)
+            message = without_token(sentence(error), self.key)
         # Raised outside the handler: the client's exception holds the request and its headers.
-        raise InputError(reason)
+        raise InputError(message)
 
 
 def stop_at_fault(response: requests.Response, **_) -> None:
@@ -175,20 +185,23 @@ def cause(error: BaseException) -> BaseException:
 
 def is_passing(error: BaseException) -> bool:
     """Whether the same call may succeed later."""
-    from deltalake.exceptions import DeltaError, TableNotFoundError
-
     happened = cause(error)
+    if is_storage_fault(happened):
+        return storage_status(happened) in (None, *BUSY)
     if isinstance(happened, requests.HTTPError) and happened.response is not None:
         return happened.response.status_code in BUSY
-    if isinstance(happened, DeltaError):
-        return not isinstance(happened, TableNotFoundError)
-    line = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
-    return isinstance(happened, (*line, json.JSONDecodeError)) or is_storage_fault(happened)
+    return isinstance(happened, BROKEN_LINE)
 
 
 def is_storage_fault(error: BaseException) -> bool:
-    """Whether the bucket of the bulk tables failed; its reader names no kinds of error."""
+    """Whether the bucket of the bulk tables failed; its reader raises no kinds of error, only words."""
     return "Generic S3 error" in str(error)
+
+
+def storage_status(error: BaseException) -> int | None:
+    """The bucket's answer; None where it gave none."""
+    found = re.search(r"status code: (\d{3})", str(error))
+    return int(found[1]) if found else None
 
 
 def asked_wait(error: BaseException) -> float | None:
@@ -213,8 +226,13 @@ def sentence(error: BaseException) -> str:
         return f"the Materials Project answers {status} to {asked}; a newer mp-api may be needed"
     if isinstance(happened, json.JSONDecodeError):
         return f"the Materials Project's answers can't be read; {again}"
-    if is_passing(error):
-        return f"the connection to the Materials Project fails ({first_line(happened)}); {again}"
-    return (
-        f"the Materials Project's client fails: {type(happened).__name__}: {first_line(happened)}"
-    )
+    if is_storage_fault(happened) or is_passing(error):
+        return f"the connection to the Materials Project fails ({reason(happened)}); {again}"
+    return f"the Materials Project's client fails: {type(happened).__name__}: {reason(happened)}"
+
+
+def reason(happened: BaseException) -> str:
+    """A few words about what happened."""
+    if is_storage_fault(happened):
+        return f"the bucket of its bulk tables answers {storage_status(happened) or 'nothing'}"
+    return first_line(happened)

@@ -5,6 +5,7 @@ A document is a plain dictionary with the fields of `FIELDS`, from REST or from 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -35,11 +36,14 @@ FIELDS = (
     *PROPERTIES,
     *MODULI.values(),
 )
+PLAIN_ID = re.compile(r"m(p|vc)-[1-9]\d{0,5}")  # from mp-3347530 on ids are letters
 TEXT_FIELDS = ("material_id", "description", "robocrys_version")
 
 
 def shown_id(stored: str) -> str:
     """The id as papers write it, from any of its forms: `mp-aaaaaaft` is `mp-149`."""
+    if PLAIN_ID.fullmatch(stored):
+        return stored
     from emmet.core.types.typing import format_identifier
 
     return str(format_identifier(stored, legacy=True))
@@ -47,6 +51,8 @@ def shown_id(stored: str) -> str:
 
 def asked_id(given: str) -> str:
     """The id of a user's list as papers write it; InputError where it can't be one."""
+    if PLAIN_ID.fullmatch(given):
+        return given
     from emmet.core.mpid import validate_identifier
 
     try:
