@@ -35,7 +35,7 @@ Describe = Callable[[StructureRecord, DescribeOptions], Description]
 class Progress:
     """One step forward, for whoever watches."""
 
-    stage: str  # "reading" or "describing"
+    stage: str  # "downloading", in bytes, then "reading" and "describing", in crystals
     done: int
     total: int | None
     description: Description | None = None
@@ -55,7 +55,9 @@ def build(
     load_tokenizer(config.tokenizer)  # its absence shows now, not after the last description
     run = Run(config.out)
     with run.lock():
-        source = source or open_source(config)
+        source = source or open_source(
+            config, lambda done, total: watch(Progress("downloading", done, total))
+        )
         run.ask(question(config, source))
         if run.fetched is None:
             fetch(run, source, config, watch)
@@ -88,6 +90,7 @@ def question(config: BuildConfig, source: Source) -> dict[str, Any]:
         "source": asdict(source.snapshot()),
         "settings": {
             "db": config.db,
+            "snapshot": config.snapshot,
             "limit": config.limit,
             "descriptions": config.descriptions,
             "include_noncommercial": config.include_noncommercial,
@@ -150,6 +153,8 @@ def describe_shards(run: Run, config: BuildConfig, describe: Describe, watch) ->
     assert run.fetched is not None
     total = run.fetched["entries"]
     pending = [number for number in run.shards() if number not in done]
+    if not pending:
+        return False
     progress = sum(len(run.read_descriptions(number)) for number in done)
     entries: dict[int, list[StructureRecord | Refusal]] = {}
     found: dict[int, dict[int, Description]] = {}
@@ -175,7 +180,7 @@ def describe_shards(run: Run, config: BuildConfig, describe: Describe, watch) ->
             by_position = found.pop(number)
             run.write_descriptions(number, [by_position[i] for i in range(len(by_position))])
             del entries[number]
-    return bool(pending)
+    return True
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import tyro
 
 from curate.describe import DescribeOptions
 
+JarvisTable = Literal["dft_3d_2021", "dft_3d_2022", "dft_3d_2025", "dft_2d_2021", "megnet"]
 Database = Literal["jarvis", "mp", "files", "crysmmnet"]
 
 
@@ -47,9 +48,14 @@ class BuildConfig:
     or the corpus the paper published."""
     sample: bool = False
     """Use the 400 JARVIS-DFT crystals embedded in the package; needs no network."""
+    snapshot: JarvisTable = "dft_3d_2021"
+    """Which table of JARVIS: JARVIS-DFT as it was in that year (2021 is what the paper, ALIGNN and the
+    leaderboard use), or the Materials Project 2018.6.1 as `megnet` (--db jarvis)."""
+    mirror: str | None = None
+    """Address that has figshare's files by their number, instead of figshare's own (--db jarvis)."""
     input: Path | None = None
     """File, folder or quoted glob of CIF, POSCAR, extxyz or JSON (--db files); the zip of figshare
-    article 23643669 (--db crysmmnet)."""
+    article 23643669 (--db crysmmnet); a table's zip that was downloaded by hand (--db jarvis)."""
     properties: Path | None = None
     """CSV of targets whose first column holds the material ids (--db files)."""
     license: str = "unknown"

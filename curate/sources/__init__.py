@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -54,22 +54,33 @@ class Source(Protocol):
         """Entry by entry; an entry that can't become a record is a Refusal."""
 
 
-def open_source(config: BuildConfig) -> Source:
-    """The source a build asks for; InputError where its flags do not fit together."""
+def open_source(
+    config: BuildConfig, watch: Callable[[int, int | None], None] = lambda done, total: None
+) -> Source:
+    """The source a build asks for; InputError where its flags do not fit together.
+
+    `watch` is told the bytes of a download so far and in all.
+    """
     if config.db != "mp" and (config.descriptions != "own" or config.include_noncommercial):
         raise InputError("--descriptions and --include-noncommercial belong to --db mp")
     if config.sample and config.db != "jarvis":
         raise InputError(f"--sample belongs to --db jarvis, not to --db {config.db}")
+    if config.db != "jarvis":
+        _refuse_flags(config, "mirror")
+    if config.snapshot != type(config).snapshot and (config.db != "jarvis" or config.sample):
+        raise InputError("--snapshot names a whole table of --db jarvis; leave it out here")
     match config.db:
         case "jarvis":
-            if not config.sample:
-                raise InputError(
-                    "this release reads JARVIS-DFT from the embedded sample only: add --sample"
-                )
-            _refuse_flags(config, "input", "properties")
-            from curate.sources.sample import Sample
+            _refuse_flags(config, "properties")
+            if config.sample:
+                _refuse_flags(config, "input", "mirror")
+                from curate.sources.sample import Sample
 
-            return Sample()
+                return Sample()
+            from curate.sources.jarvis import Jarvis
+
+            recorded = Recorded.of(config.out)
+            return Jarvis(config.snapshot, config.input, config.mirror, recorded, watch)
         case "files":
             from curate.sources.files import Files
 
@@ -124,4 +135,5 @@ def _needed_input(config: BuildConfig):
 def _refuse_flags(config: BuildConfig, *names: str) -> None:
     for name in names:
         if getattr(config, name) is not None:
-            raise InputError(f"--{name} has no meaning for --db {config.db}; leave it out")
+            where = "--sample" if config.sample else f"--db {config.db}"
+            raise InputError(f"--{name} has no meaning for {where}; leave it out")
