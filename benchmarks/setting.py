@@ -27,12 +27,12 @@ PACKAGES = (
 )
 
 
-def setting() -> dict:
-    """To be stored beside every number."""
+def setting(more: tuple[str, ...] = ()) -> dict:
+    """To be stored beside every number; `more` packages are named than the usual ones."""
     return {
         "command": f"python benchmarks/{Path(sys.argv[0]).name} {shlex.join(sys.argv[1:])}".strip(),
         "python": platform.python_version(),
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": {name: _version(name) for name in PACKAGES + more},
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)),
         "threads": os.environ.get("OMP_NUM_THREADS", "unset"),

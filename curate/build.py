@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from importlib.metadata import version
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from curate import __version__
@@ -23,7 +22,7 @@ from curate.errors import InputError
 from curate.pool import Limits, Lost, work
 from curate.record import Description, Refusal, StructureRecord
 from curate.run import Run
-from curate.sources import Source, open_source
+from curate.sources import Source, open_source, wanted_ids
 from curate.sources.files import named
 from curate.tokens import load_tokenizer
 
@@ -36,7 +35,7 @@ Describe = Callable[[StructureRecord, DescribeOptions], Description]
 class Progress:
     """One step forward, for whoever watches."""
 
-    stage: str  # "reading" or "describing"
+    stage: str  # "downloading", in bytes, then "reading" and "describing", in crystals
     done: int
     total: int | None
     description: Description | None = None
@@ -56,7 +55,9 @@ def build(
     load_tokenizer(config.tokenizer)  # its absence shows now, not after the last description
     run = Run(config.out)
     with run.lock():
-        source = source or open_source(config)
+        source = source or open_source(
+            config, lambda done, total: watch(Progress("downloading", done, total))
+        )
         run.ask(question(config, source))
         if run.fetched is None:
             fetch(run, source, config, watch)
@@ -84,12 +85,16 @@ def check(config: BuildConfig) -> None:
 
 def question(config: BuildConfig, source: Source) -> dict[str, Any]:
     """All that changes the answer; a run folder holds the answer to exactly one question."""
+    ids = wanted_ids(config)
     return {
         "source": asdict(source.snapshot()),
         "settings": {
             "db": config.db,
+            "snapshot": config.snapshot,
             "limit": config.limit,
-            "ids_sha256": _sha256(config.ids) if config.ids else None,
+            "descriptions": config.descriptions,
+            "include_noncommercial": config.include_noncommercial,
+            "ids_sha256": _sha256(ids) if ids else None,
             "shard_size": config.shard_size,
             "tokenizer": config.tokenizer,
             "timeout": config.timeout,
@@ -127,7 +132,7 @@ def fetch(run: Run, source: Source, config: BuildConfig, watch) -> None:
 
 def selected(source: Source, config: BuildConfig) -> Iterator[StructureRecord | Refusal]:
     """The entries the build asks for, each id once."""
-    wanted = read_ids(config.ids) if config.ids else None
+    wanted = wanted_ids(config)
     seen: set[str] = set()
     for entry in source.records():
         if config.limit is not None and len(seen) == config.limit:
@@ -148,6 +153,8 @@ def describe_shards(run: Run, config: BuildConfig, describe: Describe, watch) ->
     assert run.fetched is not None
     total = run.fetched["entries"]
     pending = [number for number in run.shards() if number not in done]
+    if not pending:
+        return False
     progress = sum(len(run.read_descriptions(number)) for number in done)
     entries: dict[int, list[StructureRecord | Refusal]] = {}
     found: dict[int, dict[int, Description]] = {}
@@ -173,7 +180,7 @@ def describe_shards(run: Run, config: BuildConfig, describe: Describe, watch) ->
             by_position = found.pop(number)
             run.write_descriptions(number, [by_position[i] for i in range(len(by_position))])
             del entries[number]
-    return bool(pending)
+    return True
 
 
 @dataclass(frozen=True)
@@ -217,16 +224,5 @@ def wider(type_name: str | None, value: Any) -> str | None:
     return found if type_name in (None, found) else "string"
 
 
-def read_ids(path: Path) -> set[str]:
-    """The ids of a text file, one a line."""
-    try:
-        ids = {line.strip() for line in path.read_text().splitlines()} - {""}
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"--ids {path} can't be read: {error}") from error
-    if not ids:
-        raise InputError(f"--ids {path} holds no ids")
-    return ids
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256("\n".join(sorted(read_ids(path))).encode()).hexdigest()
+def _sha256(ids: set[str]) -> str:
+    return hashlib.sha256("\n".join(sorted(ids)).encode()).hexdigest()

@@ -11,7 +11,8 @@ import tyro
 
 from curate.describe import DescribeOptions
 
-Database = Literal["jarvis", "files", "crysmmnet"]
+JarvisTable = Literal["dft_3d_2021", "dft_3d_2022", "dft_3d_2025", "dft_2d_2021", "megnet"]
+Database = Literal["jarvis", "mp", "files", "crysmmnet"]
 
 
 @dataclass(frozen=True)
@@ -43,16 +44,26 @@ class BuildConfig:
     out: Path
     """Run folder; one folder answers one question and is resumed by the same command."""
     db: Database = "jarvis"
-    """Where crystals come from: JARVIS-DFT, your own files, or the corpus the paper published."""
+    """Where crystals come from: JARVIS-DFT, the Materials Project (needs MP_API_KEY), your own files,
+    or the corpus the paper published."""
     sample: bool = False
     """Use the 400 JARVIS-DFT crystals embedded in the package; needs no network."""
+    snapshot: JarvisTable = "dft_3d_2021"
+    """Which table of JARVIS: JARVIS-DFT as it was in that year (2021 is what the paper, ALIGNN and the
+    leaderboard use), or the Materials Project 2018.6.1 as `megnet` (--db jarvis)."""
+    mirror: str | None = None
+    """Address that has figshare's files by their number, instead of figshare's own (--db jarvis)."""
     input: Path | None = None
     """File, folder or quoted glob of CIF, POSCAR, extxyz or JSON (--db files); the zip of figshare
-    article 23643669 (--db crysmmnet)."""
+    article 23643669 (--db crysmmnet); a table's zip that was downloaded by hand (--db jarvis)."""
     properties: Path | None = None
     """CSV of targets whose first column holds the material ids (--db files)."""
     license: str = "unknown"
     """Licence of your own files, as an SPDX identifier; goes into the dataset (--db files)."""
+    descriptions: Literal["own", "published"] = "own"
+    """Describe each crystal, or take the texts that the Materials Project publishes (--db mp)."""
+    include_noncommercial: bool = False
+    """Take entries under CC BY-NC as well; your account must have accepted their terms (--db mp)."""
     ids: Path | None = None
     """Text file with one material id a line: describe only these."""
     limit: int | None = None

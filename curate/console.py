@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from curate.build import Progress as Step
@@ -23,8 +23,7 @@ def progress_bar() -> Iterator[Callable[[Step], None]]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]} {task.fields[failed]}"),
+        TextColumn("{task.fields[amount]} {task.fields[rate]} {task.fields[failed]}"),
         TimeRemainingColumn(),
     )
     bar = Progress(*columns, console=console, disable=not console.is_terminal)
@@ -33,24 +32,33 @@ def progress_bar() -> Iterator[Callable[[Step], None]]:
 
     def watch(step: Step) -> None:
         if step.stage not in tasks:
-            tasks[step.stage] = bar.add_task(step.stage, total=step.total, rate="", failed="")
+            tasks[step.stage] = bar.add_task(
+                step.stage, total=step.total, amount="", rate="", failed=""
+            )
             state.update(first=step.done, started=time.monotonic())
         now = time.monotonic()
         if step.description is not None and step.description.status != "described":
             state["failed"] += 1
         failed = f"{state['failed']} failed" if state["failed"] else ""
+        is_bytes = step.stage == "downloading"
+        done, total = (_megabytes(n) if is_bytes else n for n in (step.done, step.total))
+        amount = f"{done} of {total}" if total is not None else f"{done}"
         rate = ""
-        if step.stage == "describing" and now > state["started"] + 1:
-            rate = f"{(step.done - state['first']) / (now - state['started']):.1f}/s"
-        fields = {"rate": rate, "failed": failed}
+        if step.stage != "reading" and now > state["started"] + 1:
+            a_second = (step.done - state["first"]) / (now - state["started"])
+            rate = f"{_megabytes(a_second)}/s" if is_bytes else f"{a_second:.1f}/s"
+        fields = {"amount": amount, "rate": rate, "failed": failed}
         bar.update(tasks[step.stage], completed=step.done, total=step.total, **fields)  # type: ignore[arg-type]
         if not console.is_terminal and now > state["printed"] + SECONDS_BETWEEN_LINES:
             state["printed"] = now
-            of = f" of {step.total}" if step.total else ""
-            console.print(f"{step.stage} {step.done}{of} {rate} {failed}".rstrip())
+            console.print(f"{step.stage} {amount} {rate} {failed}".rstrip())
 
     with bar:
         yield watch
+
+
+def _megabytes(n: float | None) -> str | None:
+    return None if n is None else f"{n / 1e6:.1f} MB"
 
 
 def counts_table(counts: Counts) -> None:

@@ -1,10 +1,10 @@
-"""Failed call to the Hub in, waiting time or one clear sentence out."""
+"""Failed call to a service in, waiting time or one clear sentence out; the sentences are the Hub's."""
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -38,28 +38,42 @@ class PublishError(InputError):
 
 @dataclass(frozen=True)
 class Patience:
-    """How long a push goes on while the Hub is busy or the line is bad."""
+    """How long a call is repeated while a service is busy or the line is bad."""
 
     attempts: int = 8
     first_wait: float = 2.0
     """Seconds before the second attempt; doubled for each further one."""
     longest_wait: float = 120.0
-    """Seconds between two attempts, unless the Hub asks for more."""
+    """Seconds between two attempts, unless the service asks for more."""
 
-    def insist(self, attempt: Callable[[], T], repo_id: str, token: str) -> T:
-        """The attempt's result, or PublishError without the token or the client's traceback.
+    def repeat(
+        self,
+        attempt: Callable[[], T],
+        is_passing: Callable[[BaseException], bool],
+        asked_wait: Callable[[BaseException], float | None],
+        say_why: Callable[[RetryCallState], None],
+    ) -> T:
+        """The attempt's result; its last error where that doesn't pass or attempts run out.
 
         The attempt must be safe to repeat: it is called again after every passing fault.
         """
         retrying = Retrying(
             stop=stop_after_attempt(self.attempts),
             retry=retry_if_exception(is_passing),
-            wait=self._wait,
-            before_sleep=lambda state: _say_why(state, repo_id, token),
+            wait=lambda state: self._wait(state, asked_wait),
+            before_sleep=say_why,
             reraise=True,
         )
+        return retrying(attempt)
+
+    def insist(self, attempt: Callable[[], T], repo_id: str, token: str) -> T:
+        """The result of a call to the Hub, or PublishError without token or client's traceback."""
+
+        def say_why(state: RetryCallState) -> None:
+            _say_why(state, repo_id, token)
+
         try:
-            return retrying(attempt)
+            return self.repeat(attempt, is_passing, asked_wait, say_why)
         except PublishError:
             raise
         except (OSError, RuntimeError, ValueError, httpx2.HTTPError) as error:
@@ -67,9 +81,13 @@ class Patience:
         # Raised outside the handler: the client's exception holds the request and its headers.
         raise PublishError(reason)
 
-    def _wait(self, state: RetryCallState) -> float:
+    def _wait(
+        self, state: RetryCallState, asked_wait: Callable[[BaseException], float | None]
+    ) -> float:
         assert state.outcome is not None
-        asked = asked_wait(cause(state.outcome.exception()))
+        error = state.outcome.exception()
+        assert error is not None
+        asked = asked_wait(error)
         backoff = wait_exponential_jitter(
             self.first_wait, self.longest_wait, jitter=self.first_wait
         )
@@ -78,7 +96,7 @@ class Patience:
 
 def cause(error: BaseException | None) -> BaseException | None:
     """What happened on the wire: the client wraps it in errors of its own."""
-    for link in _chain(error):
+    for link in chain_of(error):
         if isinstance(link, (HfHubHTTPError, *BROKEN_LINE)):
             return link
     return error
@@ -96,14 +114,20 @@ def is_passing(error: BaseException) -> bool:
     return isinstance(happened, BROKEN_LINE) and not isinstance(happened, OfflineModeIsEnabled)
 
 
-def asked_wait(error: BaseException | None) -> float | None:
+def asked_wait(error: BaseException) -> float | None:
     """Seconds the Hub asks to wait, by Retry-After or RateLimit; None where it doesn't."""
-    if not isinstance(error, HfHubHTTPError):
+    happened = cause(error)
+    if not isinstance(happened, HfHubHTTPError):
         return None
-    headers = error.response.headers
+    headers = happened.response.headers
     limit = parse_ratelimit_headers(headers)
-    if error.response.status_code == 429 and limit is not None and limit.remaining == 0:
+    if happened.response.status_code == 429 and limit is not None and limit.remaining == 0:
         return float(limit.reset_in_seconds)
+    return retry_after(headers)
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds a response asks to wait, by its header Retry-After; None where it doesn't."""
     asked = headers.get("Retry-After", "")
     if asked.isdigit():
         return float(asked)
@@ -123,11 +147,11 @@ def sentence(error: BaseException, repo_id: str) -> str:
     if isinstance(happened, json.JSONDecodeError):
         return f"the Hub's answers for {repo_id} can't be read; {again}"
     if isinstance(happened, BROKEN_LINE):
-        return f"the connection to the Hub fails ({_first_line(happened)}); {again}"
+        return f"the connection to the Hub fails ({first_line(happened)}); {again}"
     if not isinstance(happened, HfHubHTTPError):
         return f"{repo_id} can't be pushed: {' '.join(str(happened).split())}"
     status = happened.response.status_code
-    said = _first_line(happened.server_message or happened.response.reason_phrase)
+    said = first_line(happened.server_message or happened.response.reason_phrase)
     if is_passing(happened):
         where = f"{happened.response.request.method} {happened.response.request.url.path}"
         return f"the Hub goes on answering {status} ({said}) to {where}; {again}"
@@ -149,7 +173,7 @@ def _say_why(state: RetryCallState, repo_id: str, token: str) -> None:
     if isinstance(happened, HfHubHTTPError):
         reason = f"the Hub answers {happened.response.status_code}"
     else:
-        reason = _first_line(happened)
+        reason = first_line(happened)
     log.warning(
         "push to %s: %s; attempt %d in %.0f s",
         repo_id,
@@ -159,12 +183,12 @@ def _say_why(state: RetryCallState, repo_id: str, token: str) -> None:
     )
 
 
-def _first_line(error: object) -> str:
+def first_line(error: object) -> str:
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return lines[0][:200]
 
 
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
+def chain_of(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__

@@ -23,6 +23,7 @@ STATUSES = (
     "overlapping_atoms",  # two atoms closer than 0.5 Å, periodic images included
     "empty_cell",  # no sites, or a cell without volume
     "unreadable",  # the source's entry could not be parsed
+    "left_out",  # withdrawn, under another licence, not in the database, or without a published text
     "error",  # Robocrystallographer raised
     "timeout",  # longer than the limit for one structure
     "out_of_memory",  # more than the limit for one worker
@@ -46,6 +47,10 @@ UNITS: Mapping[str, str] = {
     "band_gap": "eV",
     "gap pbe": "eV",
     "energy_above_hull": "eV/atom",
+    "energy_per_atom": "eV/atom",
+    "total_magnetization": "μB",
+    "density": "g/cm³",
+    "volume": "Å³",
     "k_vrh": "GPa",
     "g_vrh": "GPa",
     "bulk modulus": "log10(GPa)",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from curate.errors import InputError
@@ -19,10 +20,28 @@ class Snapshot:
 
     database: str
     version: str
-    sha256: str  # of the bytes that were read
+    sha256: str  # of the bytes that were read; empty for a service
     license: str
     citation: str
     url: str = ""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What a run folder was read from."""
+
+    snapshot: Snapshot
+    is_complete: bool  # all structures are in the folder: the source need not be asked again
+
+    @classmethod
+    def of(cls, folder: Path) -> Recorded | None:
+        """None where nothing was read yet."""
+        from curate.run import Run
+
+        run = Run(folder)
+        if not run.question_file.exists():
+            return None
+        return cls(Snapshot(**run.question["source"]), run.fetched is not None)
 
 
 class Source(Protocol):
@@ -35,18 +54,33 @@ class Source(Protocol):
         """Entry by entry; an entry that can't become a record is a Refusal."""
 
 
-def open_source(config: BuildConfig) -> Source:
-    """The source a build asks for; InputError where its flags do not fit together."""
+def open_source(
+    config: BuildConfig, watch: Callable[[int, int | None], None] = lambda done, total: None
+) -> Source:
+    """The source a build asks for; InputError where its flags do not fit together.
+
+    `watch` is told the bytes of a download so far and in all.
+    """
+    if config.db != "mp" and (config.descriptions != "own" or config.include_noncommercial):
+        raise InputError("--descriptions and --include-noncommercial belong to --db mp")
+    if config.sample and config.db != "jarvis":
+        raise InputError(f"--sample belongs to --db jarvis, not to --db {config.db}")
+    if config.db != "jarvis":
+        _refuse_flags(config, "mirror")
+    if config.snapshot != type(config).snapshot and (config.db != "jarvis" or config.sample):
+        raise InputError("--snapshot names a whole table of --db jarvis; leave it out here")
     match config.db:
         case "jarvis":
-            if not config.sample:
-                raise InputError(
-                    "this release reads JARVIS-DFT from the embedded sample only: add --sample"
-                )
-            _refuse_flags(config, "input", "properties")
-            from curate.sources.sample import Sample
+            _refuse_flags(config, "properties")
+            if config.sample:
+                _refuse_flags(config, "input", "mirror")
+                from curate.sources.sample import Sample
 
-            return Sample()
+                return Sample()
+            from curate.sources.jarvis import Jarvis
+
+            recorded = Recorded.of(config.out)
+            return Jarvis(config.snapshot, config.input, config.mirror, recorded, watch)
         case "files":
             from curate.sources.files import Files
 
@@ -56,12 +90,43 @@ def open_source(config: BuildConfig) -> Source:
             from curate.sources.crysmmnet import PublishedCorpus
 
             return PublishedCorpus(_needed_input(config))
-    raise InputError(f"unknown database {config.db!r}; known: jarvis, files, crysmmnet")
+        case "mp":
+            _refuse_flags(config, "input", "properties")
+            from curate.sources.mp import MaterialsProject
+
+            return MaterialsProject(
+                ids=wanted_ids(config),
+                published=config.descriptions == "published",
+                noncommercial=config.include_noncommercial,
+                recorded=Recorded.of(config.out),
+            )
+    raise InputError(f"unknown database {config.db!r}; known: jarvis, mp, files, crysmmnet")
+
+
+def wanted_ids(config: BuildConfig) -> set[str] | None:
+    """The ids of --ids in the spelling of their database; None where all are wanted."""
+    if config.ids is None:
+        return None
+    ids = read_ids(config.ids)
+    if config.db == "mp":
+        from curate.sources.mp_documents import asked_id
+
+        return set(map(asked_id, ids))
+    return ids
+
+
+def read_ids(path: Path) -> set[str]:
+    """The ids of a text file, one a line."""
+    try:
+        ids = {line.strip() for line in path.read_text().splitlines()} - {""}
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"--ids {path} can't be read: {error}") from error
+    if not ids:
+        raise InputError(f"--ids {path} holds no ids")
+    return ids
 
 
 def _needed_input(config: BuildConfig):
-    if config.sample:
-        raise InputError(f"--sample belongs to --db jarvis, not to --db {config.db}")
     if config.input is None:
         raise InputError(f"--db {config.db} needs --input PATH")
     return config.input
@@ -70,4 +135,5 @@ def _needed_input(config: BuildConfig):
 def _refuse_flags(config: BuildConfig, *names: str) -> None:
     for name in names:
         if getattr(config, name) is not None:
-            raise InputError(f"--{name} has no meaning for --db {config.db}; leave it out")
+            where = "--sample" if config.sample else f"--db {config.db}"
+            raise InputError(f"--{name} has no meaning for {where}; leave it out")

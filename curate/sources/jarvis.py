@@ -1,0 +1,139 @@
+"""A dated table of JARVIS in, structure records out; downloaded once, streamed from its zip."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from curate.download import Download, Watch
+from curate.errors import InputError
+from curate.patience import Patience
+from curate.record import Refusal, StructureRecord
+from curate.sources import Recorded, Snapshot
+from curate.sources.files import record_of
+from curate.sources.jarvis_atoms import value_of
+from curate.sources.sample import JARVIS_CITATION, JARVIS_LICENSE
+from curate.zipped_json import check_zip, entries
+
+FIGSHARE_API = "https://api.figshare.com/v2/file/download"
+NOT_PROPERTIES = {"spg_number", "xml_data_link"}
+
+
+@dataclass(frozen=True)
+class Table:
+    """One published table."""
+
+    key: str  # jarvis-tools' name of it
+    year: str  # in the name of the file; jarvis-tools lets undated names move on
+    source: str
+    license: str
+    citation: str
+
+
+DFT = ("JARVIS-DFT", JARVIS_LICENSE, JARVIS_CITATION)
+MEGNET = ("Materials Project 2018.6.1", "CC-BY-4.0", "Chen et al., Chem. Mater. 31, 3564 (2019)")
+TABLES = {
+    "dft_3d_2021": Table("dft_3d_2021", "2021", *DFT),
+    "dft_3d_2022": Table("dft_3d_2022", "2022", *DFT),
+    "dft_3d_2025": Table("dft_3d", "2025", *DFT),
+    "dft_2d_2021": Table("dft_2d_2021", "2021", *DFT),
+    "megnet": Table("megnet", "", *MEGNET),
+}
+
+
+class Jarvis:
+    """A snapshot of JARVIS-DFT, or of the Materials Project as JARVIS distributes it."""
+
+    def __init__(
+        self,
+        name: str,
+        input: Path | None = None,  # a zip that was downloaded by hand
+        mirror: str | None = None,  # base address that has the files by their figshare number
+        recorded: Recorded | None = None,
+        watch: Watch = lambda done, total: None,
+        cache: Path | None = None,
+        patience: Patience | None = None,
+        timeout: float = 30.0,
+    ):
+        self.table, self.input, self.recorded, self.watch = TABLES[name], input, recorded, watch
+        self.name, self.cache = name, cache or default_cache()
+        self.patience, self.timeout = patience or Patience(), timeout
+        self.url, self.member = known_file(self.table)
+        number = self.url.rsplit("/", 1)[1]
+        official = [self.url, f"{FIGSHARE_API}/{number}"]
+        self.urls = [f"{mirror.rstrip('/')}/{number}"] if mirror else official
+
+    def snapshot(self) -> Snapshot:
+        if self.recorded is not None and self.recorded.is_complete:
+            return self.recorded.snapshot
+        self.path = self.input or self.downloaded()
+        try:
+            with self.path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise InputError(f"--input {self.path} can't be read: {error.strerror}") from error
+        return Snapshot(
+            database=self.table.source,
+            version=f"{self.name} ({self.member})",
+            sha256=digest,
+            license=self.table.license,
+            citation=self.table.citation,
+            url=self.url,
+        )
+
+    def downloaded(self) -> Path:
+        """The zip in the cache, fetched where it is not there."""
+        return Download(
+            urls=self.urls,
+            path=self.cache / f"{self.member}.zip",
+            check=check_zip,
+            by_hand=f"open {self.url} in a browser and give the file as --input FILE.zip",
+            patience=self.patience,
+            timeout=self.timeout,
+            watch=self.watch,
+        ).fetch()
+
+    def records(self) -> Iterator[StructureRecord | Refusal]:
+        for number, entry in enumerate(entries(self.path, self.member), 1):
+            yield record_of_entry(entry, self.table, number)
+
+
+def record_of_entry(entry: Any, table: Table, number: int) -> StructureRecord | Refusal:
+    """One entry as a record, or as a Refusal with the reason."""
+    if not isinstance(entry, dict):
+        return Refusal(f"entry {number}", "unreadable", "NoEntry", "it is no JSON object")
+    kept = {name: value for name, value in entry.items() if name not in NOT_PROPERTIES}
+    fields = {
+        "source": table.source,
+        "license": table.license,
+        "spacegroup_number": _spacegroup(entry),
+    }
+    return record_of(kept, f"entry {number}", fields)
+
+
+def _spacegroup(entry: dict[str, Any]) -> int | None:
+    number = value_of(entry.get("spg_number"))
+    return int(number) if isinstance(number, int | float) and 1 <= number <= 230 else None
+
+
+def known_file(table: Table) -> tuple[str, str]:
+    """Address and inner name of a table, as the installed jarvis-tools has them."""
+    from jarvis.db.figshare import get_db_info
+
+    url, member, *_ = get_db_info()[table.key]
+    if table.year not in member:
+        raise InputError(
+            f"the installed jarvis-tools has {member} for {table.key!r}, not the table of "
+            f"{table.year}; install the version in constraints.txt"
+        )
+    return url, member
+
+
+def default_cache() -> Path:
+    """Where downloads are kept for other runs."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home) / "crysmmnet" / "downloads"

@@ -1,0 +1,133 @@
+"""Documents of the Materials Project in, structure records or the reason against them out.
+
+A document is a plain dictionary with the fields of `FIELDS`, from REST or from the bulk table.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from curate.errors import InputError
+from curate.record import DisorderedStructure, DummySpecies, Refusal, StructureRecord
+from curate.sources.jarvis_atoms import record_of_atoms, value_of
+
+DATABASE = "Materials Project"
+CITATION = "Jain et al., APL Materials 1, 011002 (2013)"
+LICENSES = {"BY-C": "CC-BY-4.0", "BY-NC": "CC-BY-NC-4.0"}  # its own abbreviations
+NONCOMMERCIAL = "BY-NC"  # GNoME's entries
+PROPERTIES = (  # by the names of the summary documents
+    "formation_energy_per_atom",
+    "energy_above_hull",
+    "energy_per_atom",
+    "is_stable",
+    "band_gap",
+    "is_gap_direct",
+    "is_metal",
+    "total_magnetization",
+    "density",
+    "volume",
+    "theoretical",
+)
+MODULI = {"k_vrh": "bulk_modulus", "g_vrh": "shear_modulus"}  # each a table of three averages
+FIELDS = (
+    *("material_id", "structure", "symmetry", "deprecated", "builder_meta"),
+    *PROPERTIES,
+    *MODULI.values(),
+)
+PLAIN_ID = re.compile(r"m(p|vc)-[1-9]\d{0,5}")  # from mp-3347530 on ids are letters
+TEXT_FIELDS = ("material_id", "description", "robocrys_version")
+
+
+def shown_id(stored: str) -> str:
+    """The id as papers write it, from any of its forms: `mp-aaaaaaft` is `mp-149`."""
+    if PLAIN_ID.fullmatch(stored):
+        return stored
+    from emmet.core.types.typing import format_identifier
+
+    return str(format_identifier(stored, legacy=True))
+
+
+def asked_id(given: str) -> str:
+    """The id of a user's list as papers write it; InputError where it can't be one."""
+    if PLAIN_ID.fullmatch(given):
+        return given
+    from emmet.core.mpid import validate_identifier
+
+    try:
+        if "-" not in given:
+            raise ValueError
+        validate_identifier(given)
+    except ValueError:
+        raise InputError(
+            f"--ids: {given} is no id of the Materials Project, such as mp-149"
+        ) from None
+    return shown_id(given)
+
+
+def license_of(document: Mapping[str, Any]) -> str | None:
+    """The licence in the Materials Project's own abbreviation."""
+    return (document.get("builder_meta") or {}).get("license")
+
+
+def objection(document: Mapping[str, Any], noncommercial: bool) -> tuple[str, str] | None:
+    """Why an entry is left out, as (kind, sentence); None where it is taken."""
+    if document.get("deprecated"):
+        return "Deprecated", "the Materials Project has withdrawn this entry"
+    license = license_of(document)
+    if license == NONCOMMERCIAL and not noncommercial:
+        return "NonCommercial", "the licence is BY-NC; --include-noncommercial takes such entries"
+    if license not in LICENSES:
+        return "UnknownLicence", f"the licence is {license or 'not stated'}"
+    return None
+
+
+def record_of_document(
+    document: Mapping[str, Any], text: Mapping[str, Any] | None = None
+) -> StructureRecord | Refusal:
+    """A record with the properties that are known, and with the published text where one is given."""
+    stored = str(document["material_id"])
+    material_id = shown_id(stored)
+    properties = {name: value_of(document.get(name)) for name in PROPERTIES}
+    for name, field in MODULI.items():
+        properties[name] = value_of((document.get(field) or {}).get("vrh"))
+    written = {}
+    if text is not None:
+        origin = f"{DATABASE}, robocrys_version {text['robocrys_version']}"
+        written = {"description": text["description"], "description_origin": origin}
+    try:
+        return record_of_atoms(
+            atoms_of(document["structure"]),
+            material_id,
+            source=DATABASE,
+            license=LICENSES[license_of(document) or ""],
+            spacegroup_number=(document.get("symmetry") or {}).get("number"),
+            properties={"stored_material_id": stored, **properties},
+            **written,
+        )
+    except DisorderedStructure as error:
+        return Refusal(material_id, "disordered", "DisorderedStructure", str(error))
+    except DummySpecies as error:
+        return Refusal(material_id, "dummy_species", "DummySpecies", str(error))
+    except Exception as error:  # a broken entry costs itself only
+        return Refusal(material_id, "unreadable", type(error).__name__, str(error)[:500])
+
+
+def atoms_of(structure: Mapping[str, Any]) -> dict[str, Any]:
+    """pymatgen's dictionary of a structure as jarvis' `atoms`, oxidation states left out.
+
+    Read directly: `Structure.from_dict` takes five times as long. Raises DisorderedStructure.
+    """
+    elements = []
+    for number, site in enumerate(structure["sites"]):
+        species = site["species"]
+        if len(species) != 1 or species[0]["occu"] != 1:
+            names = ", ".join(f"{kind['element']}:{kind['occu']:g}" for kind in species)
+            raise DisorderedStructure(f"site {number} holds {names}")
+        elements.append(species[0]["element"])
+    return {
+        "lattice_mat": structure["lattice"]["matrix"],
+        "coords": [site["abc"] for site in structure["sites"]],
+        "elements": elements,
+    }

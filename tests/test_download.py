@@ -1,0 +1,155 @@
+"""Every way a download fails ends in the file or in one sentence; nothing must be deleted by hand."""
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from file_server import FileServer
+
+from curate.download import Download
+from curate.errors import InputError
+from curate.patience import Patience
+
+CONTENT = os.urandom(400_000)
+HASTY = Patience(attempts=4, first_wait=0.01, longest_wait=0.02)
+
+
+@pytest.fixture
+def server():
+    with FileServer(CONTENT) as server:
+        yield server
+
+
+def is_whole(path):
+    if path.read_bytes() != CONTENT:
+        raise ValueError("its checksum does not fit")
+
+
+def download(server, folder, *paths, **fields):
+    urls = [server.url + path for path in paths or ("/a",)]
+    settings = {"patience": HASTY, "timeout": 0.5, **fields}
+    return Download(urls, folder / "table.zip", is_whole, "ask a colleague", **settings)
+
+
+@pytest.mark.parametrize(
+    "fault", ["cut", "stall", "short", "flipped", "503", "429", "storm", "500"]
+)
+def test_a_passing_fault_is_overcome(server, tmp_path, fault):
+    server.faults["/a"] = [fault]
+    path = download(server, tmp_path).fetch()
+    assert path.read_bytes() == CONTENT
+    assert len(server.requests) == 2
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"table.zip", "table.zip.lock"}
+
+
+@pytest.mark.parametrize("fault", ["cut", "stall", "short", "flipped", "503", "storm"])
+def test_a_lasting_fault_is_one_sentence_and_the_same_call_works_later(server, tmp_path, fault):
+    server.faults["/a"] = [fault] * 4
+    with pytest.raises(InputError) as error:
+        download(server, tmp_path).fetch()
+    message = str(error.value)
+    assert message.startswith("table.zip can't be downloaded now (") and "\n" not in message
+    assert "the same command goes on later, or ask a colleague" in message
+    assert not (tmp_path / "table.zip").exists()
+    assert download(server, tmp_path).fetch().read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("challenge", "answers 202 without a file, which is how it turns programs away"),
+        ("html", "sends a web page in place of the file"),
+        ("403", "answers 403 Forbidden"),
+        ("404", "answers 404 Not Found"),
+    ],
+)
+def test_a_wall_sends_to_the_other_address_or_is_one_sentence(server, tmp_path, fault, words):
+    server.faults["/a"] = [fault]
+    assert download(server, tmp_path, "/a", "/b").fetch().read_bytes() == CONTENT
+    assert [request.path for request in server.requests] == ["/a", "/b"]
+    (tmp_path / "table.zip").unlink()
+    server.faults = {"/a": [fault], "/b": [fault]}
+    with pytest.raises(InputError) as error:
+        download(server, tmp_path, "/a", "/b").fetch()
+    expected = f"{server.url}/a {words}; {server.url}/b {words}; ask a colleague"
+    assert str(error.value) == f"table.zip can't be downloaded: {expected}"
+    assert download(server, tmp_path, "/a", "/b").fetch().read_bytes() == CONTENT
+
+
+def test_what_arrived_is_not_asked_for_again(server, tmp_path):
+    server.faults["/a"] = ["cut", "cut"]
+    seen = []
+    download(server, tmp_path, watch=lambda done, total: seen.append((done, total))).fetch()
+    assert [request.range for request in server.requests] == [
+        None,
+        "bytes=200000-",
+        "bytes=300000-",
+    ]
+    assert sum(request.sent for request in server.requests) == len(CONTENT)
+    assert seen[-1] == (len(CONTENT), len(CONTENT))
+    assert all(total == len(CONTENT) for _, total in seen)
+
+
+def test_halves_of_two_versions_are_never_joined(server, tmp_path):
+    server.faults["/a"] = ["cut"] * 4
+    server.content = os.urandom(400_000)
+    with pytest.raises(InputError):
+        download(server, tmp_path).fetch()
+    assert (tmp_path / "table.zip.part").exists()
+    server.content, server.tag = CONTENT, '"v2"'
+    assert download(server, tmp_path).fetch().read_bytes() == CONTENT
+    assert server.requests[-1].sent == len(CONTENT)
+
+
+def test_a_server_without_ranges_is_read_from_the_start(server, tmp_path):
+    server.faults["/a"] = ["cut", "plain"]
+    assert download(server, tmp_path).fetch().read_bytes() == CONTENT
+
+
+def test_a_part_longer_than_the_file_is_dropped(server, tmp_path):
+    (tmp_path / "table.zip.part").write_bytes(CONTENT + b"more")
+    (tmp_path / "table.zip.part.json").write_text('{"tag": "\\"v1\\"", "total": null}')
+    assert download(server, tmp_path).fetch().read_bytes() == CONTENT
+
+
+def test_a_file_that_is_there_is_not_fetched(server, tmp_path):
+    (tmp_path / "table.zip").write_bytes(b"here")
+    assert download(server, tmp_path).fetch().read_bytes() == b"here"
+    assert not server.requests
+
+
+def test_nobody_there_is_one_sentence(tmp_path):
+    with FileServer(CONTENT) as server:
+        pass
+    with pytest.raises(InputError, match=r"^table.zip can't be downloaded now \("):
+        download(server, tmp_path).fetch()
+
+
+def test_a_killed_download_goes_on_from_its_bytes(server, tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from curate.download import Download\n"
+        "Download([sys.argv[1]], Path(sys.argv[2]), lambda path: None, '').fetch()"
+    )
+    path, part = tmp_path / "table.zip", tmp_path / "table.zip.part"
+    server.content, server.pace = os.urandom(20_000_000), 0.002
+    process = subprocess.Popen([sys.executable, "-c", code, f"{server.url}/a", str(path)])
+    while not (part.exists() and part.stat().st_size > 2_000_000):
+        assert process.poll() is None
+        time.sleep(0.01)
+    second = download(server, tmp_path)
+    with pytest.raises(InputError, match="another process is downloading"):
+        second.fetch()
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    have, server.pace = part.stat().st_size, 0.0
+    assert 2_000_000 < have < 20_000_000
+    second.check = lambda path: None
+    second.fetch()
+    assert hashlib.sha256(path.read_bytes()).digest() == hashlib.sha256(server.content).digest()
+    assert server.requests[-1].range == f"bytes={have}-"
+    assert server.requests[-1].sent == 20_000_000 - have
