@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import resource
 import shlex
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -41,8 +40,10 @@ def setting(more: tuple[str, ...] = ()) -> dict:
 
 
 def peak_gib() -> float:
-    """Largest resident memory of this process so far."""
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2)
+    """Largest resident memory of this program so far; getrusage would count the one it started from."""
+    status = Path("/proc/self/status").read_text()
+    kib = next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))
+    return round(int(kib) / 2**20, 2)
 
 
 def _version(name: str) -> str:
