@@ -53,7 +53,11 @@ def test_help_imports_nothing_heavy():
         (["--db", "files", "--out", "x"], "--db files needs --input PATH"),
         (["--db", "files", "--input", "/nowhere", "--out", "x"], "--input /nowhere: no CIF"),
         (["--db", "files", "--sample", "--out", "x"], "--sample belongs to --db jarvis"),
-        (["--out", "x"], "add --sample"),
+        (["--sample", "--snapshot", "megnet", "--out", "x"], "--snapshot names a whole table"),
+        (
+            ["--sample", "--mirror", "http://x", "--out", "x"],
+            "--mirror has no meaning for --sample",
+        ),
         (["--sample", "--limit", "0", "--out", "x"], "--limit 0: must be above 0"),
         (["--sample", "--properties", "t.csv", "--out", "x"], "--properties has no meaning"),
         (["--sample", "--ids", "/nowhere", "--out", "x"], "--ids /nowhere can't be read"),
