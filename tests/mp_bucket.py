@@ -34,7 +34,9 @@ class Bucket:
             env={**os.environ, "MOTO_ALLOW_NONEXISTENT_REGION": "true"},
         )
         assert self.process.stdout is not None
-        self.url = f"http://127.0.0.1:{self.process.stdout.readline().strip()}"
+        port = self.process.stdout.readline().strip()
+        assert port, "moto's server does not start; `python tests/mp_bucket.py` shows why"
+        self.url = f"http://127.0.0.1:{port}"
         self.s3 = boto3.client("s3", endpoint_url=self.url, region_name="us-east-1", **ACCOUNT)
         self.s3.create_bucket(Bucket=BUCKET)
         return self
