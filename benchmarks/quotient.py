@@ -8,7 +8,7 @@ allocator set alike for all (model/memory.py). Each line is measured in a proces
 seconds of all threads for a batch, over all four, the better of two passes after a first one. Then,
 of every crystal: how many times fewer atoms, bonds and angles the quotient has, by crystal system;
 and of 512 crystals: how far outputs in 32 bits and gradients in 64 bits, batch statistics among them,
-are from those of the whole graph. Writes results/quotient.json.
+are from those of the whole graph, for every encoder. Writes results/quotient.json.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import time
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from typing import get_args
 
 import torch
 from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
@@ -30,8 +31,9 @@ from training import chosen_records, new_model
 
 from curate.batches import in_batches
 from model.batch import Example, collate
-from model.config import GraphConfig
+from model.config import EncoderName, GraphConfig
 from model.data import load_rows, record_of
+from model.encoders import encoder_class
 from model.files import write_json
 from model.graphs import build_graphs
 from model.memory import keep_large_blocks
@@ -61,10 +63,13 @@ def main() -> None:
                 write_json(partial, found)
                 print(name, kind, way, ways[kind][way], flush=True)
         ways["times_faster"] = {kind: compare(ways[kind]) for kind in KINDS}
-        ways["reduction"] = reduction(place)
-        ways["agreement"] = ways.get("agreement") or agreement(place)
-        print(ways["times_faster"], ways["reduction"]["all"], ways["agreement"], flush=True)
-        write_json(partial, found)
+        ways["reduction"] = ways.get("reduction") or reduction(place)
+        agreements = ways.setdefault("agreement", {})
+        for encoder in get_args(EncoderName):
+            agreements[encoder] = agreements.get(encoder) or agreement(place, encoder)
+            print(encoder, agreements[encoder], flush=True)
+            write_json(partial, found)
+        print(ways["times_faster"], ways["reduction"]["all"], flush=True)
     partial.replace(results)
 
 
@@ -92,15 +97,19 @@ def compare(ways: dict) -> dict:
     }
 
 
-def agreement(place: str) -> dict:
+def agreement(place: str, encoder: EncoderName) -> dict:
     """Largest difference of an output, and of a parameter's gradient relative to its norm."""
     records = chosen_records(place, N_COMPARED)
-    graphs = [list(build_graphs(records, GraphConfig(graph=kind))) for kind in ("full", "quotient")]
+    self_bonds = encoder_class(encoder).self_bonds
+    graphs = [
+        list(build_graphs(records, GraphConfig(graph=kind, self_bonds=self_bonds)))
+        for kind in ("full", "quotient")
+    ]
     worst, spread, n_compared = {}, [], 0
     for start in range(0, N_COMPARED, BATCH):
         batches = [as_batch(some[start : start + BATCH]) for some in graphs]
         for dtype in (torch.float32, torch.float64):
-            full, folded = (outcome(batch, dtype) for batch in batches)
+            full, folded = (outcome(batch, encoder, dtype) for batch in batches)
             differences = {
                 f"output, {dtype}": float((full[0] - folded[0]).abs().max()),
                 f"gradient, {dtype}": max(
@@ -117,9 +126,9 @@ def agreement(place: str) -> dict:
     return {"crystals": n_compared, **rounded, "spread of outputs": round(max(spread), 2)}
 
 
-def outcome(batch, dtype: torch.dtype) -> tuple:
+def outcome(batch, encoder: EncoderName, dtype: torch.dtype) -> tuple:
     """Outputs in training mode and the gradients of all parameters."""
-    model = new_model("graph").to(dtype).train()
+    model = new_model("graph", encoder).to(dtype).train()
     model.graph_projection.dropout.p = 0.0
     tensors = {
         name: value.to(dtype)

@@ -33,7 +33,7 @@ from setting import peak_gib, setting
 from torch.nn import functional as F  # noqa: N812
 
 from model.batch import Example, collate, within_angles
-from model.config import GraphConfig, Modality, NetworkConfig, TrainConfig
+from model.config import EncoderName, GraphConfig, Modality, NetworkConfig, TrainConfig
 from model.crysmmnet import CrysMMNet, CrysMMNetConfig
 from model.data import load_rows, record_of
 from model.files import write_json
@@ -118,9 +118,9 @@ def chosen_records(data: str, n: int = N_CRYSTALS) -> list:
     return [record_of(row) for row in random.Random(SEED).sample(rows, n)]
 
 
-def new_model(modality: Modality = "both") -> CrysMMNet:
+def new_model(modality: Modality = "both", encoder: EncoderName = "alignn") -> CrysMMNet:
     torch.manual_seed(SEED)
-    return CrysMMNet(CrysMMNetConfig.of(NetworkConfig(), modality, TEXT_WIDTH))
+    return CrysMMNet(CrysMMNetConfig.of(NetworkConfig(encoder=encoder), modality, TEXT_WIDTH))
 
 
 def update(model, optimizer, parts, n_crystals) -> float:

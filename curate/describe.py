@@ -153,6 +153,15 @@ def render(condensed: str, options: DescribeOptions | None = None) -> str:
     return in_fixed_order(describer(options).describe(restored(json.loads(condensed))))
 
 
+def rendered_parts(condensed: str) -> dict[str, str]:
+    """The text of a condensed structure by what it tells of: mineral, component_makeup, components.
+
+    A part that says nothing about the crystal is empty.
+    """
+    parts = _part_describer().describe(restored(json.loads(condensed)))
+    return {name: in_fixed_order(text or "") for name, text in parts.items()}
+
+
 def warm_up() -> None:
     """Load what every description needs; the forkserver does this once for all workers."""
     condenser(DescribeOptions(), SYMPRECS[0])
@@ -186,6 +195,13 @@ def describer(options: DescribeOptions):
     from robocrys import StructureDescriber
 
     return StructureDescriber(describe_symmetry_labels=options.site_labels, fmt=options.text_format)
+
+
+@lru_cache(maxsize=1)
+def _part_describer():
+    from robocrys import StructureDescriber
+
+    return StructureDescriber(return_parts=True)
 
 
 @lru_cache

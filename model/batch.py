@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,8 @@ import torch
 from torch import Tensor
 
 from model.graph import CrystalGraph
-from model.passing import Graph
-from model.quotient import QuotientGraph, side_by_side, unfolded
+from model.passing import Graph, Members
+from model.quotient import QuotientGraph, side_by_side, unfolded, without_angles
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,8 @@ class Example:
 class Batch:
     """Several crystals laid side by side."""
 
-    graph: Graph | None  # atoms joined by bonds
-    line_graph: Graph | None  # bonds joined by angles
+    graph: Graph  # atoms joined by bonds
+    line_graph: Graph  # bonds joined by angles; empty where the encoder reads none
     atomic_numbers: Tensor  # (n_atoms,)
     lengths: Tensor  # (n_bonds,) Å
     cosines: Tensor  # (n_angles,)
@@ -39,6 +40,20 @@ class Batch:
     text: Tensor  # (n_crystals, text_width) description embeddings
     target: Tensor  # (n_crystals,) standardised
     ids: list[str]  # every prediction keeps its material's name
+
+    @cached_property
+    def atoms(self) -> Members:
+        """Atoms as members of crystals; they lie one crystal after another."""
+        n_crystals = len(self.n_atoms)
+        numbers = torch.arange(n_crystals, device=self.n_atoms.device)
+        crystal = numbers.repeat_interleave(self.n_atoms, output_size=self.graph.n_nodes)
+        return Members(crystal, n_crystals, self.graph.node_counts)
+
+    @cached_property
+    def bonds(self) -> Members:
+        """Bonds as members of crystals."""
+        atoms = self.atoms
+        return Members(atoms.group[self.graph.heads], atoms.n_groups, self.graph.edge_counts)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
         """The same batch on another device."""
@@ -50,8 +65,8 @@ class Batch:
         return replace(self, **moved)
 
 
-def collate(examples: Sequence[Example]) -> Batch:
-    """One batch of several crystals."""
+def collate(examples: Sequence[Example], angles: bool = True) -> Batch:
+    """One batch of several crystals, with their line graph if angles are asked for."""
     target = torch.tensor([example.target for example in examples], dtype=torch.float32)
     texts = [example.text for example in examples if example.text is not None]
     text = torch.from_numpy(np.stack(texts)) if texts else torch.zeros(len(examples), 0)
@@ -59,16 +74,15 @@ def collate(examples: Sequence[Example]) -> Batch:
     graphs = [example.graph for example in examples if example.graph is not None]
     if not graphs:
         no_values, no_numbers = torch.zeros(0), torch.zeros(0, dtype=torch.int64)
-        return Batch(None, None, no_numbers, no_values, no_values, no_numbers, text, target, ids)
-    whole = side_by_side(
-        [unfolded(graph) if isinstance(graph, CrystalGraph) else graph for graph in graphs]
-    )
+        empty = Graph(no_numbers, no_numbers, 0)
+        return Batch(empty, empty, no_numbers, no_values, no_values, no_numbers, text, target, ids)
+    whole = side_by_side([_laid_open(graph, angles) for graph in graphs])
     counts = [whole.atom_counts, whole.bond_counts, whole.angle_counts]
     folded = any((count > 1).any() for count in counts)
-    atoms, bonds, angles = (_float(count) if folded else None for count in counts)
+    of_atoms, of_bonds, of_angles = (_float(count) if folded else None for count in counts)
     return Batch(
-        graph=Graph(_int(whole.tails), _int(whole.heads), whole.n_atoms, atoms, bonds),
-        line_graph=Graph(_int(whole.before), _int(whole.after), whole.n_bonds, bonds, angles),
+        graph=Graph(_int(whole.tails), _int(whole.heads), whole.n_atoms, of_atoms, of_bonds),
+        line_graph=Graph(_int(whole.before), _int(whole.after), whole.n_bonds, of_bonds, of_angles),
         atomic_numbers=_int(whole.atomic_numbers),
         lengths=torch.from_numpy(whole.lengths),
         cosines=torch.from_numpy(whole.cosines),
@@ -77,6 +91,12 @@ def collate(examples: Sequence[Example]) -> Batch:
         target=target,
         ids=ids,
     )
+
+
+def _laid_open(graph: CrystalGraph | QuotientGraph, angles: bool) -> QuotientGraph:
+    if isinstance(graph, CrystalGraph):
+        return unfolded(graph, angles)
+    return graph if angles else without_angles(graph)
 
 
 def _int(numbers: np.ndarray) -> Tensor:

@@ -1,4 +1,4 @@
-"""crysmmnet train | evaluate | predict | push: a curated dataset in, a model and its predictions out."""
+"""The commands of crysmmnet: a curated dataset in; models, predictions and answers out."""
 
 from __future__ import annotations
 
@@ -11,13 +11,24 @@ import tyro
 
 from curate.errors import InputError
 from curate.interrupt import stop_on_signals
-from model.config import EvaluateConfig, PredictConfig, PushModelConfig, TrainConfig
+from model.config import (
+    EncodersConfig,
+    EvaluateConfig,
+    ExperimentConfig,
+    LeaderboardConfig,
+    PredictConfig,
+    PushModelConfig,
+    TrainConfig,
+)
 
 Command = (
     Annotated[TrainConfig, tyro.conf.subcommand("train")]
     | Annotated[EvaluateConfig, tyro.conf.subcommand("evaluate")]
     | Annotated[PredictConfig, tyro.conf.subcommand("predict")]
     | Annotated[PushModelConfig, tyro.conf.subcommand("push")]
+    | Annotated[EncodersConfig, tyro.conf.subcommand("encoders")]
+    | Annotated[ExperimentConfig, tyro.conf.subcommand("experiment")]
+    | Annotated[LeaderboardConfig, tyro.conf.subcommand("leaderboard")]
 )
 
 
@@ -41,7 +52,7 @@ def main() -> None:
         sys.exit(130)
 
 
-def run(config: TrainConfig | EvaluateConfig | PredictConfig | PushModelConfig) -> int:
+def run(config: Command) -> int:
     """Only what a command needs is imported."""
     _quiet_libraries()
     match config:
@@ -53,6 +64,12 @@ def run(config: TrainConfig | EvaluateConfig | PredictConfig | PushModelConfig) 
             return run_predict(config)
         case PushModelConfig():
             return run_push(config)
+        case EncodersConfig():
+            return run_encoders(config)
+        case ExperimentConfig():
+            return run_experiment(config)
+        case LeaderboardConfig():
+            return run_leaderboard(config)
 
 
 def run_train(config: TrainConfig) -> int:
@@ -107,6 +124,39 @@ def run_push(config: PushModelConfig) -> int:
         print(plan_push(config.model, config.name, private=config.private, tag=config.tag))
         return 0
     print(push(config.model, config.name, private=config.private, tag=config.tag))
+    return 0
+
+
+def run_encoders(config: EncodersConfig) -> int:
+    """Print what each graph network is and costs."""
+    from model.encoder_table import encoder_rows
+
+    for row in encoder_rows(config.n):
+        print(
+            f"{row.name:<10}{row.parameters:>10,} parameters, {row.milliseconds:.1f} ms a crystal"
+        )
+        print(f"          {row.sizes}; reads {row.reads}\n          {row.reference}", flush=True)
+    return 0
+
+
+def run_experiment(config: ExperimentConfig) -> int:
+    """Train what an answer needs, and print the answer."""
+    from model.experiment import run as answer
+
+    logging.getLogger("model.train").setLevel(logging.WARNING)
+    logging.getLogger("model.trainer").setLevel(logging.WARNING)
+    folder = answer(config)
+    print((folder / "report.md").read_text())
+    print(f"in {folder}: report.md, results.csv, differences.json, predictions/, plots")
+    return 0
+
+
+def run_leaderboard(config: LeaderboardConfig) -> int:
+    """Write a checked contribution."""
+    from model.leaderboard import contribute
+
+    path = contribute(config)
+    print(f"{path} and metadata.json beside it; checked against the test ids of {config.task}")
     return 0
 
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from tyro.conf import OmitArgPrefixes, Positional
 
 from curate.errors import InputError
 
 Modality = Literal["both", "graph", "text"]
+EncoderName = Literal["alignn", "cgcnn", "schnet", "megnet", "gatgnn", "matformer", "cogn"]
+View = Literal["formula", "global", "semi-global", "local", "masked"]
+TextInput = Literal["description", View, "shuffled", "constant", "spacegroup"]
+ExperimentKind = Literal["modality", "encoder", "text", "low-data"]
 
 
 def default_cache() -> Path:
@@ -34,53 +38,49 @@ class GraphConfig:
     exact_shell: bool = False
     """Bonds as in the released code: shells cut by the last bits of a float, bonds of an atom with
     its own image counted twice, no such bond followed by itself."""
+    self_bonds: bool = False
+    """Also bond each atom to its own images along the three shortest translations of the crystal;
+    Matformer always has them."""
 
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """Sizes of the network."""
+    """Which graph network, and the sizes; a size that is left out is the published one."""
 
-    width: int = 256
-    """Features of an atom, a bond and an angle."""
-    alignn_layers: int = 4
-    """Updates of the crystal graph and the line graph in turn."""
-    gcn_layers: int = 4
-    """Updates of the crystal graph alone, after those."""
-    distance_bins: int = 80
-    """Radial functions between 0 and 8 Å that describe a bond length."""
-    angle_bins: int = 40
-    """Functions between -1 and 1 that describe the cosine of a bond angle."""
-    embedding_width: int = 64
-    """Width between those functions and the features."""
+    encoder: EncoderName = "alignn"
+    """Graph network; `crysmmnet encoders` lists them with their sizes."""
+    width: int | None = None
+    """Features of an atom."""
+    layers: int | None = None
+    """Rounds of message passing, of all but ALIGNN."""
+    alignn_layers: int | None = None
+    """ALIGNN's updates of the crystal graph and the line graph in turn."""
+    gcn_layers: int | None = None
+    """ALIGNN's updates of the crystal graph alone, after those."""
+    distance_bins: int | None = None
+    """Radial functions that describe a bond length."""
+    angle_bins: int | None = None
+    """ALIGNN's functions between -1 and 1 that describe the cosine of a bond angle."""
+    embedding_width: int | None = None
+    """ALIGNN's width between those functions and the features."""
     projection_width: int = 64
     """Common width of crystal and text before they are joined."""
     dropout: float = 0.1
     """In the projections."""
 
 
-@dataclass(frozen=True)
-class TrainConfig:
-    """Train CrysMMNet on one property of a curated dataset.
-
-    The same command continues a training that was interrupted.
-    """
+@dataclass(frozen=True, kw_only=True)
+class TrainSettings:
+    """What a training and a whole experiment of them have in common."""
 
     data: str
     """Folder of a run or a dataset, or OWNER/NAME on the Hub."""
-    target: str
-    """Property to learn, by the source's own name."""
-    out: Path
-    """Folder of the model, made new; an interrupted training of the same settings continues."""
-    modality: Modality = "both"
-    """What the model sees of a crystal: graph and text, or one of them."""
     text_encoder: str = "m3rg-iitd/matscibert"
     """Frozen encoder of the descriptions: a name on the Hub, a folder, or `minilm` (extra `demo`)."""
     split: Literal["official", "random"] = "random"
     """The dataset's own column split_<task>, or 80/10/10 drawn with the seed."""
     log_target: bool = False
     """Learn log10 of the target; predictions come back in its own unit."""
-    seed: int = 123
-    """Of the random split, the initial weights and the order of the crystals."""
     epochs: int = 300
     """Passes over the training crystals."""
     patience: int | None = None
@@ -111,6 +111,95 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise InputError(f"--{name.replace('_', '-')} must be positive, not {value}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(TrainSettings):
+    """Train CrysMMNet on one property of a curated dataset.
+
+    The same command continues a training that was interrupted.
+    """
+
+    target: str
+    """Property to learn, by the source's own name."""
+    out: Path
+    """Folder of the model, made new; an interrupted training of the same settings continues."""
+    modality: Modality = "both"
+    """What the model sees of a crystal: graph and text, or one of them."""
+    text: TextInput = "description"
+    """What stands for the text: the description, a part of it, or something that says nothing (texts
+    shuffled between crystals, one text for all, the space group as a one-hot vector)."""
+    train_fraction: float = 1.0
+    """Learn from this share of the training crystals, drawn with the seed; a smaller share is part of
+    a larger one."""
+    seed: int = 123
+    """Of the random split, the initial weights and the order of the crystals."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.train_fraction <= 1:
+            raise InputError(
+                f"--train-fraction must be above 0 and at most 1, not {self.train_fraction}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExperimentConfig(TrainSettings):
+    """Answer one of the paper's questions by many trainings: a table, predictions, plots.
+
+    `modality`: does text help, and more than text that says nothing? `encoder`: for which graph
+    network? `text`: which part of the text? `low-data`: with how few crystals? The same command goes
+    on where it was stopped; several questions in one folder share their trainings.
+    """
+
+    kind: Positional[ExperimentKind]
+    """The question."""
+    targets: tuple[str, ...]
+    """Properties to learn."""
+    out: Path
+    """Folder; the answer goes to OUT/KIND, the trained models to OUT/runs."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """One training each; a seed draws the split and the initial weights."""
+    encoders: tuple[EncoderName, ...] = get_args(EncoderName)
+    """Graph networks to compare; sizes are given to those that have them (`encoder`)."""
+    fractions: tuple[float, ...] = (0.05, 0.1, 0.2, 0.5, 1.0)
+    """Shares of the training crystals (`low-data`)."""
+    parallel: int = 1
+    """Trainings side by side, each with its share of the processor's threads."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("targets", "seeds", "encoders", "fractions"):
+            if not getattr(self, name):
+                raise InputError(f"--{name} needs at least one")
+        if self.parallel < 1:
+            raise InputError(f"--parallel must be positive, not {self.parallel}")
+
+
+@dataclass(frozen=True)
+class EncodersConfig:
+    """List the graph networks: reference, parameters, seconds a crystal on this machine."""
+
+    n: int = 64
+    """Crystals of the embedded sample that a training step is timed on."""
+
+
+@dataclass(frozen=True)
+class LeaderboardConfig:
+    """Write a model's test predictions as the JARVIS-Leaderboard takes them, checked against its ids."""
+
+    model: Positional[Path]
+    """Folder of a trained model."""
+    task: str
+    """Benchmark, as dft_3d_formation_energy_peratom."""
+    out: Path
+    """Folder for the csv.zip and metadata.json."""
+    method: str = "crysmmnet"
+    """Name of the contribution."""
+    author_email: str = ""
+    """Goes into metadata.json, which the leaderboard asks for."""
+    project_url: str = ""
+    """Goes into metadata.json."""
 
 
 @dataclass(frozen=True)

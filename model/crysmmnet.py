@@ -5,8 +5,6 @@ Das et al., "CrysMMNet: Multimodal Representation for Crystal Property Predictio
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
@@ -15,7 +13,7 @@ from transformers import PretrainedConfig, PreTrainedModel
 from curate.errors import InputError
 from model.batch import Batch
 from model.config import Modality, NetworkConfig
-from model.encoders.alignn import ALIGNNEncoder
+from model.encoders import encoder_class, encoder_settings
 
 
 class CrysMMNetConfig(PretrainedConfig):
@@ -25,18 +23,21 @@ class CrysMMNetConfig(PretrainedConfig):
 
     modality: str = "both"
     text_width: int = 768  # of the text embeddings
-    width: int = NetworkConfig.width
-    alignn_layers: int = NetworkConfig.alignn_layers
-    gcn_layers: int = NetworkConfig.gcn_layers
-    distance_bins: int = NetworkConfig.distance_bins
-    angle_bins: int = NetworkConfig.angle_bins
-    embedding_width: int = NetworkConfig.embedding_width
+    encoder: str = NetworkConfig.encoder
+    encoder_settings: dict[str, int] | None = None  # all sizes of the graph network
     projection_width: int = NetworkConfig.projection_width
     dropout: float = NetworkConfig.dropout
 
     @classmethod
     def of(cls, network: NetworkConfig, modality: Modality, text_width: int) -> CrysMMNetConfig:
-        return cls(modality=modality, text_width=text_width, **asdict(network))
+        return cls(
+            modality=modality,
+            text_width=text_width,
+            encoder=network.encoder,
+            encoder_settings=encoder_settings(network),
+            projection_width=network.projection_width,
+            dropout=network.dropout,
+        )
 
 
 class CrysMMNet(PreTrainedModel):
@@ -49,15 +50,9 @@ class CrysMMNet(PreTrainedModel):
         super().__init__(config)
         common = config.projection_width
         if config.modality in ("both", "graph"):
-            self.graph_encoder = ALIGNNEncoder(
-                width=config.width,
-                alignn_layers=config.alignn_layers,
-                gcn_layers=config.gcn_layers,
-                distance_bins=config.distance_bins,
-                angle_bins=config.angle_bins,
-                embedding_width=config.embedding_width,
-            )
-            self.graph_projection = Projection(config.width, common, config.dropout)
+            encoder = encoder_class(config.encoder)
+            self.graph_encoder = encoder(encoder.settings(**(config.encoder_settings or {})))
+            self.graph_projection = Projection(self.graph_encoder.out_width, common, config.dropout)
         if config.modality in ("both", "text"):
             self.text_projection = Projection(config.text_width, common, config.dropout)
         n_modalities = 2 if config.modality == "both" else 1
@@ -70,18 +65,16 @@ class CrysMMNet(PreTrainedModel):
         """(n_crystals,), also when there is one: the target as it was standardised."""
         seen = []
         if self.config.modality in ("both", "graph"):
-            crystal = self.graph_encoder(
-                batch.graph,
-                batch.line_graph,
-                batch.atomic_numbers,
-                batch.lengths,
-                batch.cosines,
-                batch.n_atoms,
-            )  # (n_crystals, width), mean over each crystal's atoms
+            crystal = self.graph_encoder(batch)  # (n_crystals, out_width)
             seen.append(self.graph_projection(crystal))  # (n_crystals, 64)
         if self.config.modality in ("both", "text"):
             seen.append(self.text_projection(batch.text))  # (n_crystals, 64)
         return self.head(torch.cat(seen, dim=1)).squeeze(1)
+
+    @property
+    def reads_angles(self) -> bool:
+        """Whether batches need their line graph."""
+        return self.config.modality != "text" and self.graph_encoder.reads_angles
 
     @classmethod
     def from_pretrained(cls, *args, **kwargs) -> CrysMMNet:

@@ -7,7 +7,7 @@ import random
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from model.config import TrainConfig
 if TYPE_CHECKING:
     from datasets import Dataset
 
+LEAK = "in more than one official split"
 NOT_TARGETS = {"nsites", "spacegroup_number"}
 
 
@@ -28,6 +29,7 @@ class Material:
     record: StructureRecord
     target: float | None  # in the property's own unit
     split: str | None  # train, val, test, leak or None
+    condensed: str | None = None  # Robocrystallographer's condensed structure, JSON
 
     @property
     def id(self) -> str:
@@ -42,6 +44,7 @@ class Split:
     val: list[str]
     test: list[str]
     dropped: dict[str, list[str]]
+    leak: list[str] = field(default_factory=list)  # dropped, for a benchmark has them in two splits
 
 
 def load_rows(data: str) -> Dataset:
@@ -118,6 +121,7 @@ def read_materials(rows: Dataset, target: str | None, official: bool = False) ->
                 record=record_of(row),
                 target=None if value is None else float(value),
                 split=row[column] if column else None,
+                condensed=row.get("condensed_structure"),
             )
         )
     ids = [material.id for material in materials]
@@ -176,10 +180,10 @@ def official_split(materials: Sequence[Material]) -> Split:
         if material.split in parts:
             parts[material.split].append(material.id)
         elif material.split == "leak":
-            dropped["in more than one official split"].append(material.id)
+            dropped[LEAK].append(material.id)
         else:
             dropped["not in the official split"].append(material.id)
-    return Split(**parts, dropped=dict(dropped))
+    return Split(**parts, dropped=dict(dropped), leak=dropped.get(LEAK, []))
 
 
 def split_ids(ids: Sequence[str], seed: int, val: float = 0.1, test: float = 0.1) -> Split:
@@ -194,6 +198,14 @@ def split_ids(ids: Sequence[str], seed: int, val: float = 0.1, test: float = 0.1
         test=[name for name in ids if name in drawn_test],
         dropped={},
     )
+
+
+def part_of(ids: Sequence[str], fraction: float, seed: int) -> list[str]:
+    """A share of the ids drawn with the seed, in their order; a smaller share is part of a larger."""
+    shuffled = list(ids)
+    random.Random(seed).shuffle(shuffled)
+    chosen = set(shuffled[: max(1, round(fraction * len(ids)))])
+    return [name for name in ids if name in chosen]
 
 
 def split_of(materials: Sequence[Material], config: TrainConfig) -> Split:

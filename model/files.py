@@ -16,6 +16,13 @@ def write_json(path: Path, content: Any) -> None:
     partial.replace(path)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Text, whole or not at all."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text)
+    partial.replace(path)
+
+
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """CSV with one header line, whole or not at all."""
     partial = path.with_name(path.name + ".partial")

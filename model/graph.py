@@ -13,6 +13,7 @@ from model.elements import atomic_numbers
 
 SHELL_TOLERANCE = 1e-6  # relative; distances closer than this belong to one shell
 SAME_PLACE = 0.15  # Å; nearer atoms are one atom written twice and not a bond
+SAME_SITE = 1e-3  # Å; how well a translation must map atoms onto atoms
 PERIODIC = np.ones(3, np.int64)
 
 
@@ -51,7 +52,13 @@ def build_graph(record: StructureRecord, config: GraphConfig | None = None) -> C
     numbers = atomic_numbers(record.species_at_sites)
     lattice = np.array(record.lattice_vectors, np.float64)
     positions = np.array(record.cartesian_site_positions, np.float64)
+    if config.self_bonds:
+        numbers, positions, lattice = primitive(numbers, positions, lattice)
     first, second, images = neighbor_shells(positions, lattice, config)
+    if config.self_bonds:
+        atoms = np.repeat(np.arange(len(numbers)), 3)
+        first, second = np.concatenate((first, atoms)), np.concatenate((second, atoms))
+        images = np.concatenate((images, np.tile(np.eye(3, dtype=np.int64), (len(numbers), 1))))
     first, second, images = one_bond_each(first, second, images, not config.exact_shell)
     vectors = positions[second] - positions[first] + images @ lattice
     tails, heads = np.concatenate((first, second)), np.concatenate((second, first))
@@ -63,6 +70,28 @@ def build_graph(record: StructureRecord, config: GraphConfig | None = None) -> C
         vectors=np.concatenate((vectors, -vectors))[order].astype(np.float32),
         follows_itself=not config.exact_shell,
     )
+
+
+def primitive(
+    numbers: np.ndarray, positions: np.ndarray, lattice: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The same crystal by its smallest cell, rows the three shortest translations; Å.
+
+    Lengths of the self-bonds would else depend on the cell it came in.
+    """
+    import spglib
+
+    places = np.linalg.solve(lattice.T, positions.T).T
+    cell = (lattice.tolist(), places.tolist(), numbers.tolist())
+    small = (
+        spglib.standardize_cell(cell, to_primitive=True, no_idealize=True, symprec=SAME_SITE)
+        or cell
+    )
+    lattice = np.array(small[0], np.float64)
+    shortest = spglib.niggli_reduce(lattice.tolist())
+    positions = np.array(small[1], np.float64) @ lattice
+    reduced = lattice if shortest is None else np.array(shortest, np.float64)
+    return np.array(small[2], np.uint8), positions, reduced
 
 
 def neighbor_shells(

@@ -26,6 +26,7 @@ def infer(
     with torch.inference_mode():
         for start in range(0, len(examples), batch_size):
             for part in within_angles(examples[start : start + batch_size], max_angles):
-                outputs.append(model(collate(part).to(model.device)).float().cpu().numpy())
+                batch = collate(part, model.reads_angles).to(model.device)
+                outputs.append(model(batch).float().cpu().numpy())
     model.train(was_training)
     return np.concatenate(outputs) if outputs else np.zeros(0, np.float32)

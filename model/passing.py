@@ -82,6 +82,32 @@ def gather(graph: Graph, from_tails: Tensor, from_heads: Tensor) -> Tensor:
     return from_tails.index_select(0, graph.tails) + from_heads.index_select(0, graph.heads)
 
 
+def at_tails(graph: Graph, on_nodes: Tensor) -> Tensor:
+    """(n_edges, ...): on each edge, the value (n_nodes, ...) of its tail."""
+    return on_nodes.index_select(0, graph.tails)
+
+
+def at_heads(graph: Graph, on_nodes: Tensor) -> Tensor:
+    """(n_edges, ...): on each edge, the value (n_nodes, ...) of its head."""
+    return on_nodes.index_select(0, graph.heads)
+
+
+def sum_at_heads(graph: Graph, on_edges: Tensor) -> Tensor:
+    """(n_nodes, d): the sum of the values (n_edges, d) of all edges that arrive at a node."""
+    on_edges = _at_least_float32(on_edges)
+    return _sum_at_heads(graph, on_edges if graph.weights is None else on_edges * graph.weights)
+
+
+def mean_at_heads(graph: Graph, on_edges: Tensor) -> Tensor:
+    """(n_nodes, d): the mean of the values (n_edges, d) of all edges that arrive at a node."""
+    return sum_at_heads(graph, on_edges) / sum_at_heads(graph, torch.ones_like(on_edges[:, :1]))
+
+
+def softmax_at_heads(graph: Graph, scores: Tensor) -> Tensor:
+    """(n_edges, d): each edge's share among those that arrive at the same node."""
+    return _softmax(scores, graph.heads, graph.n_nodes, graph.weights)
+
+
 def weighted_mean(graph: Graph, from_tails: Tensor, gates: Tensor) -> Tensor:
     """(n_nodes, d): the mean of the tails' values (n_nodes, d) at each head, weighted by gates
     (n_edges, d); 1e-6 is added to the gates' sum."""
@@ -101,20 +127,44 @@ def _sum_at_heads(graph: Graph, on_edges: Tensor) -> Tensor:
     return on_edges.new_zeros(graph.n_nodes, on_edges.shape[1]).index_add(0, graph.heads, on_edges)
 
 
-def mean_by_crystal(graph: Graph, on_atoms: Tensor, n_atoms: Tensor) -> Tensor:
-    """(n_crystals, d): mean over each crystal's atoms; they lie one crystal after another."""
-    crystal = torch.repeat_interleave(
-        torch.arange(len(n_atoms), device=n_atoms.device), n_atoms, output_size=len(on_atoms)
-    )
-    on_atoms, members = _at_least_float32(on_atoms), n_atoms
-    if graph.node_counts is not None:
-        on_atoms = on_atoms * graph.node_counts[:, None]
-        members = graph.node_counts.new_zeros(len(n_atoms))
-        members = members.index_add(0, crystal, graph.node_counts)
-    total = on_atoms.new_zeros(len(n_atoms), on_atoms.shape[1]).index_add(0, crystal, on_atoms)
-    return total / members[:, None]
-
-
 def _at_least_float32(values: Tensor) -> Tensor:
     """Sums over many neighbours lose too much in 16 bits."""
     return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
+
+
+class Members:
+    """Rows that belong to groups, as atoms to crystals; a row may stand for several equal members."""
+
+    def __init__(self, group: Tensor, n_groups: int, counts: Tensor | None) -> None:
+        self.group, self.n_groups = group, n_groups  # (n,) int64
+        self.counts = None if counts is None else counts[:, None]  # (n, 1); None: one of each
+
+    def sum(self, values: Tensor) -> Tensor:
+        """(n, d) to (n_groups, d)"""
+        values = _at_least_float32(values)
+        if self.counts is not None:
+            values = values * self.counts
+        return values.new_zeros(self.n_groups, values.shape[1]).index_add(0, self.group, values)
+
+    def mean(self, values: Tensor) -> Tensor:
+        """(n, d) to (n_groups, d)"""
+        return self.sum(values) / self.sum(torch.ones_like(values[:, :1]))
+
+    def spread(self, values: Tensor) -> Tensor:
+        """(n_groups, d) to (n, d): each member with its group's value."""
+        return values.index_select(0, self.group)
+
+    def softmax(self, scores: Tensor) -> Tensor:
+        """(n, d) to (n, d): the share of one member among all of its group."""
+        return _softmax(scores, self.group, self.n_groups, self.counts)
+
+
+def _softmax(scores: Tensor, group: Tensor, n_groups: int, counts: Tensor | None) -> Tensor:
+    scores = _at_least_float32(scores)
+    lowest = scores.new_full((n_groups, scores.shape[1]), -torch.inf)
+    everywhere = group[:, None].expand_as(scores)
+    highest = lowest.scatter_reduce(0, everywhere, scores.detach(), "amax")
+    weights = torch.exp(scores - highest[group])
+    counted = weights if counts is None else weights * counts
+    total = weights.new_zeros(n_groups, weights.shape[1]).index_add(0, group, counted)
+    return weights / total[group]

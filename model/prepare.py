@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from curate.errors import InputError
-from curate.record import StructureRecord
 from model.batch import Example
 from model.config import TrainConfig
-from model.data import Material, split_of, usable
+from model.data import Material, part_of, split_of, usable
 from model.graph_store import stored_graphs
 from model.graphs import AnyGraph
 from model.preprocessing import Preprocessing, scale_of, unit
 from model.text import EmbeddingCache, TextEncoder
+from model.text_input import input_texts, spacegroups
 
-PARTS = ("train", "val", "test")
+PARTS, LEAK = ("train", "val", "test"), "leak"
 
 
 @dataclass(frozen=True)
 class Prepared:
     """Examples of each part, and how they were made."""
 
-    parts: dict[str, list[Example]]  # train, val, test
+    parts: dict[
+        str, list[Example]
+    ]  # train, val, test; leak: predicted and neither learned nor scored
     targets: dict[str, float]  # by id, in the property's own unit
     dropped: dict[str, list[str]]  # ids by reason
     preprocessing: Preprocessing
@@ -42,18 +44,21 @@ def prepare(config: TrainConfig, materials: Sequence[Material]) -> Prepared:
     The split is drawn before a modality drops crystals of its own, so that all modalities share it.
     """
     needs_text = config.modality != "graph"
+    reads_descriptions = needs_text and config.text != "spacegroup"
     labelled, unlabelled = usable(materials, config.log_target, needs_text=False)
     split = split_of(labelled, config)
-    kept, textless = usable(labelled, config.log_target, needs_text)
+    kept, textless = usable(labelled, config.log_target, reads_descriptions)
     graphs, graphless = graphs_of(kept, config)
     dropped = merged(unlabelled, split.dropped, textless, graphless)
-    lost = {name for names in dropped.values() for name in names}
+    lost = {name for names in dropped.values() for name in names} - set(split.leak)
     kept = [material for material in kept if material.id not in lost]
-    records = [material.record for material in kept]
-    encoder = TextEncoder(config.text_encoder) if needs_text else None
-    vectors = embedded(records, encoder, config)
+    encoder = TextEncoder(config.text_encoder) if reads_descriptions else None
+    vectors = text_vectors(kept, encoder, config) if needs_text else [None] * len(kept)
     targets = {material.id: float(material.target or 0.0) for material in kept}
-    ids = {part: [name for name in getattr(split, part) if name in targets] for part in PARTS}
+    ids = {
+        part: [name for name in getattr(split, part) if name in targets] for part in (*PARTS, LEAK)
+    }
+    ids["train"] = part_of(ids["train"], config.train_fraction, config.seed)
     for part in PARTS:
         if not ids[part]:
             counts = ", ".join(f"{len(names)} {reason}" for reason, names in dropped.items())
@@ -72,17 +77,18 @@ def prepare(config: TrainConfig, materials: Sequence[Material]) -> Prepared:
         guess=float(np.mean(learned)),
         modality=config.modality,
         graph=config.graph,
+        text=config.text,
         text_encoder=encoder.name if encoder else None,
         text_revision=encoder.commit if encoder else None,
         text_recipe=encoder.recipe if encoder else None,
-        description_origins=sorted({record.description_origin or "unknown" for record in records}),
+        description_origins=sorted({m.record.description_origin or "unknown" for m in kept}),
     )
     standardised = preprocessing.standardise(list(targets.values()))
     examples = {
         material.id: Example(material.id, graphs.get(material.id), vector, float(target))
         for material, vector, target in zip(kept, vectors, standardised, strict=True)
     }
-    parts = {part: [examples[name] for name in ids[part]] for part in PARTS}
+    parts = {part: [examples[name] for name in names] for part, names in ids.items()}
     return Prepared(parts, targets, dropped, preprocessing)
 
 
@@ -103,13 +109,14 @@ def graphs_of(
     return graphs, failed
 
 
-def embedded(
-    records: Sequence[StructureRecord], encoder: TextEncoder | None, config: TrainConfig
-) -> Iterable[np.ndarray | None]:
-    """A text embedding for each record, or None where the model reads no text."""
+def text_vectors(
+    materials: Sequence[Material], encoder: TextEncoder | None, config: TrainConfig
+) -> np.ndarray:
+    """(n, text_width) what stands for the text of each crystal."""
     if encoder is None:
-        return [None] * len(records)
-    return EmbeddingCache(config.cache).embed([r.description or "" for r in records], encoder)
+        return spacegroups([material.record for material in materials])
+    texts = input_texts(materials, config.text, config.seed)
+    return EmbeddingCache(config.cache).embed(texts, encoder)
 
 
 def merged(*counts: dict[str, list[str]]) -> dict[str, list[str]]:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from curate.errors import InputError
 from curate.record import UNITS
-from model.config import GraphConfig, Modality
+from model.config import GraphConfig, Modality, TextInput
 from model.files import write_json
 
 FILE = "preprocessing.json"
@@ -29,6 +29,7 @@ class Preprocessing:
     guess: float  # their mean in the property's own unit: what MAD is measured with
     modality: Modality
     graph: GraphConfig
+    text: TextInput  # what stood for the text
     text_encoder: str | None  # name or folder; None where the model reads no text
     text_revision: str | None  # commit on the Hub
     text_recipe: dict[str, str | int] | None  # all that changes an embedding besides the text

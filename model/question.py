@@ -12,6 +12,7 @@ from typing import Any
 from curate.errors import InputError
 from model.config import TrainConfig
 from model.data import Material
+from model.encoders import encoder_settings
 from model.files import write_json
 
 FILE = "question.json"
@@ -22,7 +23,7 @@ CONTENTS = "contents of the dataset"
 def question_of(config: TrainConfig, materials: Sequence[Material]) -> dict[str, Any]:
     """All that changes a number of the model, by name."""
     settings = {key: value for key, value in asdict(config).items() if key not in NO_MATTER}
-    nested = settings.pop("graph") | settings.pop("network")
+    nested = settings.pop("graph") | settings.pop("network") | encoder_settings(config.network)
     return {**settings, **nested, CONTENTS: digest(materials)}
 
 

@@ -8,7 +8,7 @@ is that of Ruff et al., Digital Discovery 3, 594 (2024).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 
 import numpy as np
@@ -51,10 +51,12 @@ class QuotientGraph:
         return len(self.after)
 
 
-def unfolded(graph: CrystalGraph) -> QuotientGraph:
+def unfolded(graph: CrystalGraph, angles: bool = True) -> QuotientGraph:
     """A crystal graph with its line graph as the quotient in which every class has one member."""
-    before, after = line_graph(graph.tails, graph.heads, graph.n_atoms, graph.follows_itself)
-    ones = np.ones(len(after), np.int32)
+    before = after = np.zeros(0, np.int32)
+    if angles:
+        before, after = line_graph(graph.tails, graph.heads, graph.n_atoms, graph.follows_itself)
+    ones = np.ones(max(len(after), graph.n_bonds, graph.n_atoms), np.int32)
     return QuotientGraph(
         atomic_numbers=graph.atomic_numbers,
         atom_counts=ones[: graph.n_atoms],
@@ -65,8 +67,15 @@ def unfolded(graph: CrystalGraph) -> QuotientGraph:
         before=before.astype(np.int32),
         after=after.astype(np.int32),
         cosines=bond_cosines(graph.vectors, before, after),
-        angle_counts=ones,
+        angle_counts=ones[: len(after)],
     )
+
+
+def without_angles(graph: QuotientGraph) -> QuotientGraph:
+    """The same atoms and bonds, for encoders that read no line graph."""
+    none = np.zeros(0, np.int32)
+    no_cosines = np.zeros(0, np.float32)
+    return replace(graph, before=none, after=none, cosines=no_cosines, angle_counts=none)
 
 
 def quotients(graphs: Iterable[CrystalGraph]) -> Iterator[QuotientGraph | CrystalGraph]:

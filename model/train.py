@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,12 @@ from accelerate import PartialState
 from model.config import TrainConfig
 from model.crysmmnet import CrysMMNet, CrysMMNetConfig, refuse_randomness
 from model.data import load_rows, read_materials
+from model.encoders import encoder_class
 from model.files import write_csv, write_json
 from model.inference import infer
 from model.memory import keep_large_blocks
 from model.metrics import scores
-from model.prepare import Prepared, prepare
+from model.prepare import PARTS, Prepared, prepare
 from model.provenance import FILE as TRAINING
 from model.provenance import provenance
 from model.question import check_folder, digest, question_of, write_question
@@ -37,6 +39,7 @@ def train(config: TrainConfig) -> dict[str, Any]:
     A finished model of the same settings is left as it is.
     """
     keep_large_blocks()
+    config = with_wanted_bonds(config)
     finished = config.out / "metrics.json"
     with PartialState(cpu=on_cpu(), timeout=timedelta(days=1)).main_process_first():
         # of several processes the first encodes the texts and writes the question, for all
@@ -67,6 +70,12 @@ def train(config: TrainConfig) -> dict[str, Any]:
     return json.loads(finished.read_text())
 
 
+def with_wanted_bonds(config: TrainConfig) -> TrainConfig:
+    """The same settings with the self-bonds that the graph network asks for."""
+    wanted = config.graph.self_bonds or encoder_class(config.network.encoder).self_bonds
+    return replace(config, graph=replace(config.graph, self_bonds=wanted))
+
+
 def write_model(config: TrainConfig, trainer: CrysMMNetTrainer, prepared: Prepared) -> None:
     """Everything of MODEL; metrics.json last, so that it says that the rest is there."""
     model = trainer.accelerator.unwrap_model(trainer.model)
@@ -75,9 +84,10 @@ def write_model(config: TrainConfig, trainer: CrysMMNetTrainer, prepared: Prepar
     for part, examples in prepared.parts.items():
         predicted = preprocessing.restore(infer(model, examples, config.batch_size))
         wanted = [prepared.targets[example.id] for example in examples]
-        result[part] = scores(wanted, predicted, preprocessing.guess)
-        if preprocessing.log10:
-            result[part]["mae_log10"] = float(np.abs(np.log10(predicted / wanted)).mean())
+        if part in PARTS:
+            result[part] = scores(wanted, predicted, preprocessing.guess)
+            if preprocessing.log10:
+                result[part]["mae_log10"] = float(np.abs(np.log10(predicted / wanted)).mean())
         rows += [
             (example.id, part, value, float(guessed))
             for example, value, guessed in zip(examples, wanted, predicted, strict=True)

@@ -118,8 +118,10 @@ def make_trainer(model: CrysMMNet, prepared: Prepared, config: TrainConfig) -> C
     """A trainer that keeps the checkpoint of the best and of the last epoch."""
     scale = prepared.preprocessing
 
+    angles = model.reads_angles
+
     def collated(examples: list[Example]) -> dict:
-        parts = [collate(part) for part in within_angles(examples, config.max_angles)]
+        parts = [collate(part, angles) for part in within_angles(examples, config.max_angles)]
         target = torch.cat([part.target for part in parts])
         return {"parts": parts, "target": target, "n_crystals": len(examples)}
 

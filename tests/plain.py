@@ -73,7 +73,7 @@ def plain_crysmmnet(weights, numbers, tails, heads, vectors, text, n_alignn, n_g
         (a, b) for a in range(len(bonds)) for b in range(len(bonds)) if bonds[a][1] == bonds[b][0]
     ]
     e = "graph_encoder"
-    x = [layer(f"{e}.atom_embedding", w[f"{e}.features"][z]) for z in numbers]
+    x = [layer(f"{e}.atom_embedding", w[f"{e}.atom_features.features"][z]) for z in numbers]
     y = []
     for vector in vectors.astype(np.float64):
         distance = math.sqrt((vector**2).sum())

@@ -10,7 +10,7 @@ from curate import StructureRecord
 from curate.sources.sample import Sample
 from model.config import GraphConfig, NetworkConfig
 from model.elements import atom_features, atomic_numbers
-from model.encoders.alignn import RadialBasis
+from model.encoders.layers import RadialBasis
 from model.graph import build_graph
 
 

@@ -19,6 +19,8 @@ FLAGS = {
     "target": ("--target=band_gap", "band_gap"),
     "out": ("--out=model", Path("model")),
     "modality": ("--modality=text", "text"),
+    "text": ("--text=local", "local"),
+    "train_fraction": ("--train-fraction=0.5", 0.5),
     "text_encoder": ("--text-encoder=minilm", "minilm"),
     "split": ("--split=official", "official"),
     "log_target": ("--log-target", True),
@@ -36,7 +38,10 @@ FLAGS = {
     "max_neighbors": ("--max-neighbors=6", 6),
     "cutoff_angstrom": ("--cutoff-angstrom=5", 5.0),
     "exact_shell": ("--exact-shell", True),
+    "self_bonds": ("--self-bonds", True),
+    "encoder": ("--encoder=schnet", "schnet"),
     "width": ("--width=32", 32),
+    "layers": ("--layers=2", 2),
     "alignn_layers": ("--alignn-layers=1", 1),
     "gcn_layers": ("--gcn-layers=2", 2),
     "distance_bins": ("--distance-bins=10", 10),
@@ -59,7 +64,9 @@ def nothing(config):
     from model.prepare import Prepared
     from model.preprocessing import Preprocessing
 
-    scale = Preprocessing("", "eV", False, 0, 1, 0, "both", config.graph, None, None, None, [])
+    scale = Preprocessing(
+        "", "eV", False, 0, 1, 0, "both", config.graph, "description", None, None, None, []
+    )
     return Prepared({"train": [None], "val": [None]}, {}, {}, scale)
 
 
@@ -76,10 +83,13 @@ def test_every_setting_reaches_the_network_and_the_trainer(tmp_path, settings):
     from model.crysmmnet import CrysMMNet, CrysMMNetConfig
     from model.trainer import make_trainer
 
-    config = tyro.cli(cli.Command, args=["train", *(flag for flag, _ in FLAGS.values())])
+    alignn = [flag for name, (flag, _) in FLAGS.items() if name not in ("encoder", "layers")]
+    config = tyro.cli(cli.Command, args=["train", *alignn])
     model = CrysMMNet(CrysMMNetConfig.of(config.network, config.modality, 5))
+    arrived = {**model.config.to_dict(), **model.config.encoder_settings}
     for field in fields(NetworkConfig):
-        assert getattr(model.config, field.name) == FLAGS[field.name][1]
+        if field.name not in ("encoder", "layers"):
+            assert arrived[field.name] == FLAGS[field.name][1]
     config = settings(tmp_path, seed=7, epochs=5, batch_size=3, accumulate=2, weight_decay=0.1)
     arguments = make_trainer(model, nothing(config), config).args
     assert arguments.num_train_epochs == 5

@@ -78,9 +78,7 @@ def test_the_readout_is_dgls_average(records):
     bonds = dgl.batch([batch([record], FULL).graph.dgl for record in records])
     x = torch.randn(bonds.num_nodes(), 5)
     expected = dgl.nn.AvgPooling()(bonds, x)
-    assert torch.allclose(
-        passing.mean_by_crystal(whole.graph, x, whole.n_atoms), expected, atol=1e-6
-    )
+    assert torch.allclose(whole.atoms.mean(x), expected, atol=1e-6)
 
 
 def test_sums_of_16_bits_are_made_in_32():

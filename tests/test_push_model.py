@@ -24,7 +24,7 @@ from curate.sources.sample import Sample
 from model.crysmmnet import CrysMMNet
 from model.predict import Predictor
 
-print(CrysMMNet.from_pretrained("ada/net").config.width)
+print(CrysMMNet.from_pretrained("ada/net").config.encoder_settings["width"])
 records = [r for r in Sample().records() if r.material_id == sys.argv[1]]
 for revision in ("main", "v1"):
     print(Predictor.from_pretrained("ada/net", revision=revision).predict(records)[0].value)

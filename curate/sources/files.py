@@ -117,14 +117,15 @@ def record_of(entry: Any, default_id: str, fields: Mapping[str, Any]) -> Structu
     try:
         if isinstance(entry, tuple):
             structure, properties = entry
-        elif isinstance(entry, dict) and not {"lattice", "lattice_mat"} & entry.keys():
+        if isinstance(entry, dict):
+            material_id = next((str(entry[k]) for k in ID_KEYS if entry.get(k)), default_id)
+        if isinstance(entry, dict) and not {"lattice", "lattice_mat"} & entry.keys():
             structure = entry.get("structure") or entry.get("atoms")
             if not isinstance(structure, dict):
                 raise ValueError("neither a pymatgen structure nor a jarvis atoms dictionary")
             properties = {
                 k: v for k, v in entry.items() if k not in (*ID_KEYS, "structure", "atoms")
             }
-            material_id = next((str(entry[k]) for k in ID_KEYS if entry.get(k)), default_id)
         targets = {
             name: value_of(value)
             for name, value in properties.items()

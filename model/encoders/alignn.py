@@ -1,70 +1,75 @@
 """Batch of crystal graphs and line graphs in, one vector a crystal out: ALIGNN.
 
-Choudhary and DeCost, npj Comput. Mater. 7, 185 (2021), with the settings of CrysMMNet.
+With the settings of CrysMMNet.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from model import passing
-from model.elements import N_FEATURES, atom_features
+from model.batch import Batch
+from model.encoders.layers import AtomFeatures, Embedding, Layer, RadialBasis
 from model.norm import BatchNorm
 from model.passing import Graph
 
 LONGEST_BOND = 8.0  # Å, end of the radial functions
 
 
+@dataclass(frozen=True)
+class ALIGNNSettings:
+    """Sizes; the defaults are CrysMMNet's."""
+
+    width: int = 256  # of atoms, bonds and angles
+    alignn_layers: int = 4  # updates of the crystal graph and the line graph in turn
+    gcn_layers: int = 4  # updates of the crystal graph alone, after those
+    distance_bins: int = 80
+    angle_bins: int = 40
+    embedding_width: int = 64
+
+
 class ALIGNNEncoder(nn.Module):
     """Atoms, bonds and angles updated in turn, then the mean over each crystal's atoms."""
 
-    def __init__(
-        self,
-        width: int,
-        alignn_layers: int,
-        gcn_layers: int,
-        distance_bins: int,
-        angle_bins: int,
-        embedding_width: int,
-    ) -> None:
+    settings = ALIGNNSettings
+    reference = "Choudhary and DeCost, npj Comput. Mater. 7, 185 (2021)"
+    reads_angles, self_bonds = True, False
+
+    def __init__(self, sizes: ALIGNNSettings) -> None:
         super().__init__()
-        self.features: Tensor
-        self.register_buffer("features", torch.from_numpy(atom_features()).clone())
-        self.atom_embedding = Layer(N_FEATURES, width)
+        width, between = sizes.width, sizes.embedding_width
+        self.out_width = width
+        self.atom_features = AtomFeatures()
+        self.atom_embedding = Layer(AtomFeatures.width, width)
         self.bond_embedding = Embedding(
-            RadialBasis(0, LONGEST_BOND, distance_bins),
-            Layer(distance_bins, embedding_width),
-            Layer(embedding_width, width),
+            RadialBasis(0, LONGEST_BOND, sizes.distance_bins),
+            Layer(sizes.distance_bins, between),
+            Layer(between, width),
         )
         self.angle_embedding = Embedding(
-            RadialBasis(-1, 1, angle_bins),
-            Layer(angle_bins, embedding_width),
-            Layer(embedding_width, width),
+            RadialBasis(-1, 1, sizes.angle_bins),
+            Layer(sizes.angle_bins, between),
+            Layer(between, width),
         )
-        self.alignn_layers = nn.ModuleList(ALIGNNConv(width) for _ in range(alignn_layers))
-        self.gcn_layers = nn.ModuleList(EdgeGatedGraphConv(width) for _ in range(gcn_layers))
+        self.alignn_layers = nn.ModuleList(ALIGNNConv(width) for _ in range(sizes.alignn_layers))
+        self.gcn_layers = nn.ModuleList(EdgeGatedGraphConv(width) for _ in range(sizes.gcn_layers))
 
-    def forward(
-        self,
-        graph: Graph,  # atoms joined by bonds
-        line_graph: Graph,  # bonds joined by angles
-        atomic_numbers: Tensor,  # (n_atoms,)
-        lengths: Tensor,  # (n_bonds,) Å
-        cosines: Tensor,  # (n_angles,)
-        n_atoms: Tensor,  # (n_crystals,)
-    ) -> Tensor:
+    def forward(self, batch: Batch) -> Tensor:
         """(n_crystals, width)"""
+        graph, line_graph = batch.graph, batch.line_graph
         atoms, bonds, angles = graph.node_counts, graph.edge_counts, line_graph.edge_counts
-        x = self.atom_embedding(self.features[atomic_numbers], atoms)  # (n_atoms, width)
-        y = self.bond_embedding(lengths, bonds)  # (n_bonds, width)
-        z = self.angle_embedding(cosines, angles) if len(self.alignn_layers) else None
+        x = self.atom_embedding(self.atom_features(batch.atomic_numbers), atoms)  # (n_atoms, width)
+        y = self.bond_embedding(batch.lengths, bonds)  # (n_bonds, width)
+        z = self.angle_embedding(batch.cosines, angles) if len(self.alignn_layers) else None
         for layer in self.alignn_layers:
             x, y, z = layer(graph, line_graph, x, y, z)
         for layer in self.gcn_layers:
             x, y = layer(graph, x, y)
-        return passing.mean_by_crystal(graph, x, n_atoms)
+        return batch.atoms.mean(x)
 
 
 class ALIGNNConv(nn.Module):
@@ -103,41 +108,3 @@ class EdgeGatedGraphConv(nn.Module):
         x = x + F.silu(self.bn_nodes(self.src_update(x) + h, graph.node_counts))
         y = y + F.silu(self.bn_edges(m, graph.edge_counts))
         return x, y
-
-
-class RadialBasis(nn.Module):
-    """A number as its nearness to each of `bins` evenly spaced centres."""
-
-    def __init__(self, low: float, high: float, bins: int) -> None:
-        super().__init__()
-        self.centers: Tensor
-        self.register_buffer("centers", torch.linspace(low, high, bins))
-        self.gamma = (bins - 1) / (high - low)  # the inverse spacing, not its square, as released
-
-    def forward(self, values: Tensor) -> Tensor:
-        """(n,) to (n, bins)"""
-        return torch.exp(-self.gamma * (values[:, None] - self.centers) ** 2)
-
-
-class Layer(nn.Module):
-    """Linear, batch norm, SiLU."""
-
-    def __init__(self, width_in: int, width_out: int) -> None:
-        super().__init__()
-        self.linear = nn.Linear(width_in, width_out)
-        self.bn = BatchNorm(width_out)
-
-    def forward(self, x: Tensor, counts: Tensor | None) -> Tensor:
-        return F.silu(self.bn(self.linear(x), counts))
-
-
-class Embedding(nn.Sequential):
-    """A radial basis, then layers."""
-
-    def forward(self, values: Tensor, counts: Tensor | None) -> Tensor:  # type: ignore[override]
-        """(n,) to (n, width)"""
-        basis, *layers = self
-        x = basis(values)
-        for layer in layers:
-            x = layer(x, counts)
-        return x

@@ -1,0 +1,262 @@
+"""Experiments: what is trained, what stands for text, what the differences say, what is written."""
+
+import csv
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from corpus import TARGET, rows, write_dataset
+from small import reordered, rotated, supercell
+
+from curate.describe import condense, describe
+from curate.errors import InputError
+from curate.views import view
+from model.compare import paired_difference
+from model.config import ExperimentConfig, NetworkConfig
+from model.data import Material, part_of
+from model.duplicates import across, near_duplicates
+from model.experiment import run, trainings, variants
+from model.text_input import deranged, input_texts, spacegroups
+
+
+@pytest.fixture(scope="module")
+def condensed(rutile):
+    from curate.describe import DescribeOptions
+
+    return condense(rutile.to_pymatgen(), DescribeOptions())[0]
+
+
+def test_views_are_the_parts_of_the_text(condensed, rutile):
+    text = describe(rutile).text
+    assert view(condensed, "formula") == "TiO2"
+    whole = view(condensed, "global")
+    assert "P4_2/mnm" in whole and "Rutile" in whole and "3D" in whole and "Å" not in whole
+    connected, local = view(condensed, "semi-global"), view(condensed, "local")
+    assert "edge-sharing TiO6 octahedra" in connected and "Å" not in connected
+    assert "Å" in local and "-sharing" not in local
+    beginning = whole.split(" The structure")[0]
+    sentences = set(re.split(r"(?<=[.])\s+(?=[A-Z])", text))
+    assert sentences == set(re.split(r"(?<=[.])\s+(?=[A-Z])", f"{beginning} {connected} {local}"))
+    masked = view(condensed, "masked")
+    assert not re.search(r"\d\.\d|\d°", masked)
+    assert re.sub(r"\d+\.\d+|\d+(?=°)", "[NUM]", text) == masked
+    with pytest.raises(ValueError, match="unknown view"):
+        view(condensed, "other")
+
+
+def materials(records, **fields):
+    return [Material(record, 1.0, None, **fields) for record in records]
+
+
+def test_shuffled_texts_are_the_same_ones_elsewhere():
+    texts = [f"text {number}" for number in range(50)]
+    moved = deranged(texts, seed=1)
+    assert sorted(moved) == sorted(texts) and all(a != b for a, b in zip(texts, moved, strict=True))
+    assert moved == deranged(texts, seed=1) != deranged(texts, seed=2)
+
+
+def test_a_constant_text_says_the_same_of_all(silicon, rutile):
+    assert len(set(input_texts(materials([silicon, rutile]), "constant", 0))) == 1
+
+
+def test_a_view_without_condensed_structure_is_refused(silicon):
+    with pytest.raises(InputError, match="silicon has no condensed structure"):
+        input_texts(materials([silicon]), "local", 0)
+
+
+def test_space_groups_are_one_hot(crystals):
+    names = ("silicon", "rock_salt", "rutile", "mos2", "dry_ice")
+    vectors = spacegroups([crystals[name] for name in names])
+    assert vectors.shape == (5, 230) and (vectors.sum(1) == 1).all()
+    assert (vectors.argmax(1) + 1).tolist() == [227, 225, 136, 194, 205]
+    told = replace(crystals["silicon"], spacegroup_number=1)  # the database's word counts
+    assert spacegroups([told]).argmax() == 0
+
+
+def test_smaller_shares_are_parts_of_larger_ones():
+    ids = [f"m{number}" for number in range(200)]
+    shares = [part_of(ids, share, seed=3) for share in (0.05, 0.2, 0.5, 1.0)]
+    assert [len(share) for share in shares] == [10, 40, 100, 200]
+    for smaller, larger in pairwise(shares):
+        assert set(smaller) < set(larger)
+        assert smaller == sorted(smaller, key=ids.index)
+
+
+def test_the_difference_is_paired_and_its_interval_that_of_the_bootstrap():
+    chance = np.random.default_rng(0)
+    hard = chance.exponential(1.0, 400)  # crystals differ far more than models do
+    base = {(0, f"m{i}"): error for i, error in enumerate(hard)}
+    better = {key: error - 0.1 + 0.2 * chance.normal() for key, error in base.items()}
+    found = paired_difference(base, better)
+    changes = np.array([better[key] - base[key] for key in base])
+    assert found.n == 400 and found.mean == pytest.approx(changes.mean())
+    half = 1.96 * changes.std() / 20  # normal theory, for this many independent crystals
+    assert found.low == pytest.approx(found.mean - half, abs=0.1 * half)
+    assert found.high == pytest.approx(found.mean + half, abs=0.1 * half)
+    assert found.is_clear
+    same = paired_difference(base, base)
+    assert (same.mean, same.low, same.high, same.is_clear) == (0, 0, 0, False)
+
+
+def test_seeds_of_one_crystal_are_not_taken_for_several_crystals():
+    chance = np.random.default_rng(1)
+    change = chance.normal(size=60)
+    once = {(0, f"m{i}"): c for i, c in enumerate(change)}
+    thrice = {(seed, f"m{i}"): c for seed in range(3) for i, c in enumerate(change)}
+    single = paired_difference(dict.fromkeys(once, 0.0), once)
+    triple = paired_difference(dict.fromkeys(thrice, 0.0), thrice)
+    assert triple.n == single.n == 60
+    assert triple.high - triple.low == pytest.approx(single.high - single.low, rel=1e-9)
+
+
+def test_near_duplicates_are_found_however_they_are_written(silicon, rutile, rock_salt):
+    twins = [
+        replace(way(record), material_id=f"{record.material_id} again")
+        for record, way in ((silicon, rotated), (rutile, reordered), (rock_salt, supercell))
+    ]
+    pairs = near_duplicates([silicon, rutile, rock_salt, *twins])
+    assert pairs == [
+        (r.material_id, f"{r.material_id} again") for r in (silicon, rutile, rock_salt)
+    ]
+    graphite = replace(
+        silicon, material_id="stretched", lattice_vectors=((9, 0, 0), (0, 2, 0), (0, 0, 4))
+    )
+    assert near_duplicates([silicon, graphite]) == []
+    assert across(pairs, {"silicon"}, {"silicon again", "rutile"}) == {"silicon again"}
+
+
+def config_of(tmp_path, dataset, cache, kind, **changed) -> ExperimentConfig:
+    fixed = {
+        "data": dataset,
+        "targets": (TARGET,),
+        "seeds": (1, 2),
+        "fractions": (0.5, 1.0),
+        "text_encoder": "minilm",
+        "epochs": 1,
+        "batch_size": 16,
+        "cache": cache,
+        "network": NetworkConfig(
+            width=8, layers=1, alignn_layers=1, gcn_layers=1, embedding_width=8, projection_width=8
+        ),
+    }
+    return ExperimentConfig(kind=kind, out=tmp_path, **{**fixed, **changed})
+
+
+def test_each_question_compares_with_the_graph_alone(tmp_path, dataset, cache):
+    names = {
+        kind: [v.slug for v in variants(config_of(tmp_path, dataset, cache, kind))]
+        for kind in ("modality", "encoder", "text", "low-data")
+    }
+    assert names["modality"] == [
+        "graph-alignn",
+        "text",
+        "both-alignn",
+        "both-alignn-shuffled",
+        "both-alignn-constant",
+        "both-alignn-spacegroup",
+    ]
+    assert len(names["encoder"]) == 14 and names["encoder"][2:4] == ["graph-cgcnn", "both-cgcnn"]
+    assert names["text"][2:] == [f"both-alignn-{part}" for part in PARTS]
+    assert names["low-data"] == [
+        "graph-alignn-0.5",
+        "both-alignn-0.5",
+        "graph-alignn",
+        "both-alignn",
+    ]
+    folders = [t.out for _, t in trainings(config_of(tmp_path, dataset, cache, "encoder"))]
+    assert len(set(folders)) == len(folders) == 28
+
+
+PARTS = ("formula", "global", "semi-global", "local", "masked")
+
+
+def read(path: Path) -> list[dict]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_an_answer_is_complete_and_comes_out_the_same_again(tmp_path, dataset, cache):
+    first = run(config_of(tmp_path / "one", dataset, cache, "low-data"))
+    table = read(first / "results.csv")
+    assert len(table) == 8 and {row["seed"] for row in table} == {"1", "2"}
+    for row in table:
+        predictions = read(first / "predictions" / f"{Path(row['checkpoint']).name}.csv")
+        errors = [
+            abs(float(p["target"]) - float(p["prediction"]))
+            for p in predictions
+            if p["split"] == "test"
+        ]
+        assert float(row["mae"]) == pytest.approx(np.mean(errors))
+        assert (tmp_path / "one" / row["checkpoint"] / "model.safetensors").exists()
+    halves = {row["train_fraction"]: int(row["n_train"]) for row in table}
+    assert halves["0.5"] == round(halves["1.0"] / 2)
+    tests = {
+        frozenset(
+            p["id"]
+            for p in read(first / "predictions" / f"{Path(row['checkpoint']).name}.csv")
+            if p["split"] == "test"
+        )
+        for row in table
+        if row["seed"] == "1"
+    }
+    assert len(tests) == 1  # every share and modality is judged by the same crystals
+    for name in ("curve.png", "parity.png", "differences.json"):
+        assert (first / name).stat().st_size > 100
+    again = run(config_of(tmp_path / "two", dataset, cache, "low-data"))
+    assert (again / "report.md").read_text() == (first / "report.md").read_text()
+    before = (tmp_path / "one" / table[0]["checkpoint"] / "metrics.json").stat().st_mtime_ns
+    run(config_of(tmp_path / "one", dataset, cache, "low-data"))  # nothing is trained again
+    after = (tmp_path / "one" / table[0]["checkpoint"] / "metrics.json").stat().st_mtime_ns
+    assert before == after
+
+
+def test_side_by_side_gives_the_same_table(tmp_path, dataset, cache):
+    changed = {"seeds": (1,), "encoders": ("schnet", "cogn")}
+    one = run(config_of(tmp_path / "one", dataset, cache, "encoder", **changed))
+    two = run(config_of(tmp_path / "two", dataset, cache, "encoder", parallel=2, **changed))
+    assert (one / "report.md").read_text() == (two / "report.md").read_text()
+    assert "| schnet | both |" in (one / "report.md").read_text()
+
+
+def test_a_null_model_predicts_nothing_new(tmp_path, settings):
+    from model.predict import Predictor
+    from model.train import train
+
+    train(settings(tmp_path / "null", text="shuffled", epochs=1))
+    with pytest.raises(InputError, match="trained for an experiment, on 'shuffled'"):
+        Predictor.from_pretrained(tmp_path / "null")
+
+
+def test_the_command_answers_and_refuses(tmp_path, cache):
+    place = write_dataset(tmp_path / "data", [dict(row) for row in rows()])
+    command = [
+        sys.executable,
+        "-m",
+        "model",
+        "experiment",
+        "text",
+        "--data",
+        place,
+        "--out",
+        str(tmp_path / "out"),
+        "--targets",
+        TARGET,
+        "--text-encoder",
+        "minilm",
+        "--epochs",
+        "1",
+        "--seeds",
+        "1",
+        "--width",
+        "8",
+        "--cache",
+        str(cache),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.count("\n") >= 1
+    assert "has no condensed structure" in done.stderr and "Traceback" not in done.stderr
