@@ -1,6 +1,7 @@
 """Experiments: what is trained, what stands for text, what the differences say, what is written."""
 
 import csv
+import json
 import re
 import subprocess
 import sys
@@ -213,6 +214,21 @@ def test_an_answer_is_complete_and_comes_out_the_same_again(tmp_path, dataset, c
     run(config_of(tmp_path / "one", dataset, cache, "low-data"))  # nothing is trained again
     after = (tmp_path / "one" / table[0]["checkpoint"] / "metrics.json").stat().st_mtime_ns
     assert before == after
+
+
+def test_the_description_is_compared_with_each_text_that_says_less(tmp_path, dataset, cache):
+    answer = run(config_of(tmp_path, dataset, cache, "modality", seeds=(1,)))
+    table = {
+        (row["modality"], row["text"]): float(row["mae"]) for row in read(answer / "results.csv")
+    }
+    assert len(table) == 6
+    report = (answer / "report.md").read_text()
+    for null in ("shuffled", "constant", "spacegroup"):
+        [told] = re.findall(rf"- {null}: (\S+) \[", report)
+        difference = table["both", "description"] - table["both", null]
+        assert float(told) == pytest.approx(difference, abs=1e-4)
+    made = json.loads((answer / "made.json").read_text())
+    assert made["trainings"] == 6 and made["versions"][0]["torch"]
 
 
 def test_side_by_side_gives_the_same_table(tmp_path, dataset, cache):
