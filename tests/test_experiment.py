@@ -241,11 +241,14 @@ def test_side_by_side_gives_the_same_table(tmp_path, dataset, cache):
 
 def test_a_null_model_predicts_nothing_new(tmp_path, settings):
     from model.predict import Predictor
+    from model.push import plan_push
     from model.train import train
 
     train(settings(tmp_path / "null", text="shuffled", epochs=1))
     with pytest.raises(InputError, match="trained for an experiment, on 'shuffled'"):
         Predictor.from_pretrained(tmp_path / "null")
+    with pytest.raises(InputError, match="predicts nothing new"):
+        plan_push(tmp_path / "null", "ada/net")
 
 
 def test_the_command_answers_and_refuses(tmp_path, cache):
