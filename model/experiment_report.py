@@ -145,7 +145,7 @@ def interval(found: Difference) -> str:
 
 
 def told(variant: Variant) -> str:
-    share = "" if variant.train_fraction == 1 else f", {variant.train_fraction:g} of the crystals"
+    share = "" if variant.train_fraction == 1 else f" at {variant.train_fraction:g} of the crystals"
     text = "text" if variant.text == "description" else f"text {variant.text}"
     return f"{variant.encoder} with {text}{share}"
 
@@ -214,6 +214,8 @@ def bars(axis: Axes, config: ExperimentConfig, target: str, plan: Plan, rows: Ro
 
 def curve(axis: Axes, config: ExperimentConfig, target: str, plan: Plan, rows: Rows) -> None:
     """Test MAE against the number of training crystals, both axes logarithmic."""
+    from matplotlib.ticker import LogFormatter
+
     for modality, colour in (("graph", GRAPH), ("both", OTHER)):
         points = []
         for variant in variants(config):
@@ -229,6 +231,8 @@ def curve(axis: Axes, config: ExperimentConfig, target: str, plan: Plan, rows: R
     axis.set(xscale="log", yscale="log", xlabel="training crystals")
     axis.set_xticks(sizes, [f"{size:.0f}" for size in sizes], minor=False)
     axis.set_xticks([], minor=True)
+    axis.yaxis.set_major_formatter(LogFormatter(labelOnlyBase=False))
+    axis.yaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(2, 0.5)))
     axis.set_ylabel(f"test MAE ({rows_of(rows, target, variants(config)[0])[0]['unit']})")
     axis.legend(frameon=False)
 
