@@ -182,6 +182,13 @@ def test_lasting_faults_end_in_one_sentence(client, server, route, status, messa
     assert len(client.summaries(["mp-3"], ["material_id"])) == 1
 
 
+def test_an_unknown_host_is_one_sentence_at_once(monkeypatch):
+    monkeypatch.setenv("MP_API_KEY", KEY)
+    client = Client("http://nowhere.invalid/", patience=Patience(attempts=8, first_wait=60.0))
+    with pytest.raises(InputError, match=r"connection to the Materials Project fails \("):
+        client.version()
+
+
 def test_a_page_instead_of_an_answer_is_a_passing_fault(client, server):
     server.fail("heartbeat", 200)
     assert client.version() == mp_crystals.VERSION

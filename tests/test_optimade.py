@@ -242,6 +242,8 @@ def test_a_build_goes_from_the_server_to_a_dataset(server, tmp_path):
     assert again.returncode == 0, again.stderr
     other = curate("--input", server.url, "--filter", "nsites=2", "--limit", "4", "--out", run)
     assert other.returncode == 2 and f"filter was {filter}, now nsites=2" in other.stderr
+    licensed = curate(*command, "--license", "MIT", "--out", run)
+    assert licensed.returncode == 2 and "license was CC-BY-4.0, now MIT" in licensed.stderr
     assert server.asked() == []
 
 
@@ -256,6 +258,7 @@ def test_a_users_mistake_is_one_sentence(server, tmp_path):
             ("--input", "http://nowhere.invalid"): "nowhere.invalid is not known",
             ("--input", server.url, "--properties", "x.csv"): "--properties has no meaning for",
             ("--db", "files", "--input", "x", "--filter", "y"): "--filter has no meaning for",
+            ("--db", "jarvis", "--license", "MIT"): "--db jarvis brings its own licences",
         }
         for arguments, sentence in mistakes.items():
             done = curate(*arguments, "--out", tmp_path / "run")

@@ -69,6 +69,8 @@ def open_source(
         _refuse_flags(config, "mirror")
     if config.db != "optimade":
         _refuse_flags(config, "filter")
+    if config.license != type(config).license and config.db not in ("files", "optimade"):
+        raise InputError(f"--license: --db {config.db} brings its own licences; leave it out")
     if config.snapshot != type(config).snapshot and (config.db != "jarvis" or config.sample):
         raise InputError("--snapshot names a whole table of --db jarvis; leave it out here")
     match config.db:

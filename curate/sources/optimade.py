@@ -71,9 +71,12 @@ class Optimade:
 
     def snapshot(self) -> Snapshot:
         if self.recorded is not None:
-            is_other = self.recorded.snapshot.url != self.address
-            if self.recorded.is_complete or is_other:  # the difference is for the run to name
-                return replace(self.recorded.snapshot, url=self.address)
+            before = self.recorded.snapshot
+            is_same = is_unknown(self.stated_license) or self.stated_license == before.license
+            license = before.license if is_same else self.stated_license
+            now = replace(before, url=self.address, license=license)
+            if self.recorded.is_complete or now != before:  # the run names the difference
+                return now
         info = self.client.info()
         if (info.data.get("attributes") or {}).get("is_index"):
             raise InputError(
