@@ -92,11 +92,16 @@ class Client:
 
         return self.insist(ask)
 
-    def summaries(self, ids: Sequence[str], fields: Iterable[str]) -> list[dict[str, Any]]:
-        """Summary documents of up to 1,000 ids, in one call."""
+    def summaries(
+        self, ids: Sequence[str], fields: Iterable[str], deprecated: bool = False
+    ) -> list[dict[str, Any]]:
+        """Summary documents of up to 1,000 ids, in one call; withdrawn entries or the others."""
         return self.insist(
             lambda: self.rester.materials.summary.search(
-                material_ids=list(ids), fields=list(fields), chunk_size=1_000
+                material_ids=list(ids),
+                deprecated=deprecated,
+                fields=list(fields),
+                chunk_size=1_000,
             )
         )
 
