@@ -1,5 +1,6 @@
 """A database behind optimade-python-tools' own server on loopback, read with its client."""
 
+import json
 import os
 import subprocess
 import sys
@@ -18,10 +19,12 @@ from optimade_server import (
     documents,
 )
 
+from curate.config import BuildConfig
 from curate.errors import InputError
 from curate.patience import Patience
 from curate.record import Refusal, StructureRecord
 from curate.run import Run
+from curate.sources import open_source
 from curate.sources.optimade import Optimade, license_of, record_of_entry
 from curate.sources.optimade_client import Client
 from curate.sources.sample import Sample
@@ -153,6 +156,26 @@ def test_a_licence_is_what_the_server_says_or_unknown():
     assert license_of({"attributes": {"license": None}}) is None
 
 
+def test_numbers_are_asked_for_by_name_with_their_units(tmp_path):
+    described = {
+        "species": {"type": "list"},
+        "_x_energy": {"type": "float", "unit": "eV"},
+        "_x_moment": {"type": ["number", "null"], "x-optimade-unit": "bohr_magneton"},
+        "_x_share": {"x-optimade-type": "float", "x-optimade-unit": "dimensionless"},
+        "_x_is_metal": {"type": "boolean"},
+        "_x_code": {"type": ["string", "null"]},
+    }
+    with FileServer(json.dumps({"data": {"properties": described}}).encode()) as pages:
+        reader = Optimade(pages.url)
+        assert reader.known_fields() == [
+            *("species", "_x_energy", "_x_is_metal", "_x_moment", "_x_share")
+        ]
+        assert reader.units == {"_x_energy": "eV", "_x_moment": "bohr_magneton"}
+        many = described | {f"_x_{number}": {"type": "float"} for number in range(900)}
+        pages.content = json.dumps({"data": {"properties": many}}).encode()
+        assert Optimade(pages.url).known_fields() is None  # too many for an address
+
+
 BUSY = {"status": 503, "headers": {"Retry-After": "0"}}
 
 
@@ -248,22 +271,27 @@ def test_a_build_goes_from_the_server_to_a_dataset(server, tmp_path):
 
 
 def test_a_users_mistake_is_one_sentence(server, tmp_path):
-    with FileServer(b"") as pages:
+    index = b'{"data": {"attributes": {"is_index": true}}}'
+    with FileServer(b"") as pages, FileServer(index) as many:
         pages.faults["/v1/info"] = ["html"]
         mistakes = {
-            (): "--db optimade needs --input URL",
-            ("--input", "oqmd.org"): "--input oqmd.org is no address",
-            ("--input", f"{server.url}/nowhere"): "answers 404 as no OPTIMADE server does",
-            ("--input", pages.url): "does not answer as an OPTIMADE server",
-            ("--input", "http://nowhere.invalid"): "nowhere.invalid is not known",
-            ("--input", server.url, "--properties", "x.csv"): "--properties has no meaning for",
-            ("--db", "files", "--input", "x", "--filter", "y"): "--filter has no meaning for",
-            ("--db", "jarvis", "--license", "MIT"): "--db jarvis brings its own licences",
+            "--db optimade needs --input URL": {},
+            "--input oqmd.org is no address": {"input": "oqmd.org"},
+            "answers 404 as no OPTIMADE server does": {"input": f"{server.url}/nowhere"},
+            "does not answer as an OPTIMADE server": {"input": pages.url},
+            "is an index of databases": {"input": many.url},
+            "nowhere.invalid is not known": {"input": "http://nowhere.invalid"},
+            "--properties has no meaning for": {"input": server.url, "properties": Path("x.csv")},
+            "--filter has no meaning for": {"db": "files", "input": "x", "filter": "y"},
+            "--db jarvis brings its own licences": {"db": "jarvis", "license": "MIT"},
         }
-        for arguments, sentence in mistakes.items():
-            done = curate(*arguments, "--out", tmp_path / "run")
-            assert done.returncode == 2 and sentence in done.stderr, done.stderr
-            assert len(done.stderr.splitlines()) == 1
+        for sentence, arguments in mistakes.items():
+            config = BuildConfig(out=tmp_path / "run", **{"db": "optimade", **arguments})
+            with pytest.raises(InputError) as error:
+                open_source(config).snapshot()
+            assert sentence in str(error.value) and "\n" not in str(error.value)
+    done = curate("--input", "oqmd.org", "--out", tmp_path / "run")
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
 
 
 def test_without_the_extra_the_command_says_what_to_install(tmp_path):

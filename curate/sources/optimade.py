@@ -112,7 +112,10 @@ class Optimade:
         for page in self.client.pages(self.filter, self.fields):
             for entry in page.data:
                 n_entries += 1
-                yield record_of_entry(entry, self.database, self.license)
+                if not isinstance(entry, dict) or not entry.get("id"):
+                    yield Refusal(f"entry {n_entries}", "unreadable", "NoEntry", "it has no id")
+                else:
+                    yield record_of_entry(entry, self.database, self.license)
         told = self.first.meta.get("data_returned")
         if isinstance(told, int) and told != n_entries:
             raise InputError(
@@ -129,7 +132,7 @@ class Optimade:
         numbers = {
             name: said
             for name, said in described.items()
-            if name.startswith("_") and NO_NUMBERS.isdisjoint(_types(said))
+            if name.startswith("_") and isinstance(said, dict) and is_number(said)
         }
         for name, said in numbers.items():
             unit = said.get("x-optimade-unit") or said.get("unit")
@@ -146,6 +149,7 @@ def record_of_entry(
     material_id = str(entry["id"])
     try:
         attributes = entry["attributes"]
+        number = attributes.get("space_group_it_number")
         properties = {
             name: value_of(value)
             for name, value in attributes.items()
@@ -156,7 +160,7 @@ def record_of_entry(
             material_id,
             source=database,
             license=license,
-            spacegroup_number=attributes.get("space_group_it_number"),
+            spacegroup_number=number if number in range(1, 231) else None,
             properties=properties,
         )
     except DisorderedStructure as error:
@@ -215,9 +219,10 @@ def license_of(info: Mapping[str, Any]) -> str | None:
     return (link.get("href") if isinstance(link, dict) else link) or None
 
 
-def _types(described: Mapping[str, Any]) -> set[str]:
+def is_number(described: Mapping[str, Any]) -> bool:
+    """Whether a property may hold numbers or yes and no, as a server describes it."""
     types = described.get("x-optimade-type") or described.get("type") or ()
-    return {types} if isinstance(types, str) else set(map(str, types))
+    return NO_NUMBERS.isdisjoint([types] if isinstance(types, str) else map(str, types))
 
 
 def _entries(returned: int | None, available: int | None) -> str:

@@ -91,6 +91,8 @@ class Client:
                 raise
             page = self._insist("structures", query, fields, None, None)  # pages of its own size
         while True:
+            if not isinstance(page.data, list):
+                raise InputError(f"{self.url} answers without a list of structures")
             yield page
             if page.next is None:
                 return
