@@ -3,8 +3,8 @@
     ENVIRONMENT/bin/python services/emmet_server.py DOCUMENTS.json
 
 Run in an environment of its own (`make test-services`). DOCUMENTS.json has the lists `summary` and
-`robocrys` and the database version; the port is the first line of standard output. What stands before
-the real server is not here: keys, rate limits and the groups of an account, which come as a header.
+`robocrys`, the database version and the account's groups, which what stands before the real server
+tells it in a header; keys and rate limits are not here. The port is the first line of standard output.
 """
 
 from __future__ import annotations
@@ -43,6 +43,17 @@ class Collection:
         return Cursor(self.documents.aggregate(pipeline))
 
 
+def of_account(application, groups: str):
+    """The application as an account with these groups sees it."""
+
+    async def answer(scope, receive, send):
+        if scope["type"] == "http":
+            scope["headers"] = [*scope["headers"], (b"x-consumer-groups", groups.encode())]
+        await application(scope, receive, send)
+
+    return answer
+
+
 def main() -> None:
     held = json.loads(Path(sys.argv[1]).read_text())
     os.environ["MAPI_DB_VERSION"] = held["version"]
@@ -60,7 +71,8 @@ def main() -> None:
     resources = [summary_resource(stores["summary"]), robo_resource(stores["robocrys"])]
     listener = socket.create_server(("127.0.0.1", 0))
     print(listener.getsockname()[1], flush=True)
-    config = uvicorn.Config(MAPI(resources={"materials": resources}).app, log_level="error")
+    application = of_account(MAPI(resources={"materials": resources}).app, held["groups"])
+    config = uvicorn.Config(application, log_level="error")
     uvicorn.Server(config).run(sockets=[listener])
 
 

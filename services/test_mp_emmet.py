@@ -28,11 +28,12 @@ PYTHON = os.environ.get("SERVICES_PYTHON", str(HERE.parent / ".venv-services/bin
 HASTY = Patience(attempts=3, first_wait=0.01, longest_wait=0.02)
 
 
-@pytest.fixture(scope="module")
-def emmet(tmp_path_factory):
-    """Address of the running emmet-api."""
+@pytest.fixture(scope="module", params=["", "TERMS:ACCEPT-NC"], ids=["plain", "with GNoME"])
+def emmet(request, tmp_path_factory):
+    """Groups of an account, and the address of emmet-api as it answers them."""
     found = documents()
     held = {"summary": found, "robocrys": texts(found), "version": mp_crystals.VERSION}
+    held["groups"] = request.param
     path = tmp_path_factory.mktemp("emmet") / "documents.json"
     path.write_text(json.dumps(held))
     process = subprocess.Popen(
@@ -40,7 +41,7 @@ def emmet(tmp_path_factory):
     )
     port = process.stdout.readline().strip()
     assert port, "emmet-api does not start"
-    yield f"http://127.0.0.1:{port}/"
+    yield request.param, f"http://127.0.0.1:{port}/"
     process.terminate()
     process.wait()
 
@@ -49,21 +50,28 @@ def emmet(tmp_path_factory):
 def both(emmet, monkeypatch):
     """Clients of the two servers, which hold the same documents."""
     monkeypatch.setenv("MP_API_KEY", KEY)
+    groups, address = emmet
     found = documents()
-    with MPServer(summary=found, robocrys=texts(found)) as small:
-        yield [Client(url, patience=HASTY) for url in (emmet, small.url)]
+    with MPServer(summary=found, robocrys=texts(found), has_gnome=bool(groups)) as small:
+        yield [Client(url, patience=HASTY) for url in (address, small.url)]
 
 
 @pytest.mark.parametrize("published", [False, True])
-def test_both_servers_give_the_same_records(both, published):
+@pytest.mark.parametrize("noncommercial", [False, True])
+def test_both_servers_give_the_same_records(both, emmet, published, noncommercial):
     ids = {f"mp-{number}" for number in range(1, N + 1)} | {"mp-99"}
-    real, small = (
-        read(MaterialsProject(ids, published=published, client=client)) for client in both
-    )
+    asked = {"ids": ids, "published": published, "noncommercial": noncommercial}
+    real, small = (read(MaterialsProject(client=client, **asked)) for client in both)
     assert real == small
     assert sum(isinstance(entry, StructureRecord) for entry in real.values()) > 30
     assert real["mp-4"].error_type == "Deprecated"
-    assert real["mp-5"].error_type == "NoEntry"  # GNoME's terms are not accepted
+    gnome = real["mp-5"]
+    if not emmet[0]:
+        assert gnome.error_type == "NoEntry"  # GNoME's terms are not accepted
+    elif noncommercial:
+        assert gnome.license == "CC-BY-NC-4.0"
+    else:
+        assert gnome.error_type == "NonCommercial"
 
 
 def test_a_long_list_of_ids_comes_whole(both):

@@ -208,6 +208,9 @@ def test_a_lasting_fault_is_one_sentence_and_the_same_call_works_later(server):
     server.fail({}, {}, {}, *[{"cut": True}] * 99)
     with pytest.raises(InputError, match=r"the connection to .* fails"):
         read(source(server))
+    server.fail({}, *[{"body": "<html>"}] * 99)
+    with pytest.raises(InputError, match="goes on sending what can't be read"):
+        read(source(server))
     server.fail()
     assert len(read(source(server))) == N
 

@@ -30,6 +30,7 @@ ENTRIES_A_PAGE = 100  # many servers allow no more; some allow less and refuse
 LONGEST_DELAY = 5.0  # s a server may ask for between two pages, as in the client
 TIMEOUT = 60.0  # s without a byte
 BASE_ADDRESS = "--input needs its base address, such as https://oqmd.org/optimade"
+AGAIN = "run the same command again later"
 log = logging.getLogger(__name__)
 
 
@@ -160,10 +161,12 @@ class Client:
     def _sentence(self, error: BaseException) -> str:
         """What went wrong, and what to do about it."""
         status = status_of(error)
+        if isinstance(error, Unreadable) and self.is_known:
+            return f"{self.url} goes on sending what can't be read ({error}); {AGAIN}"
         if isinstance(error, Unreadable):
             return f"{self.url} does not answer as an OPTIMADE server ({error}); {BASE_ADDRESS}"
         if status in BUSY:
-            return f"{self.url} goes on answering {status}; run the same command again later"
+            return f"{self.url} goes on answering {status}; {AGAIN}"
         if status == 404:
             return f"{self.url} answers 404 as no OPTIMADE server does; {BASE_ADDRESS}"
         if status is not None:
@@ -173,7 +176,7 @@ class Client:
             return f"{host} is not known: mind the spelling, or this machine has no network"
         if isinstance(error, LINE):
             why = first_line(deepest(error))
-            return f"the connection to {self.url} fails ({why}); run the same command again later"
+            return f"the connection to {self.url} fails ({why}); {AGAIN}"
         return f"--input {self.url} can't be asked: {first_line(error)}"
 
 
