@@ -25,8 +25,9 @@ from curate.patience import Patience
 from curate.record import Refusal, StructureRecord
 from curate.run import Run
 from curate.sources import open_source
-from curate.sources.optimade import Optimade, license_of, record_of_entry
+from curate.sources.optimade import Optimade, license_of
 from curate.sources.optimade_client import Client
+from curate.sources.optimade_entries import record_of_entry
 from curate.sources.sample import Sample
 
 HASTY = Patience(attempts=3, first_wait=0.01, longest_wait=0.02)
