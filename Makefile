@@ -11,7 +11,7 @@ for name in "graph", "both":
 endef
 export COMPARE
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test test-services lint bench clean
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -30,6 +30,14 @@ demo: .venv/installed
 test: .venv/installed
 	$(BIN)/pytest
 
+.venv-services/installed: services/requirements.txt
+	$(PYTHON) -m venv .venv-services
+	.venv-services/bin/pip install --quiet -r services/requirements.txt
+	touch $@
+
+test-services: .venv/installed .venv-services/installed
+	$(BIN)/pytest -n 0 services
+
 lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -40,4 +48,4 @@ bench: .venv/installed
 	$(BIN)/python benchmarks/graphs.py
 
 clean:
-	rm -rf .venv demo
+	rm -rf .venv .venv-services demo

@@ -91,6 +91,7 @@ def question(config: BuildConfig, source: Source) -> dict[str, Any]:
         "settings": {
             "db": config.db,
             "snapshot": config.snapshot,
+            "filter": config.filter,
             "limit": config.limit,
             "descriptions": config.descriptions,
             "include_noncommercial": config.include_noncommercial,
@@ -126,7 +127,13 @@ def fetch(run: Run, source: Source, config: BuildConfig, watch) -> None:
     if clash := types.keys() & COLUMNS:
         raise InputError(f"property {min(clash)} has the name of a dataset column; rename it")
     read_on = date.today().isoformat()
-    summary = {"entries": n_entries, "shards": number + 1, "properties": types, "read_on": read_on}
+    summary = {
+        "entries": n_entries,
+        "shards": number + 1,
+        "properties": types,
+        "units": dict(getattr(source, "units", {})),  # where the database tells them
+        "read_on": read_on,
+    }
     run.finish_fetching(summary)
 
 

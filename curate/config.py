@@ -12,7 +12,7 @@ import tyro
 from curate.describe import DescribeOptions
 
 JarvisTable = Literal["dft_3d_2021", "dft_3d_2022", "dft_3d_2025", "dft_2d_2021", "megnet"]
-Database = Literal["jarvis", "mp", "files", "crysmmnet"]
+Database = Literal["jarvis", "mp", "optimade", "files", "crysmmnet"]
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ class BuildConfig:
     out: Path
     """Run folder; one folder answers one question and is resumed by the same command."""
     db: Database = "jarvis"
-    """Where crystals come from: JARVIS-DFT, the Materials Project (needs MP_API_KEY), your own files,
-    or the corpus the paper published."""
+    """Where crystals come from: JARVIS-DFT, the Materials Project (needs MP_API_KEY), any database that
+    speaks OPTIMADE (extra `optimade`), your own files, or the corpus the paper published."""
     sample: bool = False
     """Use the 400 JARVIS-DFT crystals embedded in the package; needs no network."""
     snapshot: JarvisTable = "dft_3d_2021"
@@ -53,13 +53,18 @@ class BuildConfig:
     leaderboard use), or the Materials Project 2018.6.1 as `megnet` (--db jarvis)."""
     mirror: str | None = None
     """Address that has figshare's files by their number, instead of figshare's own (--db jarvis)."""
-    input: Path | None = None
+    input: str | None = None
     """File, folder or quoted glob of CIF, POSCAR, extxyz or JSON (--db files); the zip of figshare
-    article 23643669 (--db crysmmnet); a table's zip that was downloaded by hand (--db jarvis)."""
+    article 23643669 (--db crysmmnet); a table's zip that was downloaded by hand (--db jarvis); a
+    server's address, as https://oqmd.org/optimade (--db optimade)."""
+    filter: str | None = None
+    """Which structures, in OPTIMADE's words: 'elements HAS ALL "Ga","N" AND nelements=2'
+    (--db optimade); all of them where it is left out."""
     properties: Path | None = None
     """CSV of targets whose first column holds the material ids (--db files)."""
     license: str = "unknown"
-    """Licence of your own files, as an SPDX identifier; goes into the dataset (--db files)."""
+    """Licence of your own files, as an SPDX identifier; goes into the dataset (--db files). With
+    --db optimade in place of what the server says."""
     descriptions: Literal["own", "published"] = "own"
     """Describe each crystal, or take the texts that the Materials Project publishes (--db mp)."""
     include_noncommercial: bool = False

@@ -76,7 +76,7 @@ def default_schema(run: Run, tasks: Iterable[str]) -> pa.Schema:
     for name, type_name in run.fetched["properties"].items():
         columns[name] = ARROW_TYPES[type_name or "number"]
     columns.update({f"split_{task}": pa.string() for task in tasks})
-    units = {**UNITS, **LENGTHS}
+    units = {**UNITS, **LENGTHS, **run.fetched.get("units", {})}
     return pa.schema(
         pa.field(name, kind, metadata={"unit": units[name]} if name in units else None)
         for name, kind in columns.items()

@@ -15,7 +15,7 @@ from tenacity import RetryCallState
 
 from curate import __version__
 from curate.errors import InputError
-from curate.patience import Patience, first_line, retry_after
+from curate.patience import Patience, first_line, is_unknown_host, retry_after
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class Download:
             url = left[turn % len(left)]
             turn += 1
             try:
-                self._transfer(url)
+                self._transfer_from_known(url)
             except Refused as refusal:
                 refusals[url] = str(refusal)
                 if len(refusals) == len(self.urls):
@@ -83,6 +83,14 @@ class Download:
                     f"the same command goes on later, or {self.by_hand}"
                 ) from None
         return self.path
+
+    def _transfer_from_known(self, url: str) -> None:
+        try:
+            self._transfer(url)
+        except httpx2.TransportError as error:
+            if is_unknown_host(error):
+                raise Refused("is not known to any name server (no network?)") from error
+            raise
 
     def _transfer(self, url: str) -> None:
         """One request for what is missing; on success the checked file is in its place."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -180,6 +181,19 @@ def _say_why(state: RetryCallState, repo_id: str, token: str) -> None:
         without_token(reason, token),
         state.attempt_number + 1,
         state.next_action.sleep,
+    )
+
+
+def deepest(error: BaseException) -> BaseException:
+    """What lies under the errors that clients wrap around each other."""
+    return list(chain_of(error))[-1]
+
+
+def is_unknown_host(error: BaseException) -> bool:
+    """Whether no name server knows the host; the same call later changes nothing."""
+    return any(
+        isinstance(link, socket.gaierror) and link.errno == socket.EAI_NONAME
+        for link in chain_of(error)
     )
 
 

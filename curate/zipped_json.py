@@ -12,6 +12,7 @@ from typing import IO, Any
 import ijson
 
 from curate.errors import InputError
+from curate.patience import first_line
 
 LARGEST = 16 * 2**30  # bytes unpacked; the largest known table has 2
 DENSEST = 200  # times smaller when packed; tables of crystals pack 5 to 10 times
@@ -19,11 +20,11 @@ BARE_WORD = re.compile(rb'"(?:[^"\\]|\\.)*"|-?\bInfinity\b|\bNaN\b', re.DOTALL)
 ESCAPE_OR_QUOTE = re.compile(rb'\\.|"', re.DOTALL)
 
 
-def check_zip(path: Path) -> None:
-    """ValueError where the file is no zip or a member's checksum does not fit."""
+def check_zip(path: Path, name: str | None = None) -> None:
+    """ValueError where the file is no zip of the member `name` alone, or its checksum does not fit."""
     try:
         with zipfile.ZipFile(path) as archive:
-            _member(archive, None)
+            _member(archive, name)
             if damaged := archive.testzip():
                 raise ValueError(f"the checksum of {damaged} does not fit")
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
@@ -43,7 +44,7 @@ def entries(path: Path, name: str | None = None) -> Iterator[dict[str, Any]]:
     except ValueError as error:
         raise InputError(f"{path} {error}") from error
     except (zipfile.BadZipFile, zlib.error, EOFError, ijson.JSONError) as error:
-        raise InputError(f"{path} can't be read: {error}; delete it and run again") from error
+        raise InputError(f"{path} can't be read: {first_line(error)}") from error
 
 
 def _member(archive: zipfile.ZipFile, name: str | None) -> zipfile.ZipInfo:

@@ -149,6 +149,9 @@ class MPServer:
         found = getattr(self, route)
         if not self.has_gnome:
             found = [doc for doc in found if doc["builder_meta"]["license"] != "BY-NC"]
+        if route == "summary":  # withdrawn entries only where they are asked for
+            is_wanted = asked.get("deprecated", "false").lower() == "true"
+            found = [doc for doc in found if bool(doc["deprecated"]) == is_wanted]
         if "material_ids" in asked:
             ids = {legacy(spelled) for spelled in asked["material_ids"].split(",")}
             found = [doc for doc in found if legacy(doc["material_id"]) in ids]

@@ -130,6 +130,17 @@ def test_nobody_there_is_one_sentence(tmp_path):
         download(server, tmp_path).fetch()
 
 
+def test_an_unknown_host_is_one_sentence_at_once(tmp_path):
+    patient = Patience(attempts=8, first_wait=60.0)
+    with FileServer(CONTENT) as server:
+        urls = ["http://nowhere.invalid/a", f"{server.url}/b"]
+        asked = Download(urls, tmp_path / "t.zip", is_whole, "ask a colleague", patient)
+        assert asked.fetch().read_bytes() == CONTENT  # the other address is known
+    lost = Download(urls[:1], tmp_path / "u.zip", is_whole, "ask a colleague", patient)
+    with pytest.raises(InputError, match=r"nowhere.invalid/a is not known .*; ask a colleague"):
+        lost.fetch()
+
+
 def test_a_killed_download_goes_on_from_its_bytes(server, tmp_path):
     code = (
         "import sys; from pathlib import Path; from curate.download import Download\n"

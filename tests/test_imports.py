@@ -7,6 +7,8 @@ ROOT = Path(__file__).parents[1]
 DOORS = {  # heavy library: the only files that may know it
     "robocrys": {"describe.py", "molecules.py", "fast"},
     "ase": {"files.py"},
+    "mp_api": {"mp_client.py"},
+    "optimade": {"optimade_client.py"},
     "jinja2": {"card.py", "push.py"},
     "pebble": {"pool.py"},
 }

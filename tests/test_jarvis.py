@@ -1,5 +1,6 @@
 """A dated table of JARVIS: downloaded over HTTP, streamed from its zip, described."""
 
+import hashlib
 import io
 import json
 import os
@@ -12,6 +13,7 @@ import pytest
 from file_server import FileServer
 
 from curate.errors import InputError
+from curate.patience import Patience
 from curate.record import Refusal, StructureRecord
 from curate.sources.jarvis import FIGSHARE_API, TABLES, Jarvis, known_file
 from curate.sources.sample import Sample
@@ -75,7 +77,8 @@ def test_records_keep_names_units_and_what_is_missing(table, tmp_path):
         records = list(source.records())
         source.snapshot()
         assert [request.path for request in server.requests] == ["/29204826"]
-    assert snapshot.version == f"dft_3d_2021 ({MEMBER})" and len(snapshot.sha256) == 64
+    assert snapshot.version == f"dft_3d_2021 ({MEMBER})"
+    assert snapshot.sha256 == hashlib.sha256(table).hexdigest()
     expected = list(Sample().records())[:12]
     assert [record.material_id for record in records] == [r.material_id for r in expected]
     for record, known in zip(records, expected, strict=True):
@@ -128,6 +131,27 @@ def test_the_command_downloads_describes_and_needs_no_network_again(table, tmp_p
         [*command, "--snapshot", "dft_3d_2022"], env=environment, capture_output=True, text=True
     )
     assert other.returncode == 2 and "snapshot was dft_3d_2021, now dft_3d_2022" in other.stderr
+
+
+def test_a_wrong_file_in_the_cache_mends_itself(table, tmp_path):
+    (tmp_path / f"{MEMBER}.zip").write_bytes(zipped("[1, 2"))  # whole, but no table
+    with FileServer(table) as server:
+        source = Jarvis("dft_3d_2021", mirror=server.url, cache=tmp_path)
+        source.snapshot()
+        with pytest.raises(InputError, match="the same command downloads it again"):
+            list(source.records())
+        source.snapshot()
+        assert len(list(source.records())) == 12
+
+
+def test_another_table_under_the_address_is_not_kept(table, tmp_path):
+    hasty = Patience(attempts=2, first_wait=0.01, longest_wait=0.02)
+    with FileServer(zipped("[]", "other.json")) as server:
+        source = Jarvis("dft_3d_2021", mirror=server.url, cache=tmp_path, patience=hasty)
+        with pytest.raises(InputError, match=f"holds other.json, not {MEMBER}"):
+            source.snapshot()
+        server.content = table
+        assert source.snapshot().sha256 == hashlib.sha256(table).hexdigest()
 
 
 def test_a_wall_tells_how_to_go_on_by_hand(table, tmp_path):

@@ -132,7 +132,8 @@ def test_long_lists_of_ids_go_in_calls_the_server_takes(client, server):
     ids = {f"mp-{number}" for number in range(1, 1201)}
     entries = read(MaterialsProject(ids, client=client))
     assert len(entries) == 1200
-    assert server.count("summary") == 3 and server.count("summary", 414) == 0
+    assert server.count("summary") == 3 + 3  # the latter for ids it does not have
+    assert server.count("summary", 414) == 0
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504, None])
@@ -180,6 +181,13 @@ def test_lasting_faults_end_in_one_sentence(client, server, route, status, messa
     assert caught.value.__cause__ is None and caught.value.__context__ is None
     server.faults.clear()
     assert len(client.summaries(["mp-3"], ["material_id"])) == 1
+
+
+def test_an_unknown_host_is_one_sentence_at_once(monkeypatch):
+    monkeypatch.setenv("MP_API_KEY", KEY)
+    client = Client("http://nowhere.invalid/", patience=Patience(attempts=8, first_wait=60.0))
+    with pytest.raises(InputError, match=r"connection to the Materials Project fails \("):
+        client.version()
 
 
 def test_a_page_instead_of_an_answer_is_a_passing_fault(client, server):

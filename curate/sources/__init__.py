@@ -67,6 +67,10 @@ def open_source(
         raise InputError(f"--sample belongs to --db jarvis, not to --db {config.db}")
     if config.db != "jarvis":
         _refuse_flags(config, "mirror")
+    if config.db != "optimade":
+        _refuse_flags(config, "filter")
+    if config.license != type(config).license and config.db not in ("files", "optimade"):
+        raise InputError(f"--license: --db {config.db} brings its own licences; leave it out")
     if config.snapshot != type(config).snapshot and (config.db != "jarvis" or config.sample):
         raise InputError("--snapshot names a whole table of --db jarvis; leave it out here")
     match config.db:
@@ -80,16 +84,24 @@ def open_source(
             from curate.sources.jarvis import Jarvis
 
             recorded = Recorded.of(config.out)
-            return Jarvis(config.snapshot, config.input, config.mirror, recorded, watch)
+            by_hand = None if config.input is None else Path(config.input)
+            return Jarvis(config.snapshot, by_hand, config.mirror, recorded, watch)
         case "files":
             from curate.sources.files import Files
 
-            return Files(_needed_input(config), config.properties, config.license)
+            return Files(Path(_needed_input(config)), config.properties, config.license)
         case "crysmmnet":
             _refuse_flags(config, "properties")
             from curate.sources.crysmmnet import PublishedCorpus
 
-            return PublishedCorpus(_needed_input(config))
+            return PublishedCorpus(Path(_needed_input(config)))
+        case "optimade":
+            _refuse_flags(config, "properties")
+            from curate.sources.optimade import Optimade
+
+            return Optimade(
+                _needed_input(config), config.filter, config.license, Recorded.of(config.out)
+            )
         case "mp":
             _refuse_flags(config, "input", "properties")
             from curate.sources.mp import MaterialsProject
@@ -100,7 +112,9 @@ def open_source(
                 noncommercial=config.include_noncommercial,
                 recorded=Recorded.of(config.out),
             )
-    raise InputError(f"unknown database {config.db!r}; known: jarvis, mp, files, crysmmnet")
+    raise InputError(
+        f"unknown database {config.db!r}; known: jarvis, mp, optimade, files, crysmmnet"
+    )
 
 
 def wanted_ids(config: BuildConfig) -> set[str] | None:
@@ -126,9 +140,10 @@ def read_ids(path: Path) -> set[str]:
     return ids
 
 
-def _needed_input(config: BuildConfig):
+def _needed_input(config: BuildConfig) -> str:
     if config.input is None:
-        raise InputError(f"--db {config.db} needs --input PATH")
+        what = "URL" if config.db == "optimade" else "PATH"
+        raise InputError(f"--db {config.db} needs --input {what}")
     return config.input
 
 

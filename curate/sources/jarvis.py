@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,7 @@ class Jarvis:
         return Download(
             urls=self.urls,
             path=self.cache / f"{self.member}.zip",
-            check=check_zip,
+            check=partial(check_zip, name=self.member),
             by_hand=f"open {self.url} in a browser and give the file as --input FILE.zip",
             patience=self.patience,
             timeout=self.timeout,
@@ -98,8 +99,14 @@ class Jarvis:
         ).fetch()
 
     def records(self) -> Iterator[StructureRecord | Refusal]:
-        for number, entry in enumerate(entries(self.path, self.member), 1):
-            yield record_of_entry(entry, self.table, number)
+        try:
+            for number, entry in enumerate(entries(self.path, self.member), 1):
+                yield record_of_entry(entry, self.table, number)
+        except InputError as error:
+            if self.path == self.input:
+                raise
+            self.path.unlink(missing_ok=True)  # else every further run would end here
+            raise InputError(f"{error}; the same command downloads it again") from error
 
 
 def record_of_entry(entry: Any, table: Table, number: int) -> StructureRecord | Refusal:

@@ -19,6 +19,7 @@ from curate.sources.mp_documents import (
     LICENSES,
     NONCOMMERCIAL,
     TEXT_FIELDS,
+    WITHDRAWN_FIELDS,
     objection,
     record_of_document,
     shown_id,
@@ -92,6 +93,8 @@ class MaterialsProject:
         """The entries of a list of ids, each a record or a Refusal, by REST."""
         for asked in in_batches(ids, IDS_A_CALL):
             documents = by_id(self.client.summaries(asked, FIELDS))
+            if absent := [material_id for material_id in asked if material_id not in documents]:
+                documents |= by_id(self.client.summaries(absent, WITHDRAWN_FIELDS, deprecated=True))
             texts = by_id(self.client.texts(asked, TEXT_FIELDS)) if self.published else {}
             for material_id in asked:
                 yield self.entry(material_id, documents.get(material_id), texts.get(material_id))

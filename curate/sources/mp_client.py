@@ -19,7 +19,16 @@ from requests.adapters import HTTPAdapter
 from tenacity import RetryCallState
 
 from curate.errors import InputError
-from curate.patience import BUSY, Patience, chain_of, first_line, retry_after, without_token
+from curate.patience import (
+    BUSY,
+    Patience,
+    chain_of,
+    deepest,
+    first_line,
+    is_unknown_host,
+    retry_after,
+    without_token,
+)
 
 if TYPE_CHECKING:
     from mp_api.client import MPRester
@@ -83,11 +92,16 @@ class Client:
 
         return self.insist(ask)
 
-    def summaries(self, ids: Sequence[str], fields: Iterable[str]) -> list[dict[str, Any]]:
-        """Summary documents of up to 1,000 ids, in one call."""
+    def summaries(
+        self, ids: Sequence[str], fields: Iterable[str], deprecated: bool = False
+    ) -> list[dict[str, Any]]:
+        """Summary documents of up to 1,000 ids, in one call; withdrawn entries or the others."""
         return self.insist(
             lambda: self.rester.materials.summary.search(
-                material_ids=list(ids), fields=list(fields), chunk_size=1_000
+                material_ids=list(ids),
+                deprecated=deprecated,
+                fields=list(fields),
+                chunk_size=1_000,
             )
         )
 
@@ -190,7 +204,7 @@ def is_passing(error: BaseException) -> bool:
         return storage_status(happened) in (None, *BUSY)
     if isinstance(happened, requests.HTTPError) and happened.response is not None:
         return happened.response.status_code in BUSY
-    return isinstance(happened, BROKEN_LINE)
+    return isinstance(happened, BROKEN_LINE) and not is_unknown_host(happened)
 
 
 def is_storage_fault(error: BaseException) -> bool:
@@ -226,7 +240,7 @@ def sentence(error: BaseException) -> str:
         return f"the Materials Project answers {status} to {asked}; a newer mp-api may be needed"
     if isinstance(happened, json.JSONDecodeError):
         return f"the Materials Project's answers can't be read; {again}"
-    if is_storage_fault(happened) or is_passing(error):
+    if is_storage_fault(happened) or isinstance(happened, BROKEN_LINE):
         return f"the connection to the Materials Project fails ({reason(happened)}); {again}"
     return f"the Materials Project's client fails: {type(happened).__name__}: {reason(happened)}"
 
@@ -235,4 +249,4 @@ def reason(happened: BaseException) -> str:
     """A few words about what happened."""
     if is_storage_fault(happened):
         return f"the bucket of its bulk tables answers {storage_status(happened) or 'nothing'}"
-    return first_line(happened)
+    return first_line(deepest(happened))

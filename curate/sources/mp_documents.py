@@ -37,6 +37,7 @@ FIELDS = (
     *MODULI.values(),
 )
 PLAIN_ID = re.compile(r"m(p|vc)-[1-9]\d{0,5}")  # from mp-3347530 on ids are letters
+WITHDRAWN_FIELDS = ("material_id", "deprecated")
 TEXT_FIELDS = ("material_id", "description", "robocrys_version")
 
 

@@ -1,0 +1,88 @@
+"""A structure in OPTIMADE's JSON in, a structure record or the reason against it out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from curate.record import DisorderedStructure, DummySpecies, Refusal, StructureRecord
+from curate.sources.jarvis_atoms import record_of_atoms, value_of
+
+STRUCTURE = (  # OPTIMADE's own properties that a record is made of
+    "lattice_vectors",
+    "cartesian_site_positions",
+    "species_at_sites",
+    "species",
+    "dimension_types",
+    "structure_features",
+    "space_group_it_number",
+)
+IMPLIED = {"implicit_atoms", "site_attachments", "unknown_positions"}  # atoms without a place
+
+
+def record_of_entry(
+    entry: Mapping[str, Any], database: str, license: str
+) -> StructureRecord | Refusal:
+    """A structure of OPTIMADE's JSON as a record, or as a Refusal with the reason."""
+    material_id = str(entry["id"])
+    try:
+        attributes = entry["attributes"]
+        number = attributes.get("space_group_it_number")
+        properties = {
+            name: value_of(value)
+            for name, value in attributes.items()
+            if name.startswith("_") and isinstance(value, bool | int | float)
+        }
+        return record_of_atoms(
+            atoms_of(attributes),
+            material_id,
+            source=database,
+            license=license,
+            spacegroup_number=number if number in range(1, 231) else None,
+            properties=properties,
+        )
+    except DisorderedStructure as error:
+        return Refusal(material_id, "disordered", "DisorderedStructure", str(error))
+    except DummySpecies as error:
+        return Refusal(material_id, "dummy_species", "DummySpecies", str(error))
+    except Exception as error:  # a broken entry costs itself only
+        return Refusal(material_id, "unreadable", type(error).__name__, str(error)[:500])
+
+
+def atoms_of(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """A structure's attributes as jarvis' `atoms`; ValueError and its kinds where that can't be."""
+    features = set(attributes.get("structure_features") or ())
+    if "assemblies" in features:
+        raise DisorderedStructure("it describes several arrangements of atoms (assemblies)")
+    if implied := features & IMPLIED:
+        raise ValueError(f"it has atoms without positions ({', '.join(sorted(implied))})")
+    periodic = attributes.get("dimension_types")
+    if periodic is not None and list(periodic) != [1, 1, 1]:
+        raise ValueError(f"it is periodic in {sum(periodic)} of 3 directions")
+    for name in ("lattice_vectors", "cartesian_site_positions", "species_at_sites"):
+        if attributes.get(name) is None:
+            raise ValueError(f"the server gives no {name}")
+    kinds = {kind["name"]: kind for kind in attributes.get("species") or ()}
+    return {
+        "lattice_mat": attributes["lattice_vectors"],
+        "coords": attributes["cartesian_site_positions"],
+        "cartesian": True,
+        "elements": [
+            element_of(number, kinds.get(name, {"chemical_symbols": [name]}))
+            for number, name in enumerate(attributes["species_at_sites"])
+        ],
+    }
+
+
+def element_of(number: int, kind: Mapping[str, Any]) -> str:
+    """The one element of a site's species."""
+    symbols = kind["chemical_symbols"]
+    shares = kind.get("concentration") or [1.0] * len(symbols)
+    if len(symbols) != 1 or symbols == ["vacancy"] or abs(shares[0] - 1.0) > 1e-6:
+        names = ", ".join(f"{s}:{share:g}" for s, share in zip(symbols, shares, strict=True))
+        raise DisorderedStructure(f"site {number} holds {names}")
+    if kind.get("attached"):
+        raise ValueError(f"site {number} has attached atoms without positions")
+    if symbols[0] == "X":
+        raise DummySpecies(f"site {number} holds X, an element that is not known")
+    return str(symbols[0])
