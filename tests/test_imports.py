@@ -7,7 +7,9 @@ ROOT = Path(__file__).parents[1]
 DOORS = {  # heavy library: the only files that may know it
     "robocrys": {"describe.py", "molecules.py", "fast"},
     "ase": {"files.py"},
-    "jinja2": {"card.py", "push.py"},
+    "jinja2": {"card.py", "push.py", "page.py"},
+    "plotly": {"page.py"},
+    "pymatviz": {"palette.py", "figures.py"},
     "pebble": {"pool.py"},
 }
 
