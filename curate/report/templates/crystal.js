@@ -3,6 +3,7 @@
 const PIECE = 100; // crystals packed together
 const pieces = new Map();
 let viewer = null;
+let wanted = -1; // the row asked for last
 
 /** What was packed under a number; pieces are unpacked once. */
 async function packedOne(kind, number) {
@@ -15,7 +16,10 @@ async function packedOne(kind, number) {
 async function openCrystal(row) {
   const {columns, rows} = table.packed;
   const cell = (key) => rows[key]?.[row];
+  wanted = row;
   const detail = await packedOne("details", rows.detail[row]);
+  const condensed = await packedOne("condensed", rows.condensed[row]);
+  if (wanted !== row) return; // another was asked for meanwhile
   viewer ??= new Viewer($("structure"));
   const formula = cell("chemical_formula_reduced");
   $("crystal-name").textContent = formula ? `${cell("material_id")} · ${formula}` : cell("material_id");
@@ -27,7 +31,7 @@ async function openCrystal(row) {
     .map((column) => [column.label, written(column, cell(column.key), true)]);
   $("facts").replaceChildren(...[...facts, ...Object.entries(detail?.facts ?? {})]
     .flatMap(([name, value]) => [made("dt", name), made("dd", value)]));
-  await showCondensed(rows.condensed[row]);
+  showCondensed(condensed);
   history.replaceState(null, "", "#crystal=" + encodeURIComponent(cell("material_id")));
   $("crystal").dataset.row = row;
 }
@@ -62,8 +66,7 @@ function showText(detail, error) {
   }));
 }
 
-async function showCondensed(number) {
-  const found = await packedOne("condensed", number);
+function showCondensed(found) {
   $("condensed").hidden = !found;
   $("condensed").querySelector("pre").textContent = found ? JSON.stringify(found.condensed, null, 1) : "";
 }

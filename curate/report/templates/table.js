@@ -141,8 +141,8 @@ async function start() {
   watchFigures();
   document.documentElement.dataset.ready = "yes";
   performance.mark("ready");
-  const wanted = location.hash.match(/^#crystal=(.+)$/);
-  const row = wanted && table.places.get(decodeURIComponent(wanted[1]));
+  const linked = location.hash.match(/^#crystal=(.+)$/);
+  const row = linked && table.places.get(decodeURIComponent(linked[1]));
   if (row !== undefined && row !== null) openCrystal(row);
 }
 
