@@ -140,7 +140,6 @@ async function start() {
   choose(views[0]);
   watchFigures();
   document.documentElement.dataset.ready = "yes";
-  performance.mark("ready");
   const linked = location.hash.match(/^#crystal=(.+)$/);
   const row = linked && table.places.get(decodeURIComponent(linked[1]));
   if (row !== undefined && row !== null) openCrystal(row);
