@@ -18,6 +18,7 @@ from model.config import (
     LeaderboardConfig,
     PredictConfig,
     PushModelConfig,
+    ReportModelConfig,
     TrainConfig,
 )
 
@@ -25,6 +26,7 @@ Command = (
     Annotated[TrainConfig, tyro.conf.subcommand("train")]
     | Annotated[EvaluateConfig, tyro.conf.subcommand("evaluate")]
     | Annotated[PredictConfig, tyro.conf.subcommand("predict")]
+    | Annotated[ReportModelConfig, tyro.conf.subcommand("report")]
     | Annotated[PushModelConfig, tyro.conf.subcommand("push")]
     | Annotated[EncodersConfig, tyro.conf.subcommand("encoders")]
     | Annotated[ExperimentConfig, tyro.conf.subcommand("experiment")]
@@ -62,6 +64,8 @@ def run(config: Command) -> int:
             return run_evaluate(config)
         case PredictConfig():
             return run_predict(config)
+        case ReportModelConfig():
+            return run_report(config)
         case PushModelConfig():
             return run_push(config)
         case EncodersConfig():
@@ -114,6 +118,16 @@ def run_predict(config: PredictConfig) -> int:
             n_predicted += 1
             print(f"{prediction.id}\t{prediction.value:.4f}\t{prediction.unit}", flush=True)
     return 0 if n_predicted else 1
+
+
+def run_report(config: ReportModelConfig) -> int:
+    """Write the page and say how large it is."""
+    from model.report import report
+
+    shown = report(config)
+    size = config.out.stat().st_size / 1e6
+    print(f"{config.out}: {shown.n_rows:,} crystals, {size:.1f} MB; open it in a browser")
+    return 0
 
 
 def run_push(config: PushModelConfig) -> int:

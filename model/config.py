@@ -219,6 +219,27 @@ class EvaluateConfig:
 
 
 @dataclass(frozen=True)
+class ReportModelConfig:
+    """Write a page to look at: training curves, parity, errors by element and crystal system, and
+    every crystal with its structure, text and prediction.
+
+    One HTML file that opens from disk, without a network (extra `report`).
+    """
+
+    model: Positional[Path]
+    """Folder of a trained model, or OWNER/NAME on the Hub."""
+    data: str | None = None
+    """Folder of the run or dataset it learned from, or OWNER/NAME on the Hub; needed where the model
+    learned from a folder."""
+    out: Path = Path("report.html")
+    """The page."""
+    explain: tuple[str, ...] = ()
+    """Ids of crystals whose prediction is explained sentence by sentence; loads the text encoder."""
+    cache: Path = field(default_factory=default_cache)
+    """Folder where text embeddings are kept."""
+
+
+@dataclass(frozen=True)
 class PushModelConfig:
     """Publish a trained model on the Hugging Face Hub with its card, in one commit.
 

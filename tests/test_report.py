@@ -179,7 +179,7 @@ def test_histogram_counts_every_value_and_draws_the_limit():
 
 
 def test_parity_draws_the_densest_last():
-    figure = parity([0, 0, 0, 5], [0, 0, 0, 5], ["a", "b", "c", "<d>"], "gap", "eV")
+    figure = parity([0, 0, 0, 5], [0, 0, 0, 5], ["a", "b", "c", "<d>"], "eV")
     (points,) = figure["data"]
     assert points["text"] == ["&lt;d&gt;", "a", "b", "c"]
     assert points["marker"]["color"] == [0, 0.477, 0.477, 0.477]

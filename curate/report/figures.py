@@ -127,7 +127,7 @@ def spacegroup_sunburst(numbers: Sequence[int]) -> dict[str, Any]:
 
 
 def parity(
-    target: Sequence[float], prediction: Sequence[float], ids: Sequence[str], label: str, unit: str
+    target: Sequence[float], prediction: Sequence[float], ids: Sequence[str], unit: str
 ) -> dict[str, Any]:
     """Prediction over target, the points coloured by how many lie around them, and the diagonal."""
     x, y = np.asarray(target, float), np.asarray(prediction, float)
@@ -153,8 +153,8 @@ def parity(
     }
     line = {"type": "line", "x0": low, "y0": low, "x1": high, "y1": high}
     layout = {
-        "xaxis": axis(f"target {label}", unit),
-        "yaxis": axis(f"prediction {label}", unit),
+        "xaxis": axis("target", unit),
+        "yaxis": axis("prediction", unit),
         "shapes": [line],
     }
     return {"data": [points], "layout": layout}

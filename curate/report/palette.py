@@ -9,6 +9,15 @@ from typing import Any
 
 GREY = (0.6, 0.6, 0.6)  # of what is no known element
 NO_RADIUS = 1.5  # Å
+SYSTEMS = {  # the last space group of each
+    "triclinic": 2,
+    "monoclinic": 15,
+    "orthorhombic": 74,
+    "tetragonal": 142,
+    "trigonal": 167,
+    "hexagonal": 194,
+    "cubic": 230,
+}
 
 
 def palette(symbols: Iterable[str]) -> dict[str, dict[str, Any]]:
@@ -61,3 +70,8 @@ def spacegroup_symbols() -> list[str]:
     symbols = [sg_symbol_from_int_number(number, hexagonal=False) for number in range(1, 231)]
     monoclinic = [re.sub(r"^(\w)1(.+)1$", r"\1\2", symbol) for symbol in symbols[2:15]]
     return symbols[:2] + monoclinic + symbols[15:]
+
+
+def crystal_system(number: int | None) -> str:
+    """Of a space group; `unknown` without one."""
+    return next((name for name, last in SYSTEMS.items() if number and number <= last), "unknown")

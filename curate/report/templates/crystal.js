@@ -26,7 +26,8 @@ async function openCrystal(row) {
   if (!$("crystal").open) $("crystal").showModal();
   viewer.show(detail, table.packed);
   showLegend(detail);
-  showText(detail, cell("error_message"));
+  $("text").replaceChildren(...textOf(detail, cell("error_message")));
+  $("attribution").textContent = detail?.erased?.note ?? "";
   const facts = columns.filter(({key}) => key !== "material_id" && cell(key) !== null && cell(key) !== undefined)
     .map((column) => [column.label, written(column, cell(column.key), true)]);
   $("facts").replaceChildren(...[...facts, ...Object.entries(detail?.facts ?? {})]
@@ -49,21 +50,38 @@ function showLegend(detail) {
     + "Drag to turn, scroll to enlarge. Lines join atoms nearer than 1.15 times their covalent radii; the text has its own bonds.";
 }
 
-function showText(detail, error) {
+/** The description; where the model was asked sentence by sentence, each with what it moved. */
+function textOf(detail, error) {
   const erased = detail?.erased;
-  $("attribution").textContent = erased ? erased.note : "";
-  if (!erased) {
-    $("text").replaceChildren(made("span", detail?.text ?? (error ? `No description: ${error}` : "The page holds no text for this crystal.")));
-    return;
-  }
+  if (!erased) return [made("span", detail?.text ?? (error ? `No description: ${error}` : "The page holds no text for this crystal."))];
   const largest = Math.max(...erased.effects.map(Math.abs), 1e-12);
-  $("text").replaceChildren(...erased.sentences.flatMap((sentence, n) => {
+  return erased.sentences.flatMap((sentence, n) => {
     const effect = erased.effects[n];
     const tint = effect > 0 ? "var(--up)" : "var(--down)";
     const sign = effect > 0 ? "+" : effect < 0 ? "−" : "";
     const mark = made("mark", sentence, {style: `--tint: ${tint}; --share: ${Math.abs(effect) / largest}`});
     return [mark, made("sup", ` ${sign}${shown(Math.abs(effect), 2)} `)];
-  }));
+  });
+}
+
+/** Crystals that stand on the page itself, structure and text side by side, drawn when they come into view. */
+function watchPairs() {
+  const watcher = new IntersectionObserver((entries) => {
+    for (const entry of entries) if (entry.isIntersecting) {
+      watcher.unobserve(entry.target);
+      fillPair(entry.target);
+    }
+  }, {rootMargin: "200px"});
+  document.querySelectorAll("[data-crystal]").forEach((element) => watcher.observe(element));
+}
+
+async function fillPair(element) {
+  const row = table.places.get(element.dataset.crystal);
+  const detail = await packedOne("details", table.packed.rows.detail[row]);
+  new Viewer(element.querySelector("canvas")).show(detail, table.packed);
+  element.querySelector(".text").replaceChildren(...textOf(detail));
+  element.querySelector("button").addEventListener("click", () => openCrystal(row));
+  element.dataset.filled = "yes";
 }
 
 function showCondensed(found) {

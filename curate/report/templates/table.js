@@ -139,6 +139,7 @@ async function start() {
   listen();
   choose(views[0]);
   watchFigures();
+  watchPairs();
   document.documentElement.dataset.ready = "yes";
   const linked = location.hash.match(/^#crystal=(.+)$/);
   const row = linked && table.places.get(decodeURIComponent(linked[1]));
