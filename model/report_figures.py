@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from curate.report.figures import Figure, axis, bars, histogram, lines, parity
+from curate.report.figures import Figure, axis, bars, histogram, lines, log_axis, parity
 from curate.report.palette import SYSTEMS, crystal_system
 
 CELL_SIZES = {  # label → numbers of atoms
@@ -31,9 +31,7 @@ def curves(
         ("val_mae", "Validation error", "MAE", unit),
     ):
         values = [float(epoch[name]) for epoch in history]
-        figure = lines(
-            epochs, {title: values}, axis("epoch"), axis(label, own, type="log", dtick="D2")
-        )
+        figure = lines(epochs, {title: values}, axis("epoch"), log_axis(values, label, own))
         chosen = metrics["chosen_epoch"]
         mark = {"type": "line", "x0": chosen, "x1": chosen, "y0": 0, "y1": 1, "yref": "paper"}
         figure["layout"]["shapes"] = [mark]
@@ -54,7 +52,7 @@ def parities(rows: Sequence[Mapping[str, Any]], unit: str) -> list[Figure]:
             [row["material_id"] for row in chosen],
             unit,
         )
-        note = f"{len(chosen):,} crystals; brighter where points are dense, the line is equality."
+        note = f"{len(chosen):,} crystals; stronger where points are dense; the line is equality."
         figures.append(Figure(f"parity-{part}", title, figure, note))
     return figures
 

@@ -8,6 +8,8 @@ from report_run import FAILED_ID, HOSTILE_ID, HOSTILE_TEXT, REASON, write_run
 
 from curate.config import ReportConfig
 from curate.report.dataset import report
+from model.config import ReportModelConfig
+from model.report import report as make_model_page
 
 pytestmark = pytest.mark.browser
 
@@ -23,6 +25,13 @@ def page_file(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("browser")
     report(ReportConfig(write_run(folder / "run"), folder / "report.html"))
     return folder / "report.html"
+
+
+@pytest.fixture(scope="module")
+def model_page(trained, dataset, cache, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("browser") / "model.html"
+    make_model_page(ReportModelConfig(trained, dataset, out, explain=("JVASP-1921",), cache=cache))
+    return out
 
 
 @pytest.mark.parametrize("size", [WIDE, NARROW])
@@ -119,4 +128,26 @@ def test_what_a_dataset_says_shows_as_text(browser, page_file):
         assert page.locator("#text").text_content() == HOSTILE_TEXT
         assert page.locator("img, dialog b, dialog script").count() == 0
         assert "taken" not in page.title()
+        assert (found.requests, found.complaints, found.dialogs) == ([], [], [])
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_models_page_opens_from_disk(browser, model_page, size, scheme):
+    with opened(browser, model_page, size, scheme) as found:
+        found.scrolled()
+        page = found.page
+        assert page.evaluate("document.documentElement.scrollWidth") == size[0]
+        for pair in page.locator("[data-crystal]").all():
+            pair.scroll_into_view_if_needed()
+            pair.and_(page.locator("[data-filled]")).wait_for()
+        marks = page.locator("#explained article mark")
+        assert marks.count() > 1
+        assert marks.first.text_content().startswith("RbBr is Halite")
+        errors = [float(text) for text in cells(page, 9)]
+        assert errors == sorted(errors, reverse=True)
+        assert set(cells(page, 5)) == {"test"}
+        page.locator("#largest article h3 button").first.click()
+        page.wait_for_selector("dialog[open]")
+        assert painted(page) > 0.02
         assert (found.requests, found.complaints, found.dialogs) == ([], [], [])

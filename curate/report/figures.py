@@ -37,6 +37,16 @@ def axis(label: str, unit: str = "", **more: Any) -> dict[str, Any]:
     return {"title": {"text": text}, **more}
 
 
+def log_axis(values: Sequence[float], label: str, unit: str = "") -> dict[str, Any]:
+    """A logarithmic axis that names 1, 2 and 5 of each power of ten between the values."""
+    positive = [value for value in values if value > 0]
+    low, high = min(positive, default=1.0), max(positive, default=1.0)
+    decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
+    ticks = [step * 10.0**decade for decade in decades for step in (1, 2, 5)]
+    names = [f"{tick:g}" for tick in ticks]
+    return axis(label, unit, type="log", tickvals=ticks, ticktext=names)
+
+
 def histogram(
     values: Sequence[float],
     label: str,
@@ -147,8 +157,7 @@ def parity(
         "marker": {
             "size": 6,
             "color": np.log10(density[order]).round(3).tolist(),
-            "colorscale": "Viridis",
-            "showscale": False,
+            "showscale": False,  # the page has a scale for light and one for dark
         },
     }
     line = {"type": "line", "x0": low, "y0": low, "x1": high, "y1": high}

@@ -1,5 +1,10 @@
 // Plots: plotly is unpacked when the first one comes into view, and each is drawn when it does.
 
+const DENSITY = { // sparse to dense
+  light: [[0, "#a9cfd2"], [0.5, "#0f6e78"], [1, "#0a2530"]],
+  dark: [[0, "#4a7f89"], [0.5, "#5cc4cf"], [1, "#fdf3c4"]],
+};
+
 let plotly = null;
 let figures = null;
 
@@ -25,6 +30,7 @@ function painted(figure) {
   const data = figure.data.map((trace, n) => {
     if (trace.type === "bar") return {marker: {color: accent}, ...trace};
     if (trace.type === "sunburst") return {...trace, marker: {line: {color: surface, width: 1}}};
+    if (trace.type === "scatter" && trace.mode === "markers") return {...trace, marker: {...trace.marker, colorscale: DENSITY[darkness.matches ? "dark" : "light"]}};
     if (trace.type === "scatter" && trace.mode === "lines") return {line: {color: [accent, warm, soft][n % 3], width: 2}, ...trace};
     return trace;
   });
