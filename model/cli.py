@@ -12,6 +12,7 @@ import tyro
 from curate.errors import InputError
 from curate.interrupt import stop_on_signals
 from model.config import (
+    AppConfig,
     EncodersConfig,
     EvaluateConfig,
     ExperimentConfig,
@@ -27,6 +28,7 @@ Command = (
     | Annotated[EvaluateConfig, tyro.conf.subcommand("evaluate")]
     | Annotated[PredictConfig, tyro.conf.subcommand("predict")]
     | Annotated[ReportModelConfig, tyro.conf.subcommand("report")]
+    | Annotated[AppConfig, tyro.conf.subcommand("app")]
     | Annotated[PushModelConfig, tyro.conf.subcommand("push")]
     | Annotated[EncodersConfig, tyro.conf.subcommand("encoders")]
     | Annotated[ExperimentConfig, tyro.conf.subcommand("experiment")]
@@ -66,6 +68,8 @@ def run(config: Command) -> int:
             return run_predict(config)
         case ReportModelConfig():
             return run_report(config)
+        case AppConfig():
+            return run_app(config)
         case PushModelConfig():
             return run_push(config)
         case EncodersConfig():
@@ -130,14 +134,44 @@ def run_report(config: ReportModelConfig) -> int:
     return 0
 
 
+def run_app(config: AppConfig) -> int:
+    """Serve the page until Ctrl-C."""
+    from model.app import serve
+
+    print(f"http://{config.host}:{config.port} (Ctrl-C stops it)", flush=True)
+    serve(config)
+    return 0
+
+
 def run_push(config: PushModelConfig) -> int:
     """Publish a model, or print what would be published."""
     from model.push import plan_push, push
 
+    if config.space:
+        return run_push_space(config)
+    if config.data is not None:
+        raise InputError("--data is for --space: a model is pushed without its crystals")
     if config.dry_run:
         print(plan_push(config.model, config.name, private=config.private, tag=config.tag))
         return 0
     print(push(config.model, config.name, private=config.private, tag=config.tag))
+    return 0
+
+
+def run_push_space(config: PushModelConfig) -> int:
+    """Publish a page to try the model, or print what would be published."""
+    import warnings
+
+    from curate.hub import mirror
+    from model.space import plan_space
+
+    warnings.filterwarnings("ignore", "It seems that you are about to commit a data file")
+
+    plan = plan_space(config)
+    if config.dry_run:
+        print(plan)
+        return 0
+    print(mirror(plan.files, plan.repo_id, plan.kind, private=plan.private, tag=plan.tag))
     return 0
 
 

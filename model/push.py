@@ -74,14 +74,17 @@ def model_card(folder: Path, repo_id: str) -> str:
     environment.filters["short"] = lambda number: f"{number:.4g}"
     return environment.from_string(template).render(
         repo_id=repo_id,
-        metrics=_read(folder, "metrics.json"),
-        question=_read(folder, "question.json"),
-        network=_read(folder, "config.json"),
-        preprocessing=_read(folder, "preprocessing.json"),
-        training=_read(folder, TRAINING),
+        metrics=read_json(folder, "metrics.json"),
+        question=read_json(folder, "question.json"),
+        network=read_json(folder, "config.json"),
+        preprocessing=read_json(folder, "preprocessing.json"),
+        training=read_json(folder, TRAINING),
         n_predictions=len(read_csv(folder / "predictions.csv")),
     )
 
 
-def _read(folder: Path, name: str) -> dict[str, Any]:
+def read_json(folder: Path, name: str) -> dict[str, Any]:
+    """A file of a finished training; InputError where it is not there."""
+    if not (folder / name).is_file():
+        raise InputError(f"{folder} is no folder of a finished training: it has no {name}")
     return json.loads((folder / name).read_text(encoding="utf-8"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from model.files import read_csv
 from model.predict import Predictor, model_folder
 from model.preprocessing import Preprocessing
 from model.provenance import FILE as TRAINING
+from model.push import read_json
 from model.question import CONTENTS, digest
 from model.question import FILE as QUESTION
 from model.report_figures import curves, errors_by_element, errors_of, parities
@@ -79,13 +79,6 @@ def report(config: ReportModelConfig) -> Packed:
         config.out, "model.html", context, {**crystals.data, "figures": packed(drawn)}, [TEMPLATES]
     )
     return crystals
-
-
-def read_json(folder: Path, name: str) -> dict[str, Any]:
-    """A file of a finished training; InputError where it is not there."""
-    if not (folder / name).is_file():
-        raise InputError(f"{folder} is no folder of a finished training: it has no {name}")
-    return json.loads((folder / name).read_text(encoding="utf-8"))
 
 
 def dataset_of(folder: Path) -> str:

@@ -11,7 +11,7 @@ import gzip
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -40,11 +40,36 @@ def render(
     template: str, context: dict[str, Any], data: dict[str, str], more: Sequence[Path] = ()
 ) -> str:
     """The page's HTML."""
+    script = scripts(*SCRIPTS)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return filled(
+        template,
+        {
+            **context,
+            "script_hash": digest,
+            "data": {**data, "plotly": packed_text(plotly_script())},
+        },
+        script,
+        more,
+    )
+
+
+def render_cell(row: Mapping[str, Any], elements: Mapping[str, Any], grid: int) -> str:
+    """A page of one structure alone, to be framed by another page; `row` as crystals.detail has it."""
+    cell = packed({"detail": row, "table": {"elements": elements, "grid": grid}})
+    return filled("cell.html", {"cell": cell}, scripts("page.js", "viewer.js"))
+
+
+def scripts(*names: str) -> str:
+    """The page's own scripts, one after another."""
+    return "\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in names)
+
+
+def filled(template: str, context: dict[str, Any], script: str, more: Sequence[Path] = ()) -> str:
+    """A template with everything in it escaped but for the page's own style and script."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
-    script = "\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in SCRIPTS)
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     environment = Environment(
         loader=FileSystemLoader([TEMPLATES, *more]),
         undefined=StrictUndefined,
@@ -53,12 +78,9 @@ def render(
         lstrip_blocks=True,
     )
     environment.filters["number"] = number
+    style = (TEMPLATES / "page.css").read_text(encoding="utf-8")
     return environment.get_template(template).render(
-        **context,
-        style=Markup((TEMPLATES / "page.css").read_text(encoding="utf-8")),
-        script=Markup(script),
-        script_hash=digest,
-        data={**data, "plotly": packed_text(plotly_script())},
+        **context, style=Markup(style), script=Markup(script)
     )
 
 
