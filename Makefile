@@ -31,7 +31,7 @@ test: .venv/installed
 	$(BIN)/pytest
 
 test-browser: .venv/installed
-	$(BIN)/pip install --quiet -c constraints.txt -e '.[demo,dev,browser]'
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[demo,dev,app,browser]'
 	command -v chromium > /dev/null || \
 		{ apt-get -qq update && apt-get -qq install -y --no-install-recommends chromium > /dev/null; }
 	$(BIN)/pytest -n 0 -m browser

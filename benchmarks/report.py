@@ -124,11 +124,11 @@ print(round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20, 2))
 
 
 def open_page(page: Path, times: int) -> dict:
-    """Medians over some openings: seconds until the table is there, and until the first plots are too;
-    then how long a filter and the opening of a crystal take."""
+    """Medians over some openings: seconds until the table is there; then how long a filter, the opening
+    of a crystal and the first plot take."""
     from playwright.sync_api import sync_playwright
 
-    measured: dict[str, list[float]] = {"table": [], "plots": [], "filter": [], "crystal": []}
+    measured: dict[str, list[float]] = {"table": [], "filter": [], "crystal": [], "plot": []}
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox"]
@@ -142,9 +142,7 @@ def open_page(page: Path, times: int) -> dict:
             tab.goto(page.as_uri())
             tab.wait_for_selector("html[data-ready]", state="attached")
             measured["table"].append(time.perf_counter() - started)
-            tab.wait_for_selector("[data-drawn]", state="attached")
-            measured["plots"].append(time.perf_counter() - started)
-            for name, act in (("filter", filtered), ("crystal", opened)):
+            for name, act in (("filter", filtered), ("crystal", opened), ("plot", plotted)):
                 started = time.perf_counter()
                 act(tab)
                 measured[name].append(time.perf_counter() - started)
@@ -154,7 +152,7 @@ def open_page(page: Path, times: int) -> dict:
     medians = {f"{name}_seconds": round(statistics.median(v), 2) for name, v in measured.items()}
     return {
         **medians,
-        "slowest_plots_seconds": round(max(measured["plots"]), 2),
+        "slowest_table_seconds": round(max(measured["table"]), 2),
         "chromium": version,
     }
 
@@ -172,6 +170,12 @@ def opened(tab) -> None:
     tab.wait_for_selector("dialog[open]")
     tab.wait_for_selector("#text span")
     tab.keyboard.press("Escape")
+
+
+def plotted(tab) -> None:
+    """The first plot comes into view, plotly is read and draws it."""
+    tab.locator("[data-figure]").first.scroll_into_view_if_needed()
+    tab.wait_for_selector("[data-drawn]", state="attached")
 
 
 if __name__ == "__main__":

@@ -100,6 +100,7 @@ def make_page(
             headers=["id", "formula", target, "similarity"],
             label="Training crystals that the model sees as most like it",
             interactive=False,
+            elem_id="neighbors",
             visible=trial.known is not None,
         )
         if trial.known is None:

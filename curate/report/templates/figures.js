@@ -64,7 +64,7 @@ function watchFigures() {
       watcher.unobserve(entry.target);
       drawFigure(entry.target);
     }
-  }, {rootMargin: "200px"});
+  }); // no sooner: reading plotly stops the page for a moment
   document.querySelectorAll("[data-figure]").forEach((element) => watcher.observe(element));
   darkness.addEventListener("change", () => document.querySelectorAll("[data-drawn]").forEach(drawFigure));
 }
