@@ -4,6 +4,8 @@ import base64
 import gzip
 import json
 import re
+import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -211,3 +213,16 @@ def test_a_dataset_folder_without_a_manifest(dataset, tmp_path):
     assert (shown.n_rows, shown.n_details, shown.n_condensed) == (48, 48, 0)
     head = unpacked((tmp_path / "report.html").read_text(), "table")
     assert [view["name"] for view in head["views"]][:2] == ["all", "longest"]
+
+
+def test_the_command_line_says_what_it_wrote(run, tmp_path):
+    out = tmp_path / "pages" / "report.html"
+    command = [sys.executable, "-m", "curate", "report"]
+    done = subprocess.run([*command, run, "--out", out], capture_output=True, text=True)
+    assert done.stdout.startswith(f"{out}: 50 crystals, "), done.stderr
+    assert out.stat().st_size > 1_000_000
+    done = subprocess.run([*command, tmp_path / "gone"], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"curate: {tmp_path}/gone is neither a run nor a dataset: it holds no Parquet files\n"
+    )

@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+import subprocess
+import sys
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
@@ -123,3 +125,14 @@ def test_another_dataset_of_the_same_crystals_is_named(trained, tmp_path):
     report(ReportModelConfig(trained, other, tmp_path / "report.html"))
     page = (tmp_path / "report.html").read_text()
     assert "This is not the dataset the model learned from" in page
+
+
+def test_the_command_line_says_what_it_wrote(trained, dataset, tmp_path):
+    out = tmp_path / "report.html"
+    command = [sys.executable, "-m", "model", "report", trained, "--out", out]
+    done = subprocess.run([*command, "--data", dataset], capture_output=True, text=True)
+    assert done.stdout.startswith(f"{out}: 48 crystals, "), done.stderr
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("crysmmnet: ")
