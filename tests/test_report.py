@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from corpus import rows, write_dataset
 from report_run import FAILED_ID, HOSTILE_ID, HOSTILE_TEXT, write_run
 
 from curate.config import ReportConfig
@@ -74,8 +75,28 @@ def test_counts_repeats_and_leaks(run):
     assert [first, HOSTILE_ID] in found.same_cell
     assert all(HOSTILE_ID not in group for group in found.same_text)
     assert len(found.tokens) == 49
-    assert all(len(ids) == 0 for ids in found.leaks.values())
     assert found.units["formation_energy_peratom"] == "eV/atom"
+
+
+def test_leaks_and_texts_seen_in_training_are_named(tmp_path):
+    task = "dft_3d_formation_energy_peratom"
+    labels = ["leak", "train", "test", "test"]
+    changed = [
+        {**row, f"split_{task}": labels[n] if n < 4 else None} for n, row in enumerate(rows())
+    ]
+    changed[2]["description"] = changed[1]["description"]
+    ids = [row["material_id"] for row in changed]
+    folder = Path(write_dataset(tmp_path / "leaky", changed))
+    found = survey(place_of(folder), 1_000, 0)
+    assert found.leaks[task] == ids[:1]
+    assert found.seen[task] == 1
+    assert found.same_text == [ids[1:3]]
+    report(ReportConfig(folder, tmp_path / "report.html"))
+    views = {
+        v["name"]: v for v in unpacked((tmp_path / "report.html").read_text(), "table")["views"]
+    }
+    assert views["leaks"]["ids"] == ids[:1]
+    assert views["same-text"]["ids"] == ids[1:3]
 
 
 def test_the_database_space_group_goes_before_the_found_one(run):
@@ -88,9 +109,9 @@ def test_the_database_space_group_goes_before_the_found_one(run):
 
 
 def test_the_page_says_when_it_shows_a_sample(run, tmp_path):
-    for rows, said in ((1_000, False), (20, True)):
-        out = tmp_path / f"{rows}.html"
-        report(ReportConfig(run, out, rows=rows))
+    for limit, said in ((1_000, False), (20, True)):
+        out = tmp_path / f"{limit}.html"
+        report(ReportConfig(run, out, rows=limit))
         page = out.read_text()
         assert ("A sample is shown:" in page) is said
         table = unpacked(page, "table")["rows"]

@@ -151,6 +151,7 @@ def context(
         "requested": requested,
         "described": described,
         "failed": failed,
+        "n_failed_shown": sum(row["status"] != "described" for row in found.shown),
         "left": requested - described - failed,
         "reasons": [(status, text, n) for (status, text), n in found.reasons.most_common(20)],
         "n_elements": len(found.elements),
