@@ -21,7 +21,7 @@ from curate.report.figures import histogram, parity
 from curate.report.page import packed, packed_details
 from curate.report.palette import palette, periodic_table, spacegroup_symbols
 from curate.report.place import place_of
-from curate.report.survey import survey
+from curate.report.survey import NUMBER, survey
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +76,11 @@ def test_counts_repeats_and_leaks(run):
     assert all(HOSTILE_ID not in group for group in found.same_text)
     assert len(found.tokens) == 49
     assert found.units["formation_energy_peratom"] == "eV/atom"
+
+
+def test_reasons_that_differ_in_a_number_are_one():
+    assert NUMBER.sub("#", "site 12 is 0.3 Å off") == "site # is # Å off"
+    assert NUMBER.sub("#", "2D components, mp-149, O2") == "2D components, mp-#, O2"
 
 
 def test_leaks_and_texts_seen_in_training_are_named(tmp_path):

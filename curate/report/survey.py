@@ -29,6 +29,8 @@ HEAVY = ("cartesian_site_positions", "description", "condensed_structure")
 N_SLOWEST = 100  # always in the table, whatever is drawn
 SPACEGROUP = r'"spg_symbol": ?"(?P<symbol>[^"]+)"'  # in a condensed structure
 
+NUMBER = re.compile(r"(?<![\w.])\d+(\.\d+)?(?!\w)")  # not the 2 of 2D
+
 
 @dataclass
 class Survey:
@@ -154,7 +156,7 @@ def read_manifest(place: Place, found: Survey) -> dict[str, dict[str, Any]]:
                 found.seconds.append(row["seconds"])
             if row["status"] != "described":
                 message = row["error_message"] or row["error_type"] or ""
-                found.reasons[row["status"], re.sub(r"\d+(\.\d+)?", "#", message)] += 1
+                found.reasons[row["status"], NUMBER.sub("#", message)] += 1
     return rows
 
 
