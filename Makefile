@@ -11,7 +11,7 @@ for name in "graph", "both":
 endef
 export COMPARE
 
-.PHONY: demo test test-services lint bench clean
+.PHONY: demo test test-browser test-services lint bench clean
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -29,6 +29,12 @@ demo: .venv/installed
 
 test: .venv/installed
 	$(BIN)/pytest
+
+test-browser: .venv/installed
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[demo,dev,app,browser]'
+	command -v chromium > /dev/null || \
+		{ apt-get -qq update && apt-get -qq install -y --no-install-recommends chromium > /dev/null; }
+	$(BIN)/pytest -n 0 -m browser
 
 .venv-services/installed: services/requirements.txt
 	$(PYTHON) -m venv .venv-services

@@ -1,4 +1,4 @@
-"""curate build | status | verify | push: a crystal database in, a text dataset out."""
+"""curate build | status | verify | report | push: a crystal database in, a text dataset out."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from curate.config import BuildConfig, PushConfig
+from curate.config import BuildConfig, PushConfig, ReportConfig
 from curate.errors import InputError
 from curate.interrupt import stop_on_signals
 
@@ -46,6 +46,7 @@ Command = (
     Annotated[BuildConfig, tyro.conf.subcommand("build")]
     | Annotated[StatusConfig, tyro.conf.subcommand("status")]
     | Annotated[VerifyConfig, tyro.conf.subcommand("verify")]
+    | Annotated[ReportConfig, tyro.conf.subcommand("report")]
     | Annotated[PushConfig, tyro.conf.subcommand("push")]
 )
 
@@ -63,6 +64,8 @@ def main() -> None:
                 sys.exit(run_status(config))
             case VerifyConfig():
                 sys.exit(run_verify(config))
+            case ReportConfig():
+                sys.exit(run_report(config))
             case PushConfig():
                 sys.exit(run_push(config))
     except InputError as error:
@@ -128,6 +131,19 @@ def run_verify(config: VerifyConfig) -> int:
         print(difference)
     print(f"{len(result.checked)} checked, {len(result.differences)} differ from stock")
     return 0 if result.is_equal else 1
+
+
+def run_report(config: ReportConfig) -> int:
+    """Write the page and say how much it shows."""
+    from curate.build import Progress
+    from curate.console import progress_bar
+    from curate.report.dataset import report
+
+    with progress_bar() as watch:
+        shown = report(config, lambda done, total: watch(Progress("reading", done, total)))
+    size = config.out.stat().st_size / 1e6
+    print(f"{config.out}: {shown.n_rows:,} crystals, {size:.1f} MB; open it in a browser")
+    return 0
 
 
 def examples(dataset: Path, n: int) -> list[dict]:

@@ -35,6 +35,25 @@ class PushConfig:
 
 
 @dataclass(frozen=True)
+class ReportConfig:
+    """Write a page to look at: counts, plots, and every crystal with its structure beside its text.
+
+    One HTML file that opens from disk, without a network (extra `report`).
+    """
+
+    place: tyro.conf.Positional[Path]
+    """Folder of a run or of a dataset."""
+    out: Path = Path("report.html")
+    """The page."""
+    rows: int = 20_000
+    """Crystals in its table; of more, a sample is shown, and the page says so."""
+    seed: int = 0
+    """Which sample."""
+    tokenizer: str | None = None
+    """Tokenizer that lengths of texts are counted with, as for `curate build`; by default the run's."""
+
+
+@dataclass(frozen=True)
 class BuildConfig:
     """Read crystals, describe each with Robocrystallographer, write a dataset to OUT/dataset.
 

@@ -17,7 +17,8 @@ from huggingface_hub.utils import validate_repo_id
 
 from curate.patience import Patience, PublishError, without_token
 
-Kind = Literal["dataset", "model"]
+Kind = Literal["dataset", "model", "space"]
+ADDRESS: dict[Kind, str] = {"dataset": "datasets/", "model": "", "space": "spaces/"}
 READABLE_BYTES = 10_000_000  # cards, tables and notes are smaller, and searched for the token
 
 
@@ -183,7 +184,7 @@ def mirror(
             _check_arrived(files, _remote_files(client, repo_id, kind, commit), repo_id)
         if tag and not tagged:
             client.create_tag(repo_id, tag=tag, revision=commit, repo_type=kind)
-        url = f"{client.endpoint}/{'datasets/' if kind == 'dataset' else ''}{repo_id}"
+        url = f"{client.endpoint}/{ADDRESS[kind]}{repo_id}"
         return Pushed(repo_id, url, commit, is_new=commit != heads[0], tag=tag)
 
     return (patience or Patience()).insist(attempt, repo_id, token)
@@ -208,12 +209,14 @@ def _head(client: HfApi, repo_id: str, kind: Kind, private: bool) -> str:
     """The commit the repository is at; it is created if it does not exist."""
     info = _info(client, repo_id, kind)
     if info is None:
-        other: Kind = "model" if kind == "dataset" else "dataset"
-        if _info(client, repo_id, other) is not None:
+        others: dict[Kind, Kind] = {"dataset": "model", "model": "dataset"}
+        other = others.get(kind)  # a Space may be called as what it shows
+        if other and _info(client, repo_id, other) is not None:
             raise PublishError(
                 f"{repo_id} is the name of a {other} already: choose another for the {kind}"
             )
-        client.create_repo(repo_id, repo_type=kind, private=private)
+        sdk = "gradio" if kind == "space" else None
+        client.create_repo(repo_id, repo_type=kind, private=private, space_sdk=sdk)
         info = client.repo_info(repo_id, repo_type=kind)
     if private and not info.private:
         raise PublishError(f"{repo_id} exists and is public: push without --private")

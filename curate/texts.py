@@ -47,11 +47,12 @@ def text_facts(default: Path, tokenizer_name: str) -> TextFacts:
         tokens=TokenLengths(tokenizer_name, tuple(sorted(lengths))) if lengths else None,
         n_different=len(times),
         n_sharing=sum(n for n in times.values() if n > 1),
-        seen={task: _seen(digests, split) for task, split in labels.items()},
+        seen={task: seen(digests, split) for task, split in labels.items()},
     )
 
 
-def _seen(digests: list[bytes], split: list[str | None]) -> int:
+def seen(digests: list[bytes], split: list[str | None]) -> int:
+    """How many val and test materials have the text of a train material."""
     rows = list(zip(digests, split, strict=True))
     train = {digest for digest, label in rows if label == "train"}
     return sum(digest in train for digest, label in rows if label in ("val", "test"))

@@ -12,12 +12,14 @@ import tyro
 from curate.errors import InputError
 from curate.interrupt import stop_on_signals
 from model.config import (
+    AppConfig,
     EncodersConfig,
     EvaluateConfig,
     ExperimentConfig,
     LeaderboardConfig,
     PredictConfig,
     PushModelConfig,
+    ReportModelConfig,
     TrainConfig,
 )
 
@@ -25,6 +27,8 @@ Command = (
     Annotated[TrainConfig, tyro.conf.subcommand("train")]
     | Annotated[EvaluateConfig, tyro.conf.subcommand("evaluate")]
     | Annotated[PredictConfig, tyro.conf.subcommand("predict")]
+    | Annotated[ReportModelConfig, tyro.conf.subcommand("report")]
+    | Annotated[AppConfig, tyro.conf.subcommand("app")]
     | Annotated[PushModelConfig, tyro.conf.subcommand("push")]
     | Annotated[EncodersConfig, tyro.conf.subcommand("encoders")]
     | Annotated[ExperimentConfig, tyro.conf.subcommand("experiment")]
@@ -62,6 +66,10 @@ def run(config: Command) -> int:
             return run_evaluate(config)
         case PredictConfig():
             return run_predict(config)
+        case ReportModelConfig():
+            return run_report(config)
+        case AppConfig():
+            return run_app(config)
         case PushModelConfig():
             return run_push(config)
         case EncodersConfig():
@@ -116,14 +124,54 @@ def run_predict(config: PredictConfig) -> int:
     return 0 if n_predicted else 1
 
 
+def run_report(config: ReportModelConfig) -> int:
+    """Write the page and say how large it is."""
+    from model.report import report
+
+    shown = report(config)
+    size = config.out.stat().st_size / 1e6
+    print(f"{config.out}: {shown.n_rows:,} crystals, {size:.1f} MB; open it in a browser")
+    return 0
+
+
+def run_app(config: AppConfig) -> int:
+    """Serve the page until Ctrl-C."""
+    from model.app import serve
+
+    print(f"http://{config.host}:{config.port} (Ctrl-C stops it)", flush=True)
+    serve(config)
+    return 0
+
+
 def run_push(config: PushModelConfig) -> int:
     """Publish a model, or print what would be published."""
     from model.push import plan_push, push
 
+    if config.space:
+        return run_push_space(config)
+    if config.data is not None:
+        raise InputError("--data is for --space: a model is pushed without its crystals")
     if config.dry_run:
         print(plan_push(config.model, config.name, private=config.private, tag=config.tag))
         return 0
     print(push(config.model, config.name, private=config.private, tag=config.tag))
+    return 0
+
+
+def run_push_space(config: PushModelConfig) -> int:
+    """Publish a page to try the model, or print what would be published."""
+    import warnings
+
+    from curate.hub import mirror
+    from model.space import plan_space
+
+    warnings.filterwarnings("ignore", "It seems that you are about to commit a data file")
+
+    plan = plan_space(config)
+    if config.dry_run:
+        print(plan)
+        return 0
+    print(mirror(plan.files, plan.repo_id, plan.kind, private=plan.private, tag=plan.tag))
     return 0
 
 

@@ -219,8 +219,48 @@ class EvaluateConfig:
 
 
 @dataclass(frozen=True)
+class ReportModelConfig:
+    """Write a page to look at: training curves, parity, errors by element and crystal system, and
+    every crystal with its structure, text and prediction.
+
+    One HTML file that opens from disk, without a network (extra `report`).
+    """
+
+    model: Positional[Path]
+    """Folder of a trained model, or OWNER/NAME on the Hub."""
+    data: str | None = None
+    """Folder of the run or dataset it learned from, or OWNER/NAME on the Hub; needed where the model
+    learned from a folder."""
+    out: Path = Path("report.html")
+    """The page."""
+    explain: tuple[str, ...] = ()
+    """Ids of crystals whose prediction is explained sentence by sentence; loads the text encoder."""
+    cache: Path = field(default_factory=default_cache)
+    """Folder where text embeddings are kept."""
+
+
+@dataclass(frozen=True)
+class AppConfig:
+    """Open a page to try a model: drop a CIF, see its description, prediction and similar crystals.
+
+    Runs until it is stopped (extra `app`).
+    """
+
+    model: Positional[Path]
+    """Folder of a trained model, or OWNER/NAME on the Hub."""
+    data: str | None = None
+    """Folder of the run or dataset it learned from, or OWNER/NAME on the Hub: for similar crystals."""
+    host: str = "127.0.0.1"
+    """Address to listen on; others than this machine reach 0.0.0.0."""
+    port: int = 7860
+    """Port to listen on."""
+    cache: Path = field(default_factory=default_cache)
+    """Folder where text embeddings are kept."""
+
+
+@dataclass(frozen=True)
 class PushModelConfig:
-    """Publish a trained model on the Hugging Face Hub with its card, in one commit.
+    """Publish a trained model on the Hugging Face Hub with its card, or a page to try it, in one commit.
 
     The token comes from HF_TOKEN or `hf auth login`. The same command again sends what is missing.
     """
@@ -235,6 +275,12 @@ class PushModelConfig:
     """Name this version, as v1.0, so that others can load exactly it."""
     dry_run: bool = False
     """Print repository, files, sizes and the card; send nothing."""
+    space: bool = False
+    """Push a Space, the page of `crysmmnet app` with the model in it, instead of the model."""
+    data: str | None = None
+    """What the model learned from, so that the Space shows similar crystals (--space)."""
+    cache: Path = field(default_factory=default_cache)
+    """Folder where text embeddings are kept (--space)."""
 
 
 @dataclass(frozen=True)

@@ -63,13 +63,17 @@ class CrysMMNet(PreTrainedModel):
 
     def forward(self, batch: Batch) -> Tensor:
         """(n_crystals,), also when there is one: the target as it was standardised."""
+        return self.head(self.fused(batch)).squeeze(1)
+
+    def fused(self, batch: Batch) -> Tensor:
+        """(n_crystals, 64 for each modality): projections of what is seen, joined; the head reads them."""
         seen = []
         if self.config.modality in ("both", "graph"):
             crystal = self.graph_encoder(batch)  # (n_crystals, out_width)
             seen.append(self.graph_projection(crystal))  # (n_crystals, 64)
         if self.config.modality in ("both", "text"):
             seen.append(self.text_projection(batch.text))  # (n_crystals, 64)
-        return self.head(torch.cat(seen, dim=1)).squeeze(1)
+        return torch.cat(seen, dim=1)
 
     @property
     def reads_angles(self) -> bool:

@@ -1,13 +1,14 @@
-"""A network and examples in, its outputs out."""
+"""A network and examples in, its outputs or embeddings out."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from model.batch import Example, collate, within_angles
+from model.batch import Batch, Example, collate, within_angles
 from model.crysmmnet import CrysMMNet
 
 ANGLES_AT_ONCE = 200_000  # bound of memory where nothing is kept for gradients
@@ -20,6 +21,22 @@ def infer(
     max_angles: int | None = ANGLES_AT_ONCE,
 ) -> np.ndarray:
     """(n,) standardised outputs in the examples' order, in eval mode."""
+    outputs = _in_batches(model, model, examples, batch_size, max_angles)
+    return np.concatenate(outputs) if outputs else np.zeros(0, np.float32)
+
+
+def embed(model: CrysMMNet, examples: Sequence[Example], batch_size: int) -> np.ndarray:
+    """(n, width) what the head reads of each crystal, in eval mode; see `CrysMMNet.fused`."""
+    return np.concatenate(_in_batches(model, model.fused, examples, batch_size, ANGLES_AT_ONCE))
+
+
+def _in_batches(
+    model: CrysMMNet,
+    function: Callable[[Batch], Tensor],
+    examples: Sequence[Example],
+    batch_size: int,
+    max_angles: int | None,
+) -> list[np.ndarray]:
     was_training = model.training
     model.eval()
     outputs: list[np.ndarray] = []
@@ -27,6 +44,6 @@ def infer(
         for start in range(0, len(examples), batch_size):
             for part in within_angles(examples[start : start + batch_size], max_angles):
                 batch = collate(part, model.reads_angles).to(model.device)
-                outputs.append(model(batch).float().cpu().numpy())
+                outputs.append(function(batch).float().cpu().numpy())
     model.train(was_training)
-    return np.concatenate(outputs) if outputs else np.zeros(0, np.float32)
+    return outputs

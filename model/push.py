@@ -73,18 +73,21 @@ def model_card(folder: Path, repo_id: str) -> str:
     template = (files("hub_cards") / "model_card.md").read_text(encoding="utf-8")
     environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True)
     environment.filters["short"] = lambda number: f"{number:.4g}"
-    network = _read(folder, "config.json")
+    network = read_json(folder, "config.json")
     return environment.from_string(template).render(
         repo_id=repo_id,
-        metrics=_read(folder, "metrics.json"),
-        question=_read(folder, "question.json"),
+        metrics=read_json(folder, "metrics.json"),
+        question=read_json(folder, "question.json"),
         network=network,
         encoder_reference=encoder_class(network["encoder"]).reference,
-        preprocessing=_read(folder, "preprocessing.json"),
-        training=_read(folder, TRAINING),
+        preprocessing=read_json(folder, "preprocessing.json"),
+        training=read_json(folder, TRAINING),
         n_predictions=len(read_csv(folder / "predictions.csv")),
     )
 
 
-def _read(folder: Path, name: str) -> dict[str, Any]:
+def read_json(folder: Path, name: str) -> dict[str, Any]:
+    """A file of a finished training; InputError where it is not there."""
+    if not (folder / name).is_file():
+        raise InputError(f"{folder} is no folder of a finished training: it has no {name}")
     return json.loads((folder / name).read_text(encoding="utf-8"))

@@ -74,7 +74,7 @@ class HubServer:
     def __init__(self, multipart_bytes: int = 5_000_000, page_size: int = 1000):
         self.multipart_bytes, self.page_size = multipart_bytes, page_size
         self.users: dict[str, User] = {}
-        self.repos: dict[tuple[str, str], Repo] = {}  # (models or datasets, owner/name)
+        self.repos: dict[tuple[str, str], Repo] = {}  # (models, datasets or spaces, owner/name)
         self.calls: list[Call] = []
         self.faults: list[Fault] = []
         self.lock = threading.Lock()
@@ -104,7 +104,7 @@ class HubServer:
         self.users[token] = User(name, orgs, role)
 
     def add_repo(self, kind: str, repo_id: str, private: bool = False) -> Repo:
-        """Make a repository as if its owner had; `kind` is models or datasets."""
+        """Make a repository as if its owner had; `kind` is models, datasets or spaces."""
         return self.repos.setdefault((kind, repo_id), Repo(kind, repo_id, private))
 
     def fail(self, route: str, status: int | None = None, **fields) -> None:
@@ -179,7 +179,7 @@ class HubServer:
                 "/"
             )
             if route == "lfs-batch":
-                repo = request.path_params["rest"].removeprefix("datasets/")
+                repo = "/".join(request.path_params["rest"].split("/")[-2:])
             if route == "create":
                 body = await request.json()
                 repo = f"{body['organization']}/{body['name']}"
@@ -308,7 +308,9 @@ class HubServer:
         if not NAME.fullmatch(body["name"]):
             raise HubError(400, f"Invalid repo name {body['name']!r}")
         repo_id = f"{owner}/{body['name']}"
-        url = self.url + ("/datasets/" if kind == "datasets" else "/") + repo_id
+        if kind == "spaces" and body.get("sdk") not in ("gradio", "docker", "static"):
+            raise HubError(400, "Invalid sdk: a Space needs one of gradio, docker, static")
+        url = self.url + ("/" if kind == "models" else f"/{kind}/") + repo_id
         if (kind, repo_id) in self.repos:
             message = f"You already created this {kind[:-1]} repo"
             raise HubError(409, message, body={"error": message, "url": url})
@@ -480,8 +482,8 @@ class HubServer:
 
     async def lfs_batch(self, request: Request) -> Response:
         rest = request.path_params["rest"]
-        kind = "datasets" if rest.startswith("datasets/") else "models"
-        repo_id = rest.removeprefix("datasets/")
+        *kinds, owner, name = rest.split("/")
+        kind, repo_id = (kinds or ["models"])[0], f"{owner}/{name}"
         repo, body = self.repo(request, True, kind, repo_id), await request.json()
         objects = []
         for item in body["objects"]:
@@ -551,7 +553,7 @@ class HubServer:
                 raise HubError(400, f"Invalid metadata in README.md: {errors[0]}")
         author = self.user(request).name
         done = repo.commit(branch, tree, header["summary"], header.get("description", ""), author)
-        prefix = "datasets/" if repo.kind == "datasets" else ""
+        prefix = "" if repo.kind == "models" else f"{repo.kind}/"
         url = f"{self.url}/{prefix}{repo.id}/commit/{done.oid}"
         return JSONResponse({"success": True, "commitOid": done.oid, "commitUrl": url})
 

@@ -9,7 +9,9 @@ DOORS = {  # heavy library: the only files that may know it
     "ase": {"files.py"},
     "mp_api": {"mp_client.py"},
     "optimade": {"optimade_client.py"},
-    "jinja2": {"card.py", "push.py"},
+    "jinja2": {"card.py", "push.py", "page.py"},
+    "plotly": {"page.py"},
+    "pymatviz": {"palette.py", "figures.py"},
     "pebble": {"pool.py"},
 }
 

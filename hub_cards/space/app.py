@@ -1,0 +1,10 @@
+"""The page of a Hugging Face Space: the model in `trained/`, to be tried out."""
+
+from pathlib import Path
+
+from model.app import MAX_FILE, make_page
+
+page = make_page(Path(__file__).parent / "trained", cache=Path("cache"))
+
+if __name__ == "__main__":
+    page.launch(max_file_size=MAX_FILE)

@@ -1,0 +1,127 @@
+"""A dropped CIF is described and predicted with and without its text; a broken one gets a sentence."""
+
+import sys
+from dataclasses import replace
+
+import pytest
+
+from curate.errors import InputError
+from curate.report.page import plotly_script
+from model.app import cell_of, effects_html, make_page
+from model.data import load_rows, record_of
+from model.erasure import Erasure
+from model.predict import Predictor
+from model.similar import TrainingCrystals, embedded
+from model.train import train
+from model.trial import MAX_ATOMS, Trial
+
+
+@pytest.fixture(scope="module")
+def trial(trained, dataset, cache) -> Trial:
+    return Trial(trained, dataset, cache)
+
+
+@pytest.fixture
+def cif(rutile, tmp_path):
+    rutile.to_pymatgen().to(filename=str(tmp_path / "rutile.cif"))
+    return tmp_path / "rutile.cif"
+
+
+def answers(trial, path) -> dict:
+    """All that was said in the end."""
+    said: dict = {}
+    for step in trial.answer(str(path)):
+        said |= step
+    return said
+
+
+def test_a_cif_is_described_predicted_and_compared(trial, cif, rutile, cache):
+    steps = [sorted(step) for step in trial.answer(str(cif))]
+    assert steps[:3] == [["status"], ["status", "structure"], ["status", "text"]]
+    said = answers(trial, cif)
+    assert said["status"].startswith("O2Ti, 6 atoms in the cell. Described in")
+    assert said["text"].startswith("TiO2 is Rutile structured")
+    whole, without = said["prediction"]
+    record = said["structure"]
+    (described,) = trial.predictor.predict([replace(record, description=said["text"])])
+    assert whole == pytest.approx(described.value, abs=1e-5)
+    assert without == pytest.approx(said["erasure"].without_text)
+    assert without != pytest.approx(whole, abs=1e-6)
+    similarities = [neighbor.similarity for neighbor in said["neighbors"]]
+    assert similarities == sorted(similarities, reverse=True)
+    assert len(similarities) == 8
+
+
+def test_a_training_crystal_is_most_like_itself(trial, dataset, trained, cache, tmp_path):
+    record = next(r for r in map(record_of, load_rows(dataset)) if r.material_id in trial.known.ids)
+    nearest = trial.neighbors(record)[0]
+    assert nearest.similarity == pytest.approx(1, abs=1e-5)
+    vectors, _ = embedded(trial.predictor, [record])
+    trial.known.save(tmp_path)
+    again = TrainingCrystals.load(tmp_path)
+    assert again.nearest(vectors[0], 3) == trial.known.nearest(vectors[0], 3)
+    assert TrainingCrystals.load(trained) is None
+    assert Trial(trained, None, cache).neighbors(record) is None
+
+
+def test_a_broken_cif_is_answered_with_a_sentence(trial, tmp_path):
+    broken = tmp_path / "<b>broken.cif"
+    broken.write_text("data_x\n_cell_length_a nothing\nloop_\n")
+    said = answers(trial, broken)
+    assert list(said) == ["status"]
+    assert said["status"].startswith("<b>broken.cif: ")
+    assert "\n" not in said["status"]
+    assert str(tmp_path) not in said["status"]
+    other = tmp_path / "crystal.json"
+    other.write_text('{"@module": "os", "@class": "system"}')
+    assert answers(trial, other)["status"] == "crystal.json: this page reads CIF files (.cif)"
+
+
+def test_a_large_cell_is_refused(trial, rock_salt, tmp_path):
+    cell = rock_salt.to_pymatgen()
+    cell.make_supercell((3, 3, 3))
+    cell.to(filename=str(tmp_path / "large.cif"))
+    said = answers(trial, tmp_path / "large.cif")
+    assert said["status"] == f"large.cif: 216 atoms; this page takes cells of up to {MAX_ATOMS}"
+
+
+def test_a_model_of_the_graph_alone_says_so(settings, cif, dataset, cache, tmp_path):
+    train(settings(tmp_path / "graph", modality="graph", epochs=1))
+    said = answers(Trial(tmp_path / "graph", dataset, cache), cif)
+    assert said["prediction"][1] is None
+    assert said["status"].endswith("sees the structure only and reads no text.")
+    assert "text" not in said
+    assert said["neighbors"]
+
+
+def test_a_text_is_no_markup(rutile):
+    erasure = Erasure(1.0, ("<script>x</script>",), (0.5,), 0.5)
+    html = effects_html(erasure, "eV")
+    assert "<script>" not in html
+    assert "&lt;script&gt;" in html
+    frame = cell_of(replace(rutile, species_at_sites=rutile.species_at_sites))
+    assert frame.count("<") == 2  # the frame and its end; the framed page is escaped
+    assert 'sandbox="allow-scripts"' in frame
+
+
+def test_a_missing_extra_is_named(trained, cache, monkeypatch):
+    monkeypatch.setitem(sys.modules, "gradio", None)
+    with pytest.raises(InputError, match=r"pip install 'crysmmnet\[app\]'"):
+        make_page(trained, None, cache)
+    monkeypatch.setitem(sys.modules, "plotly.offline", None)
+    with pytest.raises(InputError, match=r"pip install 'crysmmnet\[report\]'"):
+        plotly_script()
+
+
+def test_what_the_head_reads_gives_the_prediction(trained, dataset, cache):
+    import torch
+
+    from model.inference import embed, infer
+
+    predictor = Predictor.from_pretrained(trained, cache)
+    records = [record_of(row) for row in load_rows(dataset)][:5]
+    examples = list(predictor.examples(records))
+    vectors = embed(predictor.model, examples, 2)
+    with torch.inference_mode():
+        values = predictor.model.head(torch.from_numpy(vectors)).squeeze(1).numpy()
+    assert values == pytest.approx(infer(predictor.model, examples, 5), abs=1e-5)
