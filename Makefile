@@ -11,7 +11,7 @@ for name in "graph", "both":
 endef
 export COMPARE
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test test-slurm lint bench clean
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -29,6 +29,9 @@ demo: .venv/installed
 
 test: .venv/installed
 	$(BIN)/pytest
+
+test-slurm: .venv/installed  # needs root, slurmctld, slurmd, slurm-client, munge
+	$(BIN)/python tests/with_slurm.py $(BIN)/pytest -n 0 -m slurm
 
 lint: .venv/installed
 	$(BIN)/ruff check .

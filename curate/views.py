@@ -36,4 +36,3 @@ def view(condensed: str, name: str) -> str:
     if name == "local":
         return " ".join(sentence for sentence in sentences if sentence not in connected)
     raise ValueError(f"unknown view {name!r}")
-

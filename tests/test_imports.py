@@ -9,6 +9,7 @@ DOORS = {  # heavy library: the only files that may know it
     "ase": {"files.py"},
     "jinja2": {"card.py", "push.py"},
     "pebble": {"pool.py"},
+    "datatrove": {"slurm.py"},
 }
 
 
