@@ -9,6 +9,8 @@ graphs: the dataset loaded and prepared for a training, its graphs built and sto
 epoch: the same with the graphs that are stored, then one epoch of batches of 64 as a training reads them.
 
 Seconds are of the wall; `describing` is counted from the first row, for workers take some 19 s to start.
+`cpu_s` are the process's own seconds of processor, without its workers': what other work on the machine
+changes least.
 Memory is the largest resident memory of the process beyond what it has after its imports. `growth` is
 the exponent p of rows^p, fitted to all sizes. Writes results/scale.json.
 """
@@ -121,7 +123,7 @@ def build(config: Config, n: int, folder: Path) -> dict[str, float]:
         if step.stage == "reading" or step.description is not None:
             seen.setdefault(step.stage, []).append(time.perf_counter())
 
-    before, started = peak_gib(), time.perf_counter()
+    before, started = (peak_gib(), time.process_time()), time.perf_counter()
     build_dataset(BuildConfig(out=folder / "run"), source=Repeated(config.run, n), watch=watch)
     times = {stage: times[-1] - times[0] for stage, times in seen.items()}
     times["reading"] += seen["reading"][0] - started
@@ -156,7 +158,7 @@ def loaded(config: Config, n: int, folder: Path, iterate: bool = False):
         text_encoder="minilm",
         cache=cache,
     )
-    before, started = peak_gib(), time.perf_counter()
+    before, started = (peak_gib(), time.process_time()), time.perf_counter()
     materials = read_materials(load_rows(settings.data), TARGET)
     digest(materials)
     prepared = prepare(settings, materials)
@@ -171,14 +173,15 @@ def loaded(config: Config, n: int, folder: Path, iterate: bool = False):
     return measured(n, times, before), prepared
 
 
-def measured(n: int, times: dict[str, float], before: float) -> dict[str, float]:
+def measured(n: int, times: dict[str, float], before: tuple[float, float]) -> dict[str, float]:
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     return {
         **{f"{stage}_s": round(seconds, 2) for stage, seconds in times.items()},
         "total_s": round(sum(times.values()), 2),
+        "cpu_s": round(time.process_time() - before[1], 2),
         "rows_per_s": round(n / sum(times.values())),
         "peak_gib": peak_gib(),
-        "beyond_imports_gib": round(peak_gib() - before, 2),
+        "beyond_imports_gib": round(peak_gib() - before[0], 2),
         "not_mapped_gib": round(int(status["RssAnon"].split()[0]) / 2**20, 2),
     }
 

@@ -19,6 +19,16 @@ from model.config import TrainConfig
 from model.rows import LARGE, Rows
 
 LEAK = "in more than one official split"
+OF_RECORD = (
+    "material_id",
+    "lattice_vectors",
+    "species_at_sites",
+    "cartesian_site_positions",
+    "source",
+    "spacegroup_number",
+    "description",
+    "description_origin",
+)
 NOT_TARGETS = {"nsites", "spacegroup_number"}
 
 
@@ -136,9 +146,11 @@ def read_materials(rows: Rows, target: str | None, official: bool = False) -> li
     if len(set(ids)) < len(ids):
         twice = next(name for name in ids if ids.count(name) > 1)
         raise InputError(f"material_id {twice!r} occurs more than once in the dataset")
-    condensed = rows.only(LARGE)
+    structures, condensed = rows.only(OF_RECORD), rows.only(LARGE)
     return [
-        Material(name, None if value is None else float(value), split, number, rows, condensed)
+        Material(
+            name, None if value is None else float(value), split, number, structures, condensed
+        )
         for number, (name, value, split) in enumerate(zip(ids, values, splits, strict=True))
     ]
 
