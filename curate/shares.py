@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-BASE_ATOMS = 20  # any crystal costs about as much as this many atoms do, before its own count
-
 Sizes = Mapping[int, Sequence[int]]  # atoms of each crystal, by number of the shard
 
 
@@ -20,20 +18,15 @@ def largest_first(shards: Sizes) -> list[int]:
 
 
 def shares(shards: Sizes, n: int) -> list[list[int]]:
-    """The shards in n shares of nearly equal cost; the same shards always give the same shares.
+    """The shards in n shares with nearly as many atoms; the same shards always give the same shares.
 
-    The costliest shard goes first, each to the share with the least so far.
+    The heaviest shard goes first, each to the share with the least so far.
     """
-    costs = {number: cost(sizes) for number, sizes in shards.items()}
+    atoms = {number: sum(sizes) for number, sizes in shards.items()}
     divided: list[list[int]] = [[] for _ in range(n)]
     totals = [0] * n
-    for number in sorted(costs, key=lambda number: (-costs[number], number)):
+    for number in sorted(atoms, key=lambda number: (-atoms[number], number)):
         rank = totals.index(min(totals))
         divided[rank].append(number)
-        totals[rank] += costs[number]
+        totals[rank] += atoms[number]
     return [largest_first({number: shards[number] for number in share}) for share in divided]
-
-
-def cost(sizes: Sequence[int]) -> int:
-    """What a shard costs, in atoms."""
-    return sum(sizes) + BASE_ATOMS * len(sizes)
