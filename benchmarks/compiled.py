@@ -1,4 +1,4 @@
-"""Does torch.compile pay on quotient graphs? Batches of 64 crystals, the default network, as it is and compiled.
+"""Does torch.compile pay on quotient graphs? Batches of 64 crystals, default network, as it is and compiled.
 
     OMP_NUM_THREADS=1 python benchmarks/compiled.py --data RUN
 
