@@ -114,7 +114,7 @@ class BuildConfig:
     timeout: float = 300.0
     """Seconds after which a crystal is given up."""
     memory: float = 4.0
-    """GiB a worker may add to what it starts with."""
+    """GiB a worker may add to what it starts with; asked of the scheduler for each processor."""
     shard_size: int = 200
     """Crystals described between two saves."""
     workers: int = field(default_factory=processors)
