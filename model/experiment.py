@@ -6,7 +6,9 @@ import json
 import logging
 import multiprocessing
 import os
+import shlex
 import shutil
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, fields, replace
@@ -21,7 +23,8 @@ from model.config import (
     TrainSettings,
     View,
 )
-from model.files import read_csv, write_csv
+from model.files import read_csv, write_csv, write_json
+from model.provenance import FILE as TRAINING
 
 log = logging.getLogger(__name__)
 
@@ -143,7 +146,20 @@ def run(config: ExperimentConfig) -> Path:
         shutil.copyfile(training.out / "predictions.csv", answer / "predictions" / name)
     write_csv(answer / "results.csv", COLUMNS, ([row[name] for name in COLUMNS] for row in rows))
     write_report(config, answer, planned, rows)
+    write_json(answer / "made.json", made_by([training.out for _, training in planned], rows))
     return answer
+
+
+def made_by(folders: list[Path], rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """What the numbers cost and what they were made with; apart from them, for they repeat and it varies."""
+    origins = [json.loads((folder / TRAINING).read_text()) for folder in folders]
+    return {
+        "command": shlex.join(["crysmmnet", *sys.argv[1:]]),
+        "trainings": len(rows),
+        "hours": round(sum(row["seconds"] for row in rows) / 3600, 2),
+        "hardware": sorted({origin["hardware"] for origin in origins}),
+        "versions": [json.loads(v) for v in sorted({json.dumps(o["versions"]) for o in origins})],
+    }
 
 
 def train_all(configs: list[TrainConfig], parallel: int) -> None:
@@ -189,7 +205,7 @@ def one_training(config: TrainConfig) -> str:
 def row_of(variant: Variant, training: TrainConfig, out: Path) -> dict[str, Any]:
     """One row of results.csv, from what the training wrote."""
     metrics = json.loads((training.out / "metrics.json").read_text())
-    seconds = json.loads((training.out / "training.json").read_text())["seconds"]
+    seconds = json.loads((training.out / TRAINING).read_text())["seconds"]
     test = metrics["test"]
     return {
         "target": training.target,

@@ -13,7 +13,7 @@ from model.compare import Difference, Errors, paired_difference
 from model.config import ExperimentConfig, TrainConfig
 from model.data import LEAK, load_rows, read_materials
 from model.duplicates import across, near_duplicates
-from model.experiment import Variant, counterpart, test_rows, variants
+from model.experiment import NULLS, Variant, counterpart, test_rows, variants
 from model.files import read_csv, write_json, write_text
 
 if TYPE_CHECKING:
@@ -47,6 +47,8 @@ def write_report(config: ExperimentConfig, folder: Path, plan: Plan, rows: Rows)
     for target in config.targets:
         lines += [f"## {target}", "", *table(config, target, rows, differences[target]), ""]
         lines += [verdict(target, differences[target]), ""]
+        if config.kind == "modality":
+            lines += [*null_lines(config, plan, target), ""]
     lines += ["## The crystals", "", *crystal_lines(config, plan), ""]
     lines += [f"![{path.stem}]({path.name})" for path in plots]
     write_text(folder / "report.md", "\n".join(lines).rstrip() + "\n")
@@ -92,12 +94,12 @@ def table(
         spread = f" ± {stdev(maes):.4f}" if len(maes) > 1 else ""
         ratio = mean(row["mad_mae"] or 0.0 for row in chosen)
         change = found.get(variant)
-        told = f"{change.mean:+.4f} [{change.low:+.4f}, {change.high:+.4f}]" if change else ""
         lead = {
             "encoder": [variant.encoder],
             "low-data": [f"{mean(row['n_train'] for row in chosen):.0f}"],
         }.get(config.kind, [])
-        cells = [*lead, variant.name, f"{mean(maes):.4f}{spread}", f"{ratio:.2f}", told]
+        cells = [*lead, variant.name, f"{mean(maes):.4f}{spread}", f"{ratio:.2f}"]
+        cells.append(interval(change) if change else "")
         lines.append(f"| {' | '.join(cells)} |")
     return lines
 
@@ -124,6 +126,22 @@ def verdict(target: str, found: dict[Variant, Difference]) -> str:
     if nulls:
         parts.append(f"gains of {', '.join(nulls)} can't come from what the text says")
     return f"For {target}, {'; '.join(parts)}."
+
+
+def null_lines(config: ExperimentConfig, plan: Plan, target: str) -> list[str]:
+    """What the description adds to each text that says less: its words, not one more input."""
+    described = Variant(config.network.encoder)
+    lines = ["The description compared with what stands in its place:", ""]
+    for null in NULLS:
+        stood_in = errors(plan, target, replace(described, text=null))
+        found = paired_difference(stood_in, errors(plan, target, described))
+        sense = "better" if found.high < 0 else "worse" if found.low > 0 else "no clear difference"
+        lines.append(f"- {null}: {interval(found)}, {sense}")
+    return lines
+
+
+def interval(found: Difference) -> str:
+    return f"{found.mean:+.4f} [{found.low:+.4f}, {found.high:+.4f}]"
 
 
 def told(variant: Variant) -> str:

@@ -25,9 +25,8 @@ class CrystalGraph:
     tails: np.ndarray  # (n_bonds,) int32, atom a bond starts from
     heads: np.ndarray  # (n_bonds,) int32, atom it points to
     vectors: np.ndarray  # (n_bonds, 3) float32, Å, from tail to head
-    follows_itself: bool = (
-        True  # whether a bond of an atom with its own image is followed by itself
-    )
+    # whether a bond of an atom with its own image is followed by itself in the line graph
+    follows_itself: bool = True
 
     @property
     def n_atoms(self) -> int:
@@ -83,10 +82,8 @@ def primitive(
 
     places = np.linalg.solve(lattice.T, positions.T).T
     cell = (lattice.tolist(), places.tolist(), numbers.tolist())
-    small = (
-        spglib.standardize_cell(cell, to_primitive=True, no_idealize=True, symprec=SAME_SITE)
-        or cell
-    )
+    small = spglib.standardize_cell(cell, to_primitive=True, no_idealize=True, symprec=SAME_SITE)
+    small = small or cell  # spglib finds no symmetry at all
     lattice = np.array(small[0], np.float64)
     shortest = spglib.niggli_reduce(lattice.tolist())
     positions = np.array(small[1], np.float64) @ lattice

@@ -57,12 +57,7 @@ class Predictor:
     ) -> Predictor:
         """A model by its folder, which may have been moved, or by OWNER/NAME on the Hub."""
         folder = model_folder(place, revision)
-        preprocessing = Preprocessing.load(folder)
-        if preprocessing.modality != "graph" and preprocessing.text != "description":
-            raise InputError(
-                f"{folder} was trained for an experiment, on {preprocessing.text!r} instead of "
-                "descriptions, and predicts nothing new"
-            )
+        preprocessing = Preprocessing.of_predictor(folder)
         if not (folder / "model.safetensors").is_file():
             raise InputError(
                 f"{folder} has no model.safetensors; weights in other formats may hold code "

@@ -25,7 +25,8 @@ PARTS, LEAK = ("train", "val", "test"), "leak"
 class Prepared:
     """Examples of each part, and how they were made."""
 
-    parts: Mapping[str, Sequence[Example]]  # train, val, test; leak: predicted, never scored
+    # train, val, test; leak: predicted and neither learned nor scored
+    parts: Mapping[str, Sequence[Example]]
     targets: dict[str, float]  # by id, in the property's own unit
     dropped: dict[str, list[str]]  # ids by reason
     preprocessing: Preprocessing

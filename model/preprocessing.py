@@ -60,6 +60,17 @@ class Preprocessing:
         stored = json.loads((folder / FILE).read_text())
         return cls(**{**stored, "graph": GraphConfig(**stored["graph"])})
 
+    @classmethod
+    def of_predictor(cls, folder: Path) -> Preprocessing:
+        """That of a model for new crystals; InputError where it read something else than descriptions."""
+        found = cls.load(folder)
+        if found.modality != "graph" and found.text != "description":
+            raise InputError(
+                f"{folder} was trained for an experiment, on {found.text!r} instead of "
+                "descriptions, and predicts nothing new"
+            )
+        return found
+
 
 def scale_of(values: ArrayLike, log10: bool) -> tuple[float, float]:
     """Mean and standard deviation of the training targets, after log10 where that is learned."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from curate.errors import InputError
 from curate.hub import LocalFile, Plan, Pushed, check_name, mirror
+from model.encoders import encoder_class
 from model.files import read_csv
 from model.preprocessing import Preprocessing
 from model.provenance import FILE as TRAINING
@@ -39,7 +40,7 @@ def plan_push(folder: Path, repo_id: str, *, private: bool = False, tag: str | N
     for name in FILES:
         if not (folder / name).is_file():
             raise InputError(f"{folder} is no folder of a finished training: it has no {name}")
-    encoder = Preprocessing.load(folder).text_encoder
+    encoder = Preprocessing.of_predictor(folder).text_encoder
     if encoder is not None and Path(encoder).is_dir():
         log.warning("the model's text encoder is %s, a folder that others don't have", encoder)
     card = model_card(folder, repo_id)
@@ -72,11 +73,13 @@ def model_card(folder: Path, repo_id: str) -> str:
     template = (files("hub_cards") / "model_card.md").read_text(encoding="utf-8")
     environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True)
     environment.filters["short"] = lambda number: f"{number:.4g}"
+    network = _read(folder, "config.json")
     return environment.from_string(template).render(
         repo_id=repo_id,
         metrics=_read(folder, "metrics.json"),
         question=_read(folder, "question.json"),
-        network=_read(folder, "config.json"),
+        network=network,
+        encoder_reference=encoder_class(network["encoder"]).reference,
         preprocessing=_read(folder, "preprocessing.json"),
         training=_read(folder, TRAINING),
         n_predictions=len(read_csv(folder / "predictions.csv")),

@@ -123,6 +123,8 @@ def test_one_crystal_of_one_atom_can_be_trained_on(name):
 @pytest.mark.parametrize(
     ("encoder", "expected"),
     [
+        # ALIGNN's default network is known to have 4,026,753 parameters, 257 of them in its head
+        ("alignn", 4_026_753 - 257),
         # CGCNN's own CrystalGraphConvNet: embedding and three ConvLayers, without its head
         ("cgcnn", 93 * 64 + 3 * ((2 * 64 + 41 + 1) * 128 + 2 * 128 + 2 * 64)),
         # PyTorch Geometric's SchNet has 455,809: one row of the embedding less, and a head of 8,321

@@ -1,6 +1,7 @@
 """Experiments: what is trained, what stands for text, what the differences say, what is written."""
 
 import csv
+import json
 import re
 import subprocess
 import sys
@@ -224,6 +225,21 @@ def test_an_answer_is_complete_and_comes_out_the_same_again(tmp_path, dataset, c
     assert before == after
 
 
+def test_the_description_is_compared_with_each_text_that_says_less(tmp_path, dataset, cache):
+    answer = run(config_of(tmp_path, dataset, cache, "modality", seeds=(1,)))
+    table = {
+        (row["modality"], row["text"]): float(row["mae"]) for row in read(answer / "results.csv")
+    }
+    assert len(table) == 6
+    report = (answer / "report.md").read_text()
+    for null in ("shuffled", "constant", "spacegroup"):
+        [told] = re.findall(rf"- {null}: (\S+) \[", report)
+        difference = table["both", "description"] - table["both", null]
+        assert float(told) == pytest.approx(difference, abs=1e-4)
+    made = json.loads((answer / "made.json").read_text())
+    assert made["trainings"] == 6 and made["versions"][0]["torch"]
+
+
 def test_side_by_side_gives_the_same_table(tmp_path, dataset, cache):
     changed = {"seeds": (1,), "encoders": ("schnet", "cogn")}
     one = run(config_of(tmp_path / "one", dataset, cache, "encoder", **changed))
@@ -234,11 +250,14 @@ def test_side_by_side_gives_the_same_table(tmp_path, dataset, cache):
 
 def test_a_null_model_predicts_nothing_new(tmp_path, settings):
     from model.predict import Predictor
+    from model.push import plan_push
     from model.train import train
 
     train(settings(tmp_path / "null", text="shuffled", epochs=1))
     with pytest.raises(InputError, match="trained for an experiment, on 'shuffled'"):
         Predictor.from_pretrained(tmp_path / "null")
+    with pytest.raises(InputError, match="predicts nothing new"):
+        plan_push(tmp_path / "null", "ada/net")
 
 
 def test_the_command_answers_and_refuses(tmp_path, cache):

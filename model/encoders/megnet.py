@@ -12,10 +12,8 @@ from model.batch import Batch
 from model.elements import LAST_ELEMENT
 from model.encoders.layers import PairLinear, RadialBasis, Set2Set, ShiftedSoftplus, perceptron
 
-ELEMENT_WIDTH, STATE_WIDTH = (
-    16,
-    2,
-)  # of the embedded element, and of the state before the first block
+ELEMENT_WIDTH = 16  # of the embedded element
+STATE_WIDTH = 2  # of the crystal's state before the first block
 STEPS = 3  # of Set2Set
 
 
