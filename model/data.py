@@ -216,8 +216,9 @@ def split_ids(ids: Sequence[str], seed: int, val: float = 0.1, test: float = 0.1
     random.Random(seed).shuffle(shuffled)
     n_val, n_test = (max(1, int(share * len(ids))) for share in (val, test))
     drawn_val, drawn_test = set(shuffled[:n_val]), set(shuffled[n_val : n_val + n_test])
+    drawn = drawn_val | drawn_test
     return Split(
-        train=[name for name in ids if name not in drawn_val | drawn_test],
+        train=[name for name in ids if name not in drawn],
         val=[name for name in ids if name in drawn_val],
         test=[name for name in ids if name in drawn_test],
         dropped={},
