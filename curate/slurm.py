@@ -3,7 +3,8 @@
     RUN/slurm/DATE/launch_script.slurm   what was submitted; tasks' output is beside it in slurm_logs
 
 The shares are fixed when the job is submitted. A task that the scheduler starts again goes on with what
-is missing of its share; what a job leaves is shared out anew by the next one.
+is missing of its share; what a job leaves is shared out anew by the next one. datatrove hands a task over
+as a pickle in that folder, which the same user's job reads; nothing else does.
 """
 
 from __future__ import annotations
