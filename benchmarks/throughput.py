@@ -29,6 +29,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 import psutil
@@ -81,11 +82,8 @@ def efficiency(config: Config) -> dict:
         found["cpu"] = round(one["cpu_s_per_crystal"] / two["cpu_s_per_crystal"], 3)
         rounds.append(found)
         print(found, flush=True)
-    return {
-        "wall": max(found["wall"] for found in rounds),
-        "cpu": round(sum(found["cpu"] for found in rounds) / len(rounds), 3),
-        "rounds": rounds,
-    }
+    medians = {name: round(median(found[name] for found in rounds), 3) for name in ("wall", "cpu")}
+    return {**medians, "rounds": rounds}
 
 
 def described(config: Config, workers: int) -> dict[str, float]:
