@@ -11,7 +11,7 @@ for name in "graph", "both":
 endef
 export COMPARE
 
-.PHONY: demo test test-browser test-services lint bench clean
+.PHONY: demo test test-browser test-services test-slurm lint bench clean
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -43,6 +43,9 @@ test-browser: .venv/installed
 
 test-services: .venv/installed .venv-services/installed
 	$(BIN)/pytest -n 0 services
+
+test-slurm: .venv/installed  # needs root, slurmctld, slurmd, slurm-client, munge
+	$(BIN)/python tests/with_slurm.py $(BIN)/pytest -n 0 -m slurm
 
 lint: .venv/installed
 	$(BIN)/ruff check .

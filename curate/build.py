@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import date
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -14,40 +14,28 @@ from typing import Any
 from curate import __version__
 from curate import describe as describing
 from curate.batches import in_batches
-from curate.config import BuildConfig
+from curate.config import BuildConfig, DescribeConfig
 from curate.counts import Counts, count
-from curate.dataset import COLUMNS, write_dataset
-from curate.describe import DescribeOptions
+from curate.dataset import COLUMNS
 from curate.errors import InputError
-from curate.pool import Limits, Lost, work
-from curate.record import Description, Refusal, StructureRecord
+from curate.record import Refusal, StructureRecord
 from curate.run import Run
+from curate.shards import Describe, Progress, Watch, describe_shards, describe_share, finish
+from curate.shares import largest_first, shares
 from curate.sources import Source, open_source, wanted_ids
 from curate.sources.files import named
 from curate.tokens import load_tokenizer
 
 GENERATORS = ("robocrys", "pymatgen", "pymatgen-core", "matminer", "spglib", "numpy")
 
-Describe = Callable[[StructureRecord, DescribeOptions], Description]
-
-
-@dataclass(frozen=True)
-class Progress:
-    """One step forward, for whoever watches."""
-
-    stage: str  # "downloading", in bytes, then "reading" and "describing", in crystals
-    done: int
-    total: int | None
-    description: Description | None = None
-
 
 def build(
     config: BuildConfig,
     source: Source | None = None,
     describe: Describe = describing.describe,
-    watch: Callable[[Progress], None] = lambda progress: None,
+    watch: Watch = lambda progress: None,
 ) -> Counts:
-    """Build the dataset of a run folder and return its counts.
+    """Build the dataset of a run folder and return its counts; on a cluster, the counts so far.
 
     Raises InputError for what the user can mend; what is finished by then stays in the folder.
     """
@@ -61,13 +49,34 @@ def build(
         run.ask(question(config, source))
         if run.fetched is None:
             fetch(run, source, config, watch)
-        news = describe_shards(run, config, describe, watch)
-        counts = count(run)
-        if counts.left:
-            raise ValueError(f"{counts.left} structures are unaccounted for")
-        if news or not run.dataset.exists():
-            write_dataset(run, counts)
-    return counts
+        missing = run.missing_shards()
+        if missing and config.executor == "slurm":
+            from curate.slurm import submit  # only a cluster's user pays for its launcher
+
+            submit(run, missing, config, describe)
+        if missing and config.executor != "local":
+            return count(run)
+        ordered = largest_first(run.sizes(run.shards()))
+        describe_shards(run, ordered, config.workers, describe, watch)
+        return finish(run)
+
+
+def describe_rank(config: DescribeConfig, watch: Watch = lambda progress: None) -> None:
+    """One rank's share of a run whose source is frozen; ranks need not know of each other.
+
+    Raises InputError where the versions here would give other texts than the run's question asks for.
+    """
+    for name, least in (("of", 1), ("rank", 0), ("workers", 1)):
+        if getattr(config, name) < least:
+            raise InputError(f"--{name} {getattr(config, name)}: must be at least {least}")
+    if config.rank >= config.of:
+        raise InputError(f"--rank {config.rank} --of {config.of}: ranks count from 0")
+    run = Run.load(config.run)
+    run.ask({**run.question, "versions": versions()})
+    if run.fetched is None:
+        raise InputError(f"{config.run} is not read whole yet: the command that began it goes on")
+    share = shares(run.sizes(run.shards()), config.of)[config.rank]
+    describe_share(run, share, config.workers, watch=watch)
 
 
 def check(config: BuildConfig) -> None:
@@ -76,6 +85,15 @@ def check(config: BuildConfig) -> None:
         value = getattr(config, name)
         if value is not None and value <= 0:
             raise InputError(f"--{name.replace('_', '-')} {value}: must be above 0")
+    for name, value in asdict(config.slurm).items():
+        if value is not None and config.executor != "slurm":
+            raise InputError(f"--{name.replace('_', '-')} belongs to --executor slurm")
+        if isinstance(value, int) and value <= 0:
+            raise InputError(f"--{name.replace('_', '-')} {value}: must be above 0")
+    if config.executor == "slurm" and config.slurm.tasks is None:
+        raise InputError("--executor slurm needs --tasks N")
+    if config.executor == "slurm" and find_spec("datatrove") is None:
+        raise InputError("--executor slurm needs datatrove: pip install 'crysmmnet[slurm]'")
     names = config.describe.molecule_names
     if names != "formula" and find_spec("openbabel") is None:
         raise InputError(
@@ -102,11 +120,16 @@ def question(config: BuildConfig, source: Source) -> dict[str, Any]:
             "memory": config.memory,
         },
         "describe": asdict(config.describe),
-        "versions": {
-            "python": platform.python_version(),
-            "crysmmnet": __version__,
-            **{name: version(name) for name in GENERATORS},
-        },
+        "versions": versions(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Of all that shapes a text."""
+    return {
+        "python": platform.python_version(),
+        "crysmmnet": __version__,
+        **{name: version(name) for name in GENERATORS},
     }
 
 
@@ -152,75 +175,6 @@ def selected(source: Source, config: BuildConfig) -> Iterator[StructureRecord | 
         yield entry
     if wanted and (missing := wanted - seen):
         raise InputError(f"--ids {config.ids}: the source has no entry {named(missing)}")
-
-
-def describe_shards(run: Run, config: BuildConfig, describe: Describe, watch) -> bool:
-    """Describe the shards that are not done; True if there were any."""
-    done = set(run.described_shards())
-    assert run.fetched is not None
-    total = run.fetched["entries"]
-    pending = [number for number in run.shards() if number not in done]
-    if not pending:
-        return False
-    progress = sum(len(run.read_descriptions(number)) for number in done)
-    entries: dict[int, list[StructureRecord | Refusal]] = {}
-    found: dict[int, dict[int, Description]] = {}
-
-    def tasks() -> Iterator[tuple[tuple[int, int], tuple]]:
-        for number in pending:
-            shard = entries[number] = run.read_structures(number)
-            found[number] = {}
-            # Longest first: a large cell started last would keep one worker busy alone.
-            for position in sorted(range(len(shard)), key=lambda i: -_size(shard[i])):
-                yield (number, position), (shard[position], config.describe)
-
-    watch(Progress("describing", progress, total))  # workers take some seconds to start
-    limits = Limits(config.workers, config.timeout, config.memory)
-    for (number, position), outcome in work(_Task(describe), tasks(), limits):
-        entry = entries[number][position]
-        if isinstance(outcome, Lost):
-            outcome = _lost(entry.material_id, outcome)
-        found[number][position] = outcome
-        progress += 1
-        watch(Progress("describing", progress, total, outcome))
-        if len(found[number]) == len(entries[number]):
-            by_position = found.pop(number)
-            run.write_descriptions(number, [by_position[i] for i in range(len(by_position))])
-            del entries[number]
-    return True
-
-
-@dataclass(frozen=True)
-class _Task:
-    """What a worker does with an entry: describe it, or pass on why it was refused."""
-
-    describe: Describe
-
-    def __call__(self, entry: StructureRecord | Refusal, options: DescribeOptions) -> Description:
-        if isinstance(entry, StructureRecord):
-            return self.describe(entry, options)
-        return Description(
-            material_id=entry.material_id,
-            status=entry.status,
-            stage="read",
-            error_type=entry.error_type,
-            error_message=entry.error_message,
-        )
-
-
-def _lost(material_id: str, lost: Lost) -> Description:
-    return Description(
-        material_id=material_id,
-        status=lost.status,
-        stage="worker",
-        seconds=lost.seconds,
-        error_type=lost.error_type,
-        error_message=lost.error_message,
-    )
-
-
-def _size(entry: StructureRecord | Refusal) -> int:
-    return entry.nsites if isinstance(entry, StructureRecord) else 0
 
 
 def wider(type_name: str | None, value: Any) -> str | None:

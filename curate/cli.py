@@ -1,4 +1,4 @@
-"""curate build | status | verify | report | push: a crystal database in, a text dataset out."""
+"""curate build | describe | status | verify | report | push: a crystal database in, a text dataset out."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from curate.config import BuildConfig, PushConfig, ReportConfig
+from curate.config import BuildConfig, DescribeConfig, PushConfig, ReportConfig
 from curate.errors import InputError
 from curate.interrupt import stop_on_signals
 
@@ -44,6 +44,7 @@ class VerifyConfig:
 
 Command = (
     Annotated[BuildConfig, tyro.conf.subcommand("build")]
+    | Annotated[DescribeConfig, tyro.conf.subcommand("describe")]
     | Annotated[StatusConfig, tyro.conf.subcommand("status")]
     | Annotated[VerifyConfig, tyro.conf.subcommand("verify")]
     | Annotated[ReportConfig, tyro.conf.subcommand("report")]
@@ -60,6 +61,8 @@ def main() -> None:
         match config:
             case BuildConfig():
                 sys.exit(run_build(config))
+            case DescribeConfig():
+                sys.exit(run_describe(config))
             case StatusConfig():
                 sys.exit(run_status(config))
             case VerifyConfig():
@@ -86,6 +89,12 @@ def run_build(config: BuildConfig) -> int:
     with progress_bar() as watch:
         counts = build(config, watch=watch)
     show(counts)
+    if counts.left:
+        how = f"curate describe {config.out} --rank R --of N describes them; " * (
+            config.executor == "none"
+        )
+        print(f"{how}curate status {config.out} shows how far they are")
+        return 0
     dataset = config.out / "dataset"
     for row in examples(dataset, 2):
         print(f"\n{row['material_id']}: {shorten(row['description'], 400, placeholder=' …')}")
@@ -93,6 +102,16 @@ def run_build(config: BuildConfig) -> int:
         f'\nfrom datasets import load_dataset\ncrystals = load_dataset("{dataset}", split="train")'
     )
     return 1 if config.strict and counts.failed else 0
+
+
+def run_describe(config: DescribeConfig) -> int:
+    """One rank's share, with a line of progress now and then."""
+    from curate.build import describe_rank
+    from curate.console import progress_bar
+
+    with progress_bar() as watch:
+        describe_rank(config, watch)
+    return 0
 
 
 def run_status(config: StatusConfig) -> int:
@@ -108,11 +127,11 @@ def run_verify(config: VerifyConfig) -> int:
     """Compare a sample with stock; 1 where a text differs."""
     from dataclasses import asdict
 
-    from curate.build import Progress
     from curate.console import progress_bar
     from curate.counts import count
     from curate.dataset import write_card
     from curate.run import Run, write_json
+    from curate.shards import Progress
     from curate.verify import verify
 
     if config.n <= 0:

@@ -15,6 +15,11 @@ JarvisTable = Literal["dft_3d_2021", "dft_3d_2022", "dft_3d_2025", "dft_2d_2021"
 Database = Literal["jarvis", "mp", "optimade", "files", "crysmmnet"]
 
 
+def processors() -> int:
+    """What this process may use: the scheduler's word, where it was started by one."""
+    return int(os.environ.get("SLURM_CPUS_PER_TASK") or len(os.sched_getaffinity(0)))
+
+
 @dataclass(frozen=True)
 class PushConfig:
     """Publish a run's dataset on the Hugging Face Hub, in one commit.
@@ -51,6 +56,40 @@ class ReportConfig:
     """Which sample."""
     tokenizer: str | None = None
     """Tokenizer that lengths of texts are counted with, as for `curate build`; by default the run's."""
+
+
+@dataclass(frozen=True)
+class DescribeConfig:
+    """Describe one of N shares of a run, for schedulers that start ranks; the last writes the dataset.
+
+    `curate build … --executor none` freezes the structures first. Ranks may be started again, in any
+    number and any order: what is described is not described again.
+    """
+
+    run: tyro.conf.Positional[Path]
+    """Run folder."""
+    rank: int
+    """Which share, from 0."""
+    of: int
+    """How many shares."""
+    workers: int = field(default_factory=processors)
+    """Processes that describe side by side, one thread each."""
+
+
+@dataclass(frozen=True)
+class SlurmConfig:
+    """What is asked of the scheduler; the site's defaults hold for what is left out."""
+
+    tasks: int | None = None
+    """Tasks of the array job that share the crystals (--executor slurm)."""
+    partition: str | None = None
+    """Where they run (--executor slurm)."""
+    time: str | None = None
+    """Limit of each task, as 4:00:00 (--executor slurm)."""
+    cpus_per_task: int | None = None
+    """Processes of each task that describe side by side (--executor slurm)."""
+    account: str | None = None
+    """Who is charged (--executor slurm)."""
 
 
 @dataclass(frozen=True)
@@ -99,10 +138,14 @@ class BuildConfig:
     timeout: float = 300.0
     """Seconds after which a crystal is given up."""
     memory: float = 4.0
-    """GiB a worker may add to what it starts with."""
+    """GiB a worker may add to what it starts with; asked of the scheduler for each processor."""
     shard_size: int = 200
     """Crystals described between two saves."""
-    workers: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))
+    workers: int = field(default_factory=processors)
     """Processes that describe side by side, one thread each."""
+    executor: Literal["local", "slurm", "none"] = "local"
+    """Describe here, submit an array job that does, or freeze the structures only, for
+    `curate describe`. The folder is the same: each can finish what another began."""
+    slurm: tyro.conf.OmitArgPrefixes[SlurmConfig] = field(default_factory=SlurmConfig)
     strict: bool = False
     """Exit with 1 if any crystal has no description."""

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from curate.build import Progress as Step
 from curate.counts import Counts
+from curate.shards import Progress as Step
 
 SECONDS_BETWEEN_LINES = 30.0  # where no terminal shows a bar
 

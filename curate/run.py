@@ -13,18 +13,22 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import platform
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from curate.errors import InputError
 from curate.record import Description, Refusal, StructureRecord
 
+ABANDONED = 3600.0  # s; a temporary file that old belongs to a process that was killed
 VECTOR = pa.list_(pa.float64())
 STRUCTURES = pa.schema(
     [
@@ -100,12 +104,15 @@ class Run:
             )
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Hold the folder; InputError where another process does."""
+    def lock(self, wait: bool = False) -> Iterator[None]:
+        """Hold the folder; where another process does, wait for it or raise InputError.
+
+        Needed to ask, to freeze the source and to write the dataset, not to describe a shard.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / ".lock").open("w") as file:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             except BlockingIOError:
                 raise InputError(f"another build is at work in {self.folder}") from None
             yield
@@ -138,6 +145,37 @@ class Run:
     def described_shards(self) -> list[int]:
         """Numbers of the shards whose descriptions are complete."""
         return sorted(int(path.stem) for path in self.descriptions.glob("*.parquet"))
+
+    def missing_shards(self) -> list[int]:
+        """Numbers of the shards that are yet to be described."""
+        return sorted(set(self.shards()) - set(self.described_shards()))
+
+    def is_described(self, number: int) -> bool:
+        """Whether the descriptions of a shard are complete."""
+        return shard_file(self.descriptions, number).exists()
+
+    @property
+    def is_dataset_current(self) -> bool:
+        """Whether the dataset was written after the last shard was described."""
+        written = [path.stat().st_mtime_ns for path in self.dataset.glob("*/*.parquet")]
+        described = [path.stat().st_mtime_ns for path in self.descriptions.glob("*.parquet")]
+        return bool(written) and min(written) > max(described)
+
+    def sweep(self) -> None:
+        """Remove what killed ranks left of shards they were writing."""
+        for path in self.descriptions.glob("*.partial"):
+            with suppress(FileNotFoundError):
+                if time.time() - path.stat().st_mtime > ABANDONED:
+                    path.unlink()
+
+    def sizes(self, numbers: Iterable[int]) -> dict[int, list[int]]:
+        """Atoms of each entry of these shards; 0 where it could not become a record."""
+        found = {}
+        for number in numbers:
+            path = shard_file(self.structures, number)
+            species = pq.read_table(path, columns=["species_at_sites"])["species_at_sites"]
+            found[number] = pc.fill_null(pc.list_value_length(species), 0).to_pylist()
+        return found
 
     def read_structures(self, number: int) -> list[StructureRecord | Refusal]:
         """The entries of one shard."""
@@ -179,9 +217,12 @@ def write_json(path: Path, data: Any) -> None:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """A place to write; it becomes `path` when the block ends well, and vanishes when it does not."""
+    """A place to write; it becomes `path` when the block ends well, and vanishes when it does not.
+
+    Its name is this process's own: of two that write one path, one whole file stays.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.partial")
+    partial = path.with_name(f"{path.name}.{platform.node()}-{os.getpid()}.partial")
     try:
         yield partial
         with partial.open("rb") as file:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -57,12 +57,19 @@ class Batch:
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
         """The same batch on another device."""
-        moved: dict[str, Any] = {
-            name: value.to(device, non_blocking=non_blocking)
+        return self._each(lambda values: values.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> Batch:
+        """The same batch in memory that a GPU can read by itself; a data loader calls this."""
+        return self._each(lambda values: values.pin_memory())
+
+    def _each(self, change: Callable[[Any], Any]) -> Batch:
+        changed: dict[str, Any] = {
+            name: change(value)
             for name, value in vars(self).items()
             if isinstance(value, Tensor | Graph)
         }
-        return replace(self, **moved)
+        return replace(self, **changed)
 
 
 def collate(examples: Sequence[Example], angles: bool = True) -> Batch:

@@ -86,7 +86,7 @@ class TrainSettings:
     patience: int | None = None
     """Stop after this many epochs without a better validation error."""
     batch_size: int = 64
-    """Crystals per update (on each device)."""
+    """Crystals per update (on each device, where `torchrun` starts a process for each)."""
     max_angles: int | None = None
     """Bound of memory: a batch with more bond angles is computed in parts whose gradients add up;
     134,000 angles of width 256 take about 5 GiB."""

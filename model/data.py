@@ -9,31 +9,62 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pyarrow as pa
 
 from curate.errors import InputError
 from curate.record import StructureRecord
 from model.config import TrainConfig
-
-if TYPE_CHECKING:
-    from datasets import Dataset
+from model.rows import LARGE, Rows
 
 LEAK = "in more than one official split"
+OF_RECORD = (
+    "material_id",
+    "lattice_vectors",
+    "species_at_sites",
+    "cartesian_site_positions",
+    "source",
+    "spacegroup_number",
+    "description",
+    "description_origin",
+)
 NOT_TARGETS = {"nsites", "spacegroup_number"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Material:
-    """One row of a dataset: a crystal, its text, and the value to learn."""
+    """One row of a dataset: a crystal, its text, and the value to learn; read when it is asked for."""
 
-    record: StructureRecord
+    id: str
     target: float | None  # in the property's own unit
     split: str | None  # train, val, test, leak or None
-    condensed: str | None = None  # Robocrystallographer's condensed structure, JSON
+    number: int  # of the row
+    rows: Rows
+    condensed_rows: Rows
 
     @property
-    def id(self) -> str:
-        return self.record.material_id
+    def record(self) -> StructureRecord:
+        """The crystal with its text."""
+        return record_of(self.rows[self.number])
+
+    @property
+    def condensed(self) -> str | None:
+        """Robocrystallographer's condensed structure, JSON."""
+        return self.condensed_rows[self.number].get("condensed_structure")
+
+
+@dataclass(frozen=True)
+class Records(Sequence[StructureRecord]):
+    """The records of materials, read when they are asked for."""
+
+    materials: Sequence[Material]
+
+    def __len__(self) -> int:
+        return len(self.materials)
+
+    def __getitem__(self, number):
+        return self.materials[number].record
 
 
 @dataclass(frozen=True)
@@ -47,7 +78,7 @@ class Split:
     leak: list[str] = field(default_factory=list)  # dropped, for a benchmark has them in two splits
 
 
-def load_rows(data: str) -> Dataset:
+def load_rows(data: str) -> Rows:
     """The rows of a run, of a dataset folder, or of OWNER/NAME on the Hub."""
     from datasets import load_dataset
 
@@ -59,44 +90,40 @@ def load_rows(data: str) -> Dataset:
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", data):
         raise InputError(f"{data!r} is no folder of a run or dataset, nor OWNER/NAME on the Hub")
     try:
-        return load_dataset(data, split="train")
+        return Rows.of_dataset(load_dataset(data, split="train"))
     except Exception as error:  # the Hub may fail in many ways
         raise InputError(f"no dataset {data!r} on the Hub ({_first_line(error)})") from error
 
 
-def _local_rows(folder: Path) -> Dataset:
+def _local_rows(folder: Path) -> Rows:
     """The files themselves: `load_dataset` keeps its copy of a local folder under the folder's name
     and its card, and would give the rows of another run that has the same."""
-    import datasets
-    import pyarrow.parquet as pq
-
     files = sorted(folder.glob("default/*.parquet")) or sorted(folder.glob("*.parquet"))
     if not files:
         raise InputError(f"{folder} holds no Parquet files of a dataset")
     try:
-        tables = [datasets.table.InMemoryTable(pq.read_table(file)) for file in files]
+        return Rows.of_files(files)
     except (OSError, ValueError) as error:
         raise InputError(f"{folder} can't be read ({_first_line(error)})") from error
-    return datasets.Dataset(datasets.table.concat_tables(tables))
 
 
 def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [repr(error)])[0][:200]
 
 
-def known_targets(rows: Dataset) -> list[str]:
+def known_targets(rows: Rows) -> list[str]:
     """Columns that hold numbers of a property."""
-    numeric = ("float", "double", "int")
     return sorted(
-        name
-        for name, kind in rows.features.items()
-        if str(getattr(kind, "dtype", "")).startswith(numeric) and name not in NOT_TARGETS
+        column.name
+        for column in rows.schema
+        if (pa.types.is_floating(column.type) or pa.types.is_integer(column.type))
+        and column.name not in NOT_TARGETS
     )
 
 
-def split_column(rows: Dataset, target: str) -> str:
+def split_column(rows: Rows, target: str) -> str:
     """The column of the official benchmark that splits this property."""
-    offered = [name for name in rows.column_names if name.startswith("split_")]
+    offered = [name for name in rows.schema.names if name.startswith("split_")]
     ending = "_" + target.replace(" ", "")
     fitting = [name for name in offered if name.endswith(ending)]
     if len(fitting) != 1:
@@ -107,28 +134,25 @@ def split_column(rows: Dataset, target: str) -> str:
     return fitting[0]
 
 
-def read_materials(rows: Dataset, target: str | None, official: bool = False) -> list[Material]:
+def read_materials(rows: Rows, target: str | None, official: bool = False) -> list[Material]:
     """All rows as materials; InputError where the target is unknown, naming the known ones."""
     if target is not None and target not in known_targets(rows):
         known = ", ".join(known_targets(rows)) or "none"
         raise InputError(f"unknown target {target!r}; the dataset's known targets: {known}")
     column = split_column(rows, target) if official and target is not None else None
-    materials = []
-    for row in rows:
-        value = row[target] if target is not None else None
-        materials.append(
-            Material(
-                record=record_of(row),
-                target=None if value is None else float(value),
-                split=row[column] if column else None,
-                condensed=row.get("condensed_structure"),
-            )
-        )
-    ids = [material.id for material in materials]
+    ids = rows.column("material_id")
+    values = rows.column(target) if target is not None else [None] * len(ids)
+    splits = rows.column(column) if column else [None] * len(ids)
     if len(set(ids)) < len(ids):
         twice = next(name for name in ids if ids.count(name) > 1)
         raise InputError(f"material_id {twice!r} occurs more than once in the dataset")
-    return materials
+    structures, condensed = rows.only(OF_RECORD), rows.only(LARGE)
+    return [
+        Material(
+            name, None if value is None else float(value), split, number, structures, condensed
+        )
+        for number, (name, value, split) in enumerate(zip(ids, values, splits, strict=True))
+    ]
 
 
 def record_of(row: dict[str, Any]) -> StructureRecord:
@@ -192,8 +216,9 @@ def split_ids(ids: Sequence[str], seed: int, val: float = 0.1, test: float = 0.1
     random.Random(seed).shuffle(shuffled)
     n_val, n_test = (max(1, int(share * len(ids))) for share in (val, test))
     drawn_val, drawn_test = set(shuffled[:n_val]), set(shuffled[n_val : n_val + n_test])
+    drawn = drawn_val | drawn_test
     return Split(
-        train=[name for name in ids if name not in drawn_val | drawn_test],
+        train=[name for name in ids if name not in drawn],
         val=[name for name in ids if name in drawn_val],
         test=[name for name in ids if name in drawn_test],
         dropped={},

@@ -1,7 +1,9 @@
 """Records in, their graphs out: built once, in parallel, and read from disk where they lie.
 
-    CACHE/graphs/KEY/index.json             which graph is where, and why some records have none
+    CACHE/graphs/KEY/index.json             types of the arrays, and why some records have no graph
+    CACHE/graphs/KEY/kinds                  a byte for each record: which kind of graph it has
     CACHE/graphs/KEY/quotientgraph-tails    one flat array for each field of each kind of graph
+    CACHE/graphs/KEY/quotientgraph-tails-ends   where each graph's part of it ends
 
 A folder is written whole or not at all. Its key is of the crystals and the rules of the graph.
 """
@@ -16,6 +18,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, fields
+from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -31,20 +34,21 @@ from model.graphs import CRYSTALS_AT_ONCE, AnyGraph, build_graphs
 from model.quotient import QuotientGraph
 from model.refinement import TOLERANCE, WIDEST
 
-FORMAT = 1  # one more whenever a graph of the same record would be another
+FORMAT = 2  # one more whenever a graph of the same record, or its place, would be another
 KINDS: dict[str, type] = {kind.__name__.lower(): kind for kind in (CrystalGraph, QuotientGraph)}
+NONE = len(KINDS)  # the kind of a record without a graph
 PARALLEL_FROM = 4000  # crystals; starting workers takes some seconds
 LIMITS = Limits(workers=len(os.sched_getaffinity(0)), timeout=600.0, memory=4.0)
 
 
 def stored_graphs(
-    records: Sequence[StructureRecord], config: GraphConfig, cache: Path
-) -> list[AnyGraph | str]:
+    records: Sequence[StructureRecord], config: GraphConfig, place: Path
+) -> StoredGraphs:
     """The graph of each record, or the reason why it has none; built where the cache has them not."""
-    folder = cache / "graphs" / key_of(records, config)
+    folder = place / "graphs" / key_of(records, config)
     if not folder.exists():
         write(folder, made(records, config))
-    return read(folder)
+    return StoredGraphs(folder)
 
 
 def key_of(records: Sequence[StructureRecord], config: GraphConfig) -> str:
@@ -70,7 +74,7 @@ def made(records: Sequence[StructureRecord], config: GraphConfig) -> Iterator[An
         while following in waiting:
             found = waiting.pop(following)
             if isinstance(found, Lost):
-                n_lost = len(records[following * 4 * CRYSTALS_AT_ONCE :][: 4 * CRYSTALS_AT_ONCE])
+                n_lost = min(4 * CRYSTALS_AT_ONCE, len(records) - following * 4 * CRYSTALS_AT_ONCE)
                 found = [f"no graph: {found.error_message}"] * n_lost
             yield from found
             following += 1
@@ -96,50 +100,73 @@ def write(folder: Path, graphs: Iterator[AnyGraph | str]) -> None:
 
 
 def _written(partial: Path, graphs: Iterator[AnyGraph | str], stack: ExitStack) -> dict:
-    files: dict[str, BinaryIO] = {}
-    index: dict[str, Any] = {"kinds": [], "dtypes": {}, "shapes": {}, "ends": {}, "flags": {}}
-    for graph in graphs:
+    index: dict[str, Any] = {"dtypes": {}, "shapes": {}, "flags": {}, "reasons": {}}
+    ends: dict[str, int] = {}
+
+    @cache
+    def file(name: str) -> BinaryIO:
+        return stack.enter_context((partial / name).open("wb"))
+
+    for number, graph in enumerate(graphs):
         if isinstance(graph, str):
-            index["kinds"].append(graph)
+            index["reasons"][number] = graph
+            file("kinds").write(bytes([NONE]))
             continue
         kind = type(graph).__name__.lower()
-        index["kinds"].append(kind)
+        file("kinds").write(bytes([list(KINDS).index(kind)]))
         for field in fields(graph):
             name, value = f"{kind}-{field.name}", getattr(graph, field.name)
             if not isinstance(value, np.ndarray):
                 index["flags"][name] = value  # the same for all graphs of one configuration
                 continue
-            if name not in files:
-                files[name] = stack.enter_context((partial / name).open("wb"))
-                index["dtypes"][name], index["shapes"][name] = value.dtype.str, value.shape[1:]
-                index["ends"][name] = [0]
-            files[name].write(np.ascontiguousarray(value).tobytes())
-            index["ends"][name].append(index["ends"][name][-1] + len(value))
+            index["dtypes"][name], index["shapes"][name] = value.dtype.str, value.shape[1:]
+            file(name).write(np.ascontiguousarray(value).tobytes())
+            ends[name] = ends.get(name, 0) + len(value)
+            file(f"{name}-ends").write(np.int64(ends[name]).tobytes())
     return index
 
 
-def read(folder: Path) -> list[AnyGraph | str]:
-    """The graphs of a folder; their arrays stay on disk until they are used."""
-    index = json.loads((folder / "index.json").read_text())
-    arrays = {}
-    for name, ends in index["ends"].items():
-        shape = (ends[-1], *index["shapes"][name])
-        arrays[name] = np.asarray(np.memmap(folder / name, index["dtypes"][name], "r", shape=shape))
-    numbers = dict.fromkeys(KINDS, 0)
-    graphs: list[AnyGraph | str] = []
-    for kind in index["kinds"]:
-        if kind not in KINDS:
-            graphs.append(kind)
-            continue
-        number = numbers[kind]
-        numbers[kind] += 1
+class StoredGraphs(Sequence[AnyGraph | str]):
+    """The graphs of a folder, each made when it is asked for; the arrays stay on disk."""
+
+    def __init__(self, folder: Path) -> None:
+        index = json.loads((folder / "index.json").read_text())
+        self.flags: dict[str, Any] = index["flags"]
+        self.reasons = {int(number): reason for number, reason in index["reasons"].items()}
+        self.kinds = _mapped(folder / "kinds", "u1")
+        self.numbers = np.zeros(len(self.kinds), np.int64)  # among the graphs of the same kind
+        for kind in range(len(KINDS)):
+            self.numbers[self.kinds == kind] = np.arange(np.count_nonzero(self.kinds == kind))
+        self.arrays = {
+            name: (
+                _mapped(folder / name, dtype, index["shapes"][name]),
+                _mapped(folder / f"{name}-ends", "i8"),
+            )
+            for name, dtype in index["dtypes"].items()
+        }
+
+    def __len__(self) -> int:
+        return len(self.kinds)
+
+    def __getitem__(self, position):
+        if isinstance(position, slice):
+            return [self[number] for number in range(*position.indices(len(self)))]
+        if self.kinds[position] == NONE:
+            return self.reasons[position]
+        kind, number = list(KINDS)[self.kinds[position]], self.numbers[position]
         values = {}
         for field in fields(KINDS[kind]):
             name = f"{kind}-{field.name}"
-            if name in arrays:
-                start, end = index["ends"][name][number : number + 2]
-                values[field.name] = arrays[name][start:end]
+            if name in self.arrays:
+                array, ends = self.arrays[name]
+                values[field.name] = array[ends[number - 1] if number else 0 : ends[number]]
             else:
-                values[field.name] = index["flags"][name]
-        graphs.append(KINDS[kind](**values))
-    return graphs
+                values[field.name] = self.flags[name]
+        return KINDS[kind](**values)
+
+
+def _mapped(path: Path, dtype: str, shape: Sequence[int] = ()) -> np.ndarray:
+    """A flat file as an array of rows of that shape, read where it is looked at."""
+    if not path.stat().st_size:
+        return np.zeros((0, *shape), dtype)
+    return np.asarray(np.memmap(path, dtype, "r")).reshape(-1, *shape)

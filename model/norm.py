@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch import distributed as dist
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F  # noqa: N812
 
@@ -15,20 +16,31 @@ class BatchNorm(nn.BatchNorm1d):
     normalise by, so the running statistics are used.
     """
 
+    over_processes = False  # whether the statistics are of the rows of all processes together
+
     def forward(self, x: Tensor, counts: Tensor | None = None) -> Tensor:
         """(n, d) rows and their (n,) counts to (n, d); without counts each row stands for itself."""
         if not self.training:
             return super().forward(x)
+        if self.over_processes:
+            counts = x.new_ones(len(x)) if counts is None else counts
+            n = summed(counts.sum(dtype=torch.float32))
+            return self.weighted(x, counts, n)
         if len(x) == 1 and (counts is None or counts.item() == 1):
             return F.batch_norm(
                 x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
             )
         if counts is None:
             return super().forward(x)
-        n = counts.sum()
+        return self.weighted(x, counts, counts.sum())
+
+    def weighted(self, x: Tensor, counts: Tensor, n: Tensor) -> Tensor:
+        """Normed rows (n, d), where the rows of all stand for n."""
         x = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
         share = (counts / n).to(x.dtype)[:, None]
-        normed, mean, variance = WeightedNorm.apply(x, share, self.weight, self.bias, self.eps)
+        normed, mean, variance = WeightedNorm.apply(
+            x, share, self.weight, self.bias, self.eps, self.over_processes
+        )
         self.remember(mean, variance * (n / (n - 1)))
         return normed
 
@@ -42,17 +54,32 @@ class BatchNorm(nn.BatchNorm1d):
         self.num_batches_tracked.add_(1)
 
 
+def join_statistics(model: nn.Module) -> None:
+    """From now on batch statistics are those of all processes: the network trains as one process would."""
+    for module in model.modules():
+        if isinstance(module, BatchNorm):
+            module.over_processes = True
+
+
+def summed(values: Tensor, over_processes: bool = True) -> Tensor:
+    """The values, added up over the processes if asked for; in place."""
+    if over_processes:
+        dist.all_reduce(values)
+    return values
+
+
 class WeightedNorm(torch.autograd.Function):
     """Batch norm with a share of the statistics for each row, and its gradient in few passes."""
 
     @staticmethod
-    def forward(ctx, x, share, weight, bias, eps):  # (n, d), (n, 1), (d,), (d,)
-        mean = (share.T @ x)[0]
+    def forward(ctx, x, share, weight, bias, eps, over_processes):  # (n, d), (n, 1), (d,), (d,)
+        mean = summed((share.T @ x)[0], over_processes)
         normed = x - mean
-        variance = (share.T @ normed.square())[0]
+        variance = summed((share.T @ normed.square())[0], over_processes)
         scale = torch.rsqrt(variance + eps)
         normed *= scale
         ctx.save_for_backward(normed, share, weight, scale)
+        ctx.over_processes = over_processes
         ctx.mark_non_differentiable(mean, variance)
         return torch.addcmul(bias, normed, weight), mean, variance
 
@@ -61,6 +88,10 @@ class WeightedNorm(torch.autograd.Function):
     def backward(ctx, grad, *unused):
         normed, share, weight, scale = ctx.saved_tensors
         of_bias, of_weight = grad.sum(0), (grad * normed).sum(0)
-        through_statistics = torch.addcmul(of_bias, normed, of_weight)
+        if ctx.over_processes:  # the statistics carry what all processes ask for
+            all_bias, all_weight = summed(torch.stack((of_bias, of_weight)))
+        else:
+            all_bias, all_weight = of_bias, of_weight
+        through_statistics = torch.addcmul(all_bias, normed, all_weight)
         of_x = torch.addcmul(grad, through_statistics, share, value=-1).mul_(scale * weight)
-        return of_x, None, of_weight, of_bias, None
+        return of_x, None, of_weight, of_bias, None, None

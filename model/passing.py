@@ -11,6 +11,7 @@ numbers in the same order: outputs and gradients are equal bit for bit.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from functools import cached_property, lru_cache
 from typing import Literal
 
@@ -44,13 +45,16 @@ class Graph:
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Graph:
         """The same graph on another device, with the backend that works there."""
-        tensors = (self.tails, self.heads, self.node_counts, self.edge_counts)
-        tails, heads, nodes, edges = (
-            None if tensor is None else tensor.to(device, non_blocking=non_blocking)
-            for tensor in tensors
-        )
-        assert tails is not None and heads is not None
-        return Graph(tails, heads, self.n_nodes, nodes, edges)
+        return self._each(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> Graph:
+        """The same graph in memory that a GPU can read by itself."""
+        return self._each(Tensor.pin_memory)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Graph:
+        counts = (self.node_counts, self.edge_counts)
+        nodes, edges = (None if tensor is None else change(tensor) for tensor in counts)
+        return Graph(change(self.tails), change(self.heads), self.n_nodes, nodes, edges)
 
     @cached_property
     def weights(self) -> Tensor | None:

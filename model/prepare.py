@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from curate.errors import InputError
 from model.batch import Example
 from model.config import TrainConfig
-from model.data import Material, part_of, split_of, usable
+from model.data import Material, Records, part_of, split_of, usable
 from model.graph_store import stored_graphs
 from model.graphs import AnyGraph
 from model.preprocessing import Preprocessing, scale_of, unit
@@ -25,7 +26,7 @@ class Prepared:
     """Examples of each part, and how they were made."""
 
     # train, val, test; leak: predicted and neither learned nor scored
-    parts: dict[str, list[Example]]
+    parts: Mapping[str, Sequence[Example]]
     targets: dict[str, float]  # by id, in the property's own unit
     dropped: dict[str, list[str]]  # ids by reason
     preprocessing: Preprocessing
@@ -47,12 +48,21 @@ def prepare(config: TrainConfig, materials: Sequence[Material]) -> Prepared:
     labelled, unlabelled = usable(materials, config.log_target, needs_text=False)
     split = split_of(labelled, config)
     kept, textless = usable(labelled, config.log_target, reads_descriptions)
-    graphs, graphless = graphs_of(kept, config)
+    graphs = (
+        None
+        if config.modality == "text"
+        else stored_graphs(Records(kept), config.graph, config.cache)
+    )
+    graphless: dict[str, list[str]] = {}
+    if graphs is not None:
+        for number, reason in graphs.reasons.items():
+            graphless.setdefault(reason, []).append(kept[number].id)
+    place = {material.id: number for number, material in enumerate(kept)}
     dropped = merged(unlabelled, split.dropped, textless, graphless)
     lost = {name for names in dropped.values() for name in names} - set(split.leak)
     kept = [material for material in kept if material.id not in lost]
     encoder = TextEncoder(config.text_encoder) if reads_descriptions else None
-    vectors = text_vectors(kept, encoder, config) if needs_text else [None] * len(kept)
+    vectors = text_vectors(kept, encoder, config) if needs_text else None
     targets = {material.id: float(material.target or 0.0) for material in kept}
     ids = {
         part: [name for name in getattr(split, part) if name in targets] for part in (*PARTS, LEAK)
@@ -83,29 +93,42 @@ def prepare(config: TrainConfig, materials: Sequence[Material]) -> Prepared:
         description_origins=sorted({m.record.description_origin or "unknown" for m in kept}),
     )
     standardised = preprocessing.standardise(list(targets.values()))
-    examples = {
-        material.id: Example(material.id, graphs.get(material.id), vector, float(target))
-        for material, vector, target in zip(kept, vectors, standardised, strict=True)
+    row = {name: number for number, name in enumerate(targets)}
+    parts = {
+        part: Examples(
+            names,
+            graphs,
+            np.array([place[name] for name in names], np.int64),
+            vectors,
+            np.array([row[name] for name in names], np.int64),
+            standardised,
+        )
+        for part, names in ids.items()
     }
-    parts = {part: [examples[name] for name in names] for part, names in ids.items()}
     return Prepared(parts, targets, dropped, preprocessing)
 
 
-def graphs_of(
-    materials: Sequence[Material], config: TrainConfig
-) -> tuple[dict[str, AnyGraph], dict[str, list[str]]]:
-    """Graphs by id, and the ids of crystals that have none by reason."""
-    graphs: dict[str, AnyGraph] = {}
-    failed: dict[str, list[str]] = {}
-    if config.modality == "text":
-        return graphs, failed
-    made = stored_graphs([material.record for material in materials], config.graph, config.cache)
-    for material, graph in zip(materials, made, strict=True):
-        if isinstance(graph, str):
-            failed.setdefault(graph, []).append(material.id)
-        else:
-            graphs[material.id] = graph
-    return graphs, failed
+@dataclass(frozen=True)
+class Examples(Sequence[Example]):
+    """Examples of a part, each made when it is asked for."""
+
+    ids: list[str]
+    graphs: Sequence[AnyGraph | str] | None
+    graph_numbers: np.ndarray  # (n,) in graphs
+    vectors: np.ndarray | None  # (n_kept, text_width)
+    numbers: np.ndarray  # (n,) in vectors and targets
+    targets: np.ndarray  # (n_kept,) standardised
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, position):
+        if isinstance(position, slice):
+            return [self[number] for number in range(*position.indices(len(self)))]
+        graph: Any = None if self.graphs is None else self.graphs[self.graph_numbers[position]]
+        number = self.numbers[position]
+        vector = None if self.vectors is None else self.vectors[number]
+        return Example(self.ids[position], graph, vector, float(self.targets[number]))
 
 
 def text_vectors(
@@ -113,7 +136,7 @@ def text_vectors(
 ) -> np.ndarray:
     """(n, text_width) what stands for the text of each crystal."""
     if encoder is None:
-        return spacegroups([material.record for material in materials])
+        return spacegroups(Records(materials))
     texts = input_texts(materials, config.text, config.seed)
     return EmbeddingCache(config.cache).embed(texts, encoder)
 

@@ -7,24 +7,22 @@ import platform
 import re
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from curate import __version__
-
-if TYPE_CHECKING:
-    from datasets import Dataset
+from model.rows import Rows
 
 FILE = "training.json"
 LIBRARIES = ("torch", "transformers", "datasets", "numpy")
 
 
-def provenance(data: str, rows: Dataset, contents: str, seconds: float) -> dict[str, Any]:
+def provenance(data: str, rows: Rows, contents: str, seconds: float) -> dict[str, Any]:
     """What training.json holds: data with revision, SHA-256 of what was read, machine, duration."""
     return {
         "data": None if Path(data).exists() else data,  # a folder's path means nothing elsewhere
-        "revision": revision_of(rows),
+        "revision": rows.revision,
         "contents_sha256": contents,
         "hardware": hardware(),
         "seconds": round(seconds, 3),
@@ -34,13 +32,6 @@ def provenance(data: str, rows: Dataset, contents: str, seconds: float) -> dict[
             **{name: version(name) for name in LIBRARIES},
         },
     }
-
-
-def revision_of(rows: Dataset) -> str | None:
-    """The commit on the Hub that rows were loaded from, which `datasets` keeps them under."""
-    paths = [str(file["filename"]) for file in rows.cache_files]
-    commits = {match[1] for path in paths if (match := re.search(r"/([0-9a-f]{40})/", path))}
-    return commits.pop() if len(commits) == 1 else None
 
 
 def hardware() -> str:

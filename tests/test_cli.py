@@ -62,6 +62,8 @@ def test_help_imports_nothing_heavy():
         (["--sample", "--properties", "t.csv", "--out", "x"], "--properties has no meaning"),
         (["--sample", "--ids", "/nowhere", "--out", "x"], "--ids /nowhere can't be read"),
         (["--sample", "--molecule-names", "bundled", "--out", "x"], "needs openbabel"),
+        (["--sample", "--tasks", "4", "--out", "x"], "--tasks belongs to --executor slurm"),
+        (["--sample", "--executor", "slurm", "--out", "x"], "--executor slurm needs --tasks N"),
         (["--db", "oqmd", "--out", "x"], "oqmd"),
         (["--sample", "--out", "/proc/run"], "/proc/run"),
     ],

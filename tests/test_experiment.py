@@ -5,11 +5,12 @@ import json
 import re
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from corpus import TARGET, rows, write_dataset
 from small import reordered, rotated, supercell
@@ -22,6 +23,7 @@ from model.config import ExperimentConfig, NetworkConfig
 from model.data import Material, part_of
 from model.duplicates import across, near_duplicates
 from model.experiment import run, trainings, variants
+from model.rows import LARGE, Rows
 from model.text_input import deranged, input_texts, spacegroups
 
 
@@ -51,7 +53,14 @@ def test_views_are_the_parts_of_the_text(condensed, rutile):
 
 
 def materials(records, **fields):
-    return [Material(record, 1.0, None, **fields) for record in records]
+    table = pa.Table.from_pylist(
+        [{**asdict(record), "properties": None, **fields} for record in records]
+    )
+    rows = Rows([(len(records), table.select)], table.schema)
+    return [
+        Material(record.material_id, 1.0, None, number, rows, rows.only(LARGE))
+        for number, record in enumerate(records)
+    ]
 
 
 def test_shuffled_texts_are_the_same_ones_elsewhere():

@@ -71,4 +71,4 @@ def test_an_interrupted_write_leaves_nothing_that_looks_finished(records, tmp_pa
         graph_store.write(folder, broken())
     assert list(folder.parent.iterdir()) == []
     graph_store.write(folder, build_graphs(records, GraphConfig()))
-    assert_same(graph_store.read(folder), list(build_graphs(records, GraphConfig())))
+    assert_same(graph_store.StoredGraphs(folder), list(build_graphs(records, GraphConfig())))

@@ -13,6 +13,7 @@ DOORS = {  # heavy library: the only files that may know it
     "plotly": {"page.py"},
     "pymatviz": {"palette.py", "figures.py"},
     "pebble": {"pool.py"},
+    "datatrove": {"slurm.py"},
 }
 
 
