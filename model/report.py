@@ -23,6 +23,7 @@ from model.push import read_json
 from model.question import CONTENTS, digest
 from model.question import FILE as QUESTION
 from model.report_figures import curves, errors_by_element, errors_of, parities
+from model.rows import Rows
 
 TEMPLATES = Path(__file__).parent / "templates"
 N_LARGEST = 5  # errors that stand on the page with structure and text
@@ -31,7 +32,6 @@ SEEN = {
     "graph": "a crystal's structure",
     "text": "a crystal's description",
 }
-ROWS_AT_ONCE = 1_000
 
 
 def report(config: ReportModelConfig) -> Packed:
@@ -112,10 +112,10 @@ def crystals_of(folder: Path, data: str) -> tuple[list[dict[str, Any]], bool]:
     return rows, same
 
 
-def rows_of(dataset: Any) -> Iterator[dict[str, Any]]:
+def rows_of(dataset: Rows) -> Iterator[dict[str, Any]]:
     """Rows with the space group that the database knows or describing found."""
-    for batch in dataset.with_format("arrow").iter(ROWS_AT_ONCE):
-        for row, group in zip(batch.to_pylist(), spacegroups(batch), strict=True):
+    for table in dataset.only(dataset.schema.names).tables():
+        for row, group in zip(table.to_pylist(), spacegroups(table), strict=True):
             yield {**row, "spacegroup": group}
 
 

@@ -72,6 +72,10 @@ class Rows:
         wanted = [name for name in columns if name in self.schema.names]
         return Rows(self.pieces, self.schema, self.revision, wanted)
 
+    def tables(self) -> Iterator[pa.Table]:
+        """The rows in pieces, as Arrow tables."""
+        return (read(self.columns) for _, read in self.pieces)
+
     def column(self, name: str) -> list[Any]:
         """All values of a column."""
         return [value for _, read in self.pieces for value in read([name])[name].to_pylist()]

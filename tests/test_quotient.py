@@ -223,7 +223,7 @@ def test_gradients_of_the_weighted_norm_are_those_of_its_formula():
     )
 
     def normed(x, weight, bias):
-        return WeightedNorm.apply(x, share, weight, bias, 1e-5)[0]
+        return WeightedNorm.apply(x, share, weight, bias, 1e-5, False)[0]
 
     assert torch.autograd.gradcheck(normed, (x, weight, bias))
 
