@@ -260,7 +260,9 @@ def package_epoch(records: list, encoder: str, folder: Path, rules: GraphConfig)
     config = TrainConfig(
         data="", target="", out=folder / "model", epochs=EPOCHS, batch_size=BATCH, seed=SEED
     )
-    scale = Preprocessing("", "", False, 0.0, 1.0, 0.0, "both", rules, None, None, None, [])
+    scale = Preprocessing(
+        "", "", False, 0.0, 1.0, 0.0, "both", rules, "description", None, None, None, []
+    )
     prepared = Prepared({"train": examples, "val": examples[:1]}, {}, {}, scale)
     trainer = make_trainer(new_model(), prepared, config)
     started = time.process_time()
