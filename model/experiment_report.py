@@ -214,7 +214,7 @@ def bars(axis: Axes, config: ExperimentConfig, target: str, plan: Plan, rows: Ro
 
 def curve(axis: Axes, config: ExperimentConfig, target: str, plan: Plan, rows: Rows) -> None:
     """Test MAE against the number of training crystals, both axes logarithmic."""
-    from matplotlib.ticker import LogFormatter
+    from matplotlib.ticker import StrMethodFormatter
 
     for modality, colour in (("graph", GRAPH), ("both", OTHER)):
         points = []
@@ -231,8 +231,8 @@ def curve(axis: Axes, config: ExperimentConfig, target: str, plan: Plan, rows: R
     axis.set(xscale="log", yscale="log", xlabel="training crystals")
     axis.set_xticks(sizes, [f"{size:.0f}" for size in sizes], minor=False)
     axis.set_xticks([], minor=True)
-    axis.yaxis.set_major_formatter(LogFormatter(labelOnlyBase=False))
-    axis.yaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(2, 0.5)))
+    axis.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.yaxis.set_minor_formatter(StrMethodFormatter("{x:g}"))
     axis.set_ylabel(f"test MAE ({rows_of(rows, target, variants(config)[0])[0]['unit']})")
     axis.legend(frameon=False)
 
