@@ -140,9 +140,8 @@ def formed(trial: Trial, name: str, value: Any) -> Any:
     return [[n.id, n.formula, round(n.target, 4), round(n.similarity, 4)] for n in value or ()]
 
 
-def serve(config: AppConfig) -> None:
+def serve(page: gradio.Blocks, config: AppConfig) -> None:
     """Show the page until it is stopped."""
-    page = make_page(config.model, config.data, config.cache)
     page.launch(
         server_name=config.host, server_port=config.port, max_file_size=MAX_FILE, quiet=True
     )

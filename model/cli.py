@@ -136,10 +136,11 @@ def run_report(config: ReportModelConfig) -> int:
 
 def run_app(config: AppConfig) -> int:
     """Serve the page until Ctrl-C."""
-    from model.app import serve
+    from model.app import make_page, serve
 
+    page = make_page(config.model, config.data, config.cache)
     print(f"http://{config.host}:{config.port} (Ctrl-C stops it)", flush=True)
-    serve(config)
+    serve(page, config)
     return 0
 
 
