@@ -150,6 +150,13 @@ class Refusal:
     error_type: str
     error_message: str
 
+    @classmethod
+    def of(cls, material_id: str, error: Exception) -> Refusal:
+        """The reason that an error gives, as far as it is a kind of its own."""
+        kinds = {"DisorderedStructure": "disordered", "DummySpecies": "dummy_species"}
+        status = kinds.get(type(error).__name__, "unreadable")
+        return cls(material_id, status, type(error).__name__, str(error)[:500])
+
 
 @dataclass(frozen=True)
 class Description:

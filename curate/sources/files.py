@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from curate.errors import InputError
-from curate.record import DisorderedStructure, DummySpecies, Refusal, StructureRecord, Value
+from curate.record import Refusal, StructureRecord, Value
 from curate.sources import Snapshot
 from curate.sources.jarvis_atoms import record_of_atoms, value_of
 
@@ -138,12 +138,8 @@ def record_of(entry: Any, default_id: str, fields: Mapping[str, Any]) -> Structu
 
             structure = Structure.from_dict(structure)
         return StructureRecord.from_pymatgen(structure, material_id, properties=targets, **fields)
-    except DisorderedStructure as error:
-        return Refusal(material_id, "disordered", "DisorderedStructure", str(error))
-    except DummySpecies as error:
-        return Refusal(material_id, "dummy_species", "DummySpecies", str(error))
     except Exception as error:  # a broken entry costs itself only
-        return Refusal(material_id, "unreadable", type(error).__name__, str(error)[:500])
+        return Refusal.of(material_id, error)
 
 
 def cif_entries(path: Path) -> Iterator[Any]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from curate.errors import InputError
-from curate.record import DisorderedStructure, DummySpecies, Refusal, StructureRecord
+from curate.record import DisorderedStructure, Refusal, StructureRecord
 from curate.sources.jarvis_atoms import record_of_atoms, value_of
 
 DATABASE = "Materials Project"
@@ -107,12 +107,8 @@ def record_of_document(
             properties={"stored_material_id": stored, **properties},
             **written,
         )
-    except DisorderedStructure as error:
-        return Refusal(material_id, "disordered", "DisorderedStructure", str(error))
-    except DummySpecies as error:
-        return Refusal(material_id, "dummy_species", "DummySpecies", str(error))
     except Exception as error:  # a broken entry costs itself only
-        return Refusal(material_id, "unreadable", type(error).__name__, str(error)[:500])
+        return Refusal.of(material_id, error)
 
 
 def atoms_of(structure: Mapping[str, Any]) -> dict[str, Any]:

@@ -41,12 +41,8 @@ def record_of_entry(
             spacegroup_number=number if number in range(1, 231) else None,
             properties=properties,
         )
-    except DisorderedStructure as error:
-        return Refusal(material_id, "disordered", "DisorderedStructure", str(error))
-    except DummySpecies as error:
-        return Refusal(material_id, "dummy_species", "DummySpecies", str(error))
     except Exception as error:  # a broken entry costs itself only
-        return Refusal(material_id, "unreadable", type(error).__name__, str(error)[:500])
+        return Refusal.of(material_id, error)
 
 
 def atoms_of(attributes: Mapping[str, Any]) -> dict[str, Any]:
