@@ -23,7 +23,7 @@ from model.config import (
     TrainSettings,
     View,
 )
-from model.files import read_csv, write_csv, write_json
+from model.files import read_csv, read_json, write_csv, write_json
 from model.provenance import FILE as TRAINING
 
 log = logging.getLogger(__name__)
@@ -152,7 +152,7 @@ def run(config: ExperimentConfig) -> Path:
 
 def made_by(folders: list[Path], rows: list[dict[str, Any]]) -> dict[str, Any]:
     """What the numbers cost and what they were made with; apart from them, for they repeat and it varies."""
-    origins = [json.loads((folder / TRAINING).read_text()) for folder in folders]
+    origins = [read_json(folder, TRAINING) for folder in folders]
     return {
         "command": shlex.join(["crysmmnet", *sys.argv[1:]]),
         "trainings": len(rows),
@@ -204,8 +204,8 @@ def one_training(config: TrainConfig) -> str:
 
 def row_of(variant: Variant, training: TrainConfig, out: Path) -> dict[str, Any]:
     """One row of results.csv, from what the training wrote."""
-    metrics = json.loads((training.out / "metrics.json").read_text())
-    seconds = json.loads((training.out / TRAINING).read_text())["seconds"]
+    metrics = read_json(training.out, "metrics.json")
+    seconds = read_json(training.out, TRAINING)["seconds"]
     test = metrics["test"]
     return {
         "target": training.target,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -14,7 +13,7 @@ from model.config import ExperimentConfig, TrainConfig
 from model.data import LEAK, load_rows, read_materials
 from model.duplicates import across, near_duplicates
 from model.experiment import NULLS, Variant, counterpart, test_rows, variants
-from model.files import read_csv, write_json, write_text
+from model.files import read_csv, read_json, write_json, write_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -160,7 +159,7 @@ def crystal_lines(config: ExperimentConfig, plan: Plan) -> list[str]:
         parts: dict[str, set[str]] = {}
         for row in read_csv(training.out / "predictions.csv"):
             parts.setdefault(row["split"], set()).add(row["id"])
-        metrics = json.loads((training.out / "metrics.json").read_text())
+        metrics = read_json(training.out, "metrics.json")
         leaks = metrics["dropped"].get(LEAK, 0)
         twins = across(pairs, parts["train"], parts["test"])
         sizes = "/".join(str(len(parts[part])) for part in ("train", "val", "test"))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 import re
 import zipfile
@@ -21,7 +20,7 @@ from curate.errors import InputError
 from curate.sources.files import named
 from curate.splits import listed, official_splits
 from model.config import LeaderboardConfig
-from model.files import read_csv, write_json
+from model.files import read_csv, read_json, write_json
 from model.prepare import LEAK
 
 DATASETS = ("dft_3d", "megnet")
@@ -38,7 +37,7 @@ def contribute(config: LeaderboardConfig) -> Path:
     rows = read_csv(config.model / "predictions.csv") if config.model.is_dir() else []
     if not rows:
         raise InputError(f"{config.model} is no folder of a trained model: no predictions.csv")
-    metrics = json.loads((config.model / "metrics.json").read_text())
+    metrics = read_json(config.model, "metrics.json")
     if metrics["split"] != "official":
         raise InputError(
             f"{config.model} was trained on a random split; the leaderboard needs --split official"
@@ -60,7 +59,7 @@ def contribute(config: LeaderboardConfig) -> Path:
     except InputError:
         path.unlink()
         raise
-    training = json.loads((config.model / "training.json").read_text())
+    training = read_json(config.model, "training.json")
     write_json(
         folder / "metadata.json",
         {

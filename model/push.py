@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from curate.errors import InputError
 from curate.hub import LocalFile, Plan, Pushed, check_name, mirror
 from model.encoders import encoder_class
-from model.files import read_csv
+from model.files import read_csv, read_json
 from model.preprocessing import Preprocessing
 from model.provenance import FILE as TRAINING
 
@@ -84,10 +83,3 @@ def model_card(folder: Path, repo_id: str) -> str:
         training=read_json(folder, TRAINING),
         n_predictions=len(read_csv(folder / "predictions.csv")),
     )
-
-
-def read_json(folder: Path, name: str) -> dict[str, Any]:
-    """A file of a finished training; InputError where it is not there."""
-    if not (folder / name).is_file():
-        raise InputError(f"{folder} is no folder of a finished training: it has no {name}")
-    return json.loads((folder / name).read_text(encoding="utf-8"))

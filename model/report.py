@@ -15,11 +15,10 @@ from curate.tokens import LIMIT
 from model.config import ReportModelConfig
 from model.data import load_rows, read_materials, record_of
 from model.erasure import erase_sentences
-from model.files import read_csv
+from model.files import read_csv, read_json
 from model.predict import Predictor, model_folder
 from model.preprocessing import Preprocessing
 from model.provenance import FILE as TRAINING
-from model.push import read_json
 from model.question import CONTENTS, digest
 from model.question import FILE as QUESTION
 from model.report_figures import curves, errors_by_element, errors_of, parities

@@ -10,10 +10,11 @@ from curate import __version__
 from curate.errors import InputError
 from curate.hub import LocalFile, Plan, check_name, files_of
 from model.config import PushModelConfig
+from model.files import read_json
 from model.predict import Predictor
 from model.preprocessing import Preprocessing
 from model.provenance import FILE as TRAINING
-from model.push import FILES, read_json
+from model.push import FILES
 from model.similar import FILE as CRYSTALS
 from model.similar import TrainingCrystals
 
