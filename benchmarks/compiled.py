@@ -19,11 +19,11 @@ import torch
 from setting import setting
 from training import chosen_records, new_model, update
 
-from model import passing
-from model.batch import Batch, Example, collate
 from model.config import GraphConfig
-from model.graphs import build_graphs
-from model.memory import keep_large_blocks
+from model.graphs.build import build_graphs
+from model.network import message_passing as passing
+from model.network.batch import Batch, Example, collate
+from model.training.allocator import keep_large_blocks
 
 RESULT = Path(__file__).parent / "results" / "compiled.json"
 N, TEXT_WIDTH = 64, 768

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from pymatgen.core import Structure
 
 from curate.record import StructureRecord
-from curate.sources.jarvis_atoms import record_of_atoms
+from curate.sources.entries import record_of_atoms
 from curate.sources.sample import Sample
 
 SIZES = (2, 5, 9, 15, 25, 40, 60)  # atoms; borders of the layers a sample is drawn from

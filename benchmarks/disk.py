@@ -14,7 +14,7 @@ from pathlib import Path
 import tyro
 from setting import setting
 
-from curate.run import Run
+from curate.run.folder import Run
 
 RESULT = Path(__file__).parent / "results" / "disk.json"
 

@@ -24,7 +24,7 @@ from crystals import Crystal, load
 from setting import setting
 from stock import describe_with_stock, settled
 
-from curate.describe import describe, warm_up
+from curate.describe.description import describe, warm_up
 
 RESULTS = Path(__file__).parent / "results"
 log = logging.getLogger("benchmark")

@@ -107,8 +107,8 @@ def released_batch(pairs: list):
 
 
 def package_graph(record: StructureRecord, config: GraphConfig | None = None):
-    from model.batch import Example
-    from model.graph import build_graph
+    from model.graphs.crystal_graph import build_graph
+    from model.network.batch import Example
 
     return Example(record.material_id, build_graph(record, config), None)
 
@@ -116,8 +116,8 @@ def package_graph(record: StructureRecord, config: GraphConfig | None = None):
 def package_batch(examples: list):
     import torch
 
-    from model.batch import collate
-    from model.elements import atom_features
+    from model.graphs.elements import atom_features
+    from model.network.batch import collate
 
     batch = collate(examples)
     graph, line_graph = batch.graph.dgl, batch.line_graph.dgl

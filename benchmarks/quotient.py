@@ -4,7 +4,7 @@
 
 Network of the paper (4 ALIGNN and 4 gated graph convolutions, width 256), graph only, 256 crystals of
 each dataset drawn with a seed, in batches of 64; the same weights and batches for every way, the
-allocator set alike for all (model/memory.py). Each line is measured in a process of its own: CPU
+allocator set alike for all (model/training/allocator.py). Each line is measured in a process of its own: CPU
 seconds of all threads for a batch, over all four, the better of two passes after a first one. Then,
 of every crystal: how many times fewer atoms, bonds and angles the quotient has, by crystal system;
 and of 512 crystals: how far outputs in 32 bits and gradients in 64 bits, batch statistics among them,
@@ -30,13 +30,13 @@ from torch.nn import functional as F  # noqa: N812
 from training import chosen_records, new_model
 
 from curate.batches import in_batches
-from model.batch import Example, collate
 from model.config import EncoderName, GraphConfig
-from model.data import load_rows, record_of
-from model.encoders import encoder_class
+from model.data.materials import load_rows, record_of
 from model.files import write_json
-from model.graphs import build_graphs
-from model.memory import keep_large_blocks
+from model.graphs.build import build_graphs
+from model.network.batch import Example, collate
+from model.network.encoders import encoder_class
+from model.training.allocator import keep_large_blocks
 
 WAYS = ("full DGL", "full torch", "quotient DGL", "quotient torch")
 KINDS = ("training step", "inference")

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from model.encoders.alignn import EdgeGatedGraphConv
-from model.passing import Graph
+from model.network.encoders.alignn import EdgeGatedGraphConv
+from model.network.message_passing import Graph
 
 
 class PlainDGLConv(EdgeGatedGraphConv):

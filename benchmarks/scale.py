@@ -100,8 +100,8 @@ class Repeated:
         return islice(self.endless(), self.n)
 
     def endless(self) -> Iterator:
-        from curate.dataset import described_pairs
-        from curate.run import Run
+        from curate.dataset.write import described_pairs
+        from curate.run.folder import Run
 
         for time_around in count():
             for record, description in described_pairs(Run(self.run)):
@@ -141,11 +141,11 @@ def epoch(config: Config, n: int, folder: Path) -> dict[str, float]:
 
 def loaded(config: Config, n: int, folder: Path, iterate: bool = False):
     from model.config import TrainConfig
-    from model.crysmmnet import CrysMMNet, CrysMMNetConfig
-    from model.data import load_rows, read_materials
-    from model.prepare import prepare
-    from model.question import digest
-    from model.trainer import make_trainer
+    from model.data.materials import load_rows, read_materials
+    from model.data.prepare import prepare
+    from model.network.crysmmnet import CrysMMNet, CrysMMNetConfig
+    from model.training.settings_record import digest
+    from model.training.trainer import make_trainer
 
     cache = folder / "cache"
     cache.mkdir(exist_ok=True)

@@ -14,7 +14,7 @@ from functools import lru_cache
 
 from robocrys import StructureCondenser, StructureDescriber
 
-from curate.describe import SYMPRECS, in_fixed_order
+from curate.describe.description import SYMPRECS, in_fixed_order
 from curate.record import StructureRecord
 
 

@@ -109,7 +109,7 @@ def entry_of(record, number: int) -> dict:
 def by_curate(mirror: str) -> int:
     from curate.build import fetch
     from curate.config import BuildConfig
-    from curate.run import Run
+    from curate.run.folder import Run
     from curate.sources.jarvis import Jarvis
 
     with tempfile.TemporaryDirectory() as folder:

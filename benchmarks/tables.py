@@ -13,8 +13,8 @@ from pathlib import Path
 
 import tyro
 
-from curate.counts import count
-from curate.run import Run
+from curate.run.counts import count
+from curate.run.folder import Run
 
 RESULT = Path(__file__).parent / "results" / "tables.json"
 

@@ -10,7 +10,7 @@ the seconds of processor a crystal takes, which other work on the machine distur
 Simulation: shards are windows of 200 neighbours in RUN, drawn with a seed, each crystal with its atoms and
 its measured seconds; a rank a node, 32 workers each, every worker taking the next crystal as soon as it is
 free; means of several draws. Orders: `as they come` gives each node a run of shards and describes them in
-the source's order; `within shards` is largest cell first in each shard; `balanced` is curate/shares.py:
+the source's order; `within shards` is largest cell first in each shard; `balanced` is load_balance.py:
 shares with as many atoms, shards by their largest cell, largest cell first in each; `by seconds` is that
 with the true durations, which nobody knows before. `without the slowest` cuts the slowest 0.1 % of the
 crystals down to the next. A worker's start comes on top, the same for every order.
@@ -37,9 +37,9 @@ import pyarrow.parquet as pq
 import tyro
 from setting import setting
 
-from curate import shares
-from curate.run import Run
-from curate.shards import Progress, describe_shards, describing
+from curate.run.folder import Run
+from curate.work import load_balance as shares
+from curate.work.shards import Progress, describe_shards, describing
 
 RESULT = Path(__file__).parent / "results" / "throughput.json"
 N, SHARD, WORKERS, NODES, DRAWS = 150_000, 200, 32, (1, 2, 4, 8, 16, 32, 64), 5
@@ -181,7 +181,7 @@ def within_shards(shards: list[list[Crystal]], n: int) -> list[list[Crystal]]:
 
 
 def by(weight: Callable[[Crystal], float]) -> Order:
-    """The order of curate/shares.py with another idea of what a crystal costs."""
+    """The order of curate/work/load_balance.py with another idea of what a crystal costs."""
 
     def order(shards: list[list[Crystal]], n: int) -> list[list[Crystal]]:
         weights = {number: [weight(c) for c in shard] for number, shard in enumerate(shards)}

@@ -8,7 +8,7 @@ base) and random weights: its cost does not depend on them. Each line is measure
 own; seconds are CPU seconds of all threads. Writes results/training.json.
 
 step: forward, backward and AdamW on one batch of 64; the best of three after a first one. `default` is
-glibc's malloc as it comes, `kept` with model/memory.py, `huge` with huge pages by GLIBC_TUNABLES.
+glibc's malloc as it comes, `kept` with model/training/allocator.py, `huge` with huge pages by GLIBC_TUNABLES.
 epoch: batches of 32. The released way builds graphs by jarvis-tools' loops, once, and normalises,
 tokenises and encodes the texts in every batch; one epoch is measured. The package trains by its
 Trainer, with validation on one crystal and a checkpoint each epoch, texts encoded once; the mean of
@@ -32,13 +32,13 @@ import torch
 from setting import peak_gib, setting
 from torch.nn import functional as F  # noqa: N812
 
-from model.batch import Example, collate, within_angles
 from model.config import EncoderName, GraphConfig, Modality, NetworkConfig, TrainConfig
-from model.crysmmnet import CrysMMNet, CrysMMNetConfig
-from model.data import load_rows, record_of
+from model.data.materials import load_rows, record_of
 from model.files import write_json
-from model.graphs import build_graphs
-from model.memory import keep_large_blocks
+from model.graphs.build import build_graphs
+from model.network.batch import Example, collate, within_angles
+from model.network.crysmmnet import CrysMMNet, CrysMMNetConfig
+from model.training.allocator import keep_large_blocks
 
 N_CRYSTALS, BATCH, EPOCHS, SEED, TEXT_WIDTH = 64, 32, 3, 0, 768
 HUGE = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
@@ -195,9 +195,9 @@ def released_epoch(records: list, encoder: str) -> dict:
     from released import as_released
     from transformers import AutoModel, AutoTokenizer
 
-    from model.batch import Batch
-    from model.passing import Graph
-    from model.text import normalise
+    from model.network.batch import Batch
+    from model.network.message_passing import Graph
+    from model.text.encoder import normalise
 
     started = time.process_time()
     graphs = [released_graph(record) for record in records]
@@ -241,10 +241,10 @@ def released_epoch(records: list, encoder: str) -> dict:
 
 
 def package_epoch(records: list, encoder: str, folder: Path, rules: GraphConfig) -> dict:
-    from model.prepare import Prepared
-    from model.preprocessing import Preprocessing
-    from model.text import EmbeddingCache, TextEncoder
-    from model.trainer import make_trainer
+    from model.data.prepare import Prepared
+    from model.data.preprocessing import Preprocessing
+    from model.text.encoder import EmbeddingCache, TextEncoder
+    from model.training.trainer import make_trainer
 
     started = time.process_time()
     graphs = list(build_graphs(records, rules))
@@ -275,7 +275,7 @@ def package_epoch(records: list, encoder: str, folder: Path, rules: GraphConfig)
 
 
 def _numbers(record) -> torch.Tensor:
-    from model.elements import atomic_numbers
+    from model.graphs.elements import atomic_numbers
 
     return torch.from_numpy(atomic_numbers(record.species_at_sites).astype("int64"))
 

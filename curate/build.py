@@ -12,19 +12,19 @@ from importlib.util import find_spec
 from typing import Any
 
 from curate import __version__
-from curate import describe as describing
 from curate.batches import in_batches
 from curate.config import BuildConfig, DescribeConfig
-from curate.counts import Counts, count
-from curate.dataset import COLUMNS
+from curate.dataset.token_lengths import load_tokenizer
+from curate.dataset.write import COLUMNS
+from curate.describe import description as describing
 from curate.errors import InputError
 from curate.record import Refusal, StructureRecord
-from curate.run import Run
-from curate.shards import Describe, Progress, Watch, describe_shards, describe_share, finish
-from curate.shares import largest_first, shares
+from curate.run.counts import Counts, count
+from curate.run.folder import Run
 from curate.sources import Source, open_source, wanted_ids
 from curate.sources.files import named
-from curate.tokens import load_tokenizer
+from curate.work.load_balance import largest_first, shares
+from curate.work.shards import Describe, Progress, Watch, describe_shards, describe_share, finish
 
 GENERATORS = ("robocrys", "pymatgen", "pymatgen-core", "matminer", "spglib", "numpy")
 
@@ -51,7 +51,7 @@ def build(
             fetch(run, source, config, watch)
         missing = run.missing_shards()
         if missing and config.executor == "slurm":
-            from curate.slurm import submit  # only a cluster's user pays for its launcher
+            from curate.work.slurm import submit  # only a cluster's user pays for its launcher
 
             submit(run, missing, config, describe)
         if missing and config.executor != "local":

@@ -13,10 +13,10 @@ import tyro
 
 from curate.config import BuildConfig, DescribeConfig, PushConfig, ReportConfig
 from curate.errors import InputError
-from curate.interrupt import stop_on_signals
+from curate.work.interrupt import stop_on_signals
 
 if TYPE_CHECKING:
-    from curate.counts import Counts
+    from curate.run.counts import Counts
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def main() -> None:
 def run_build(config: BuildConfig) -> int:
     """Build with a progress bar; 1 where --strict asks for it, else 0."""
     from curate.build import build
-    from curate.console import progress_bar
+    from curate.work.console import progress_bar
 
     with progress_bar() as watch:
         counts = build(config, watch=watch)
@@ -107,7 +107,7 @@ def run_build(config: BuildConfig) -> int:
 def run_describe(config: DescribeConfig) -> int:
     """One rank's share, with a line of progress now and then."""
     from curate.build import describe_rank
-    from curate.console import progress_bar
+    from curate.work.console import progress_bar
 
     with progress_bar() as watch:
         describe_rank(config, watch)
@@ -116,8 +116,8 @@ def run_describe(config: DescribeConfig) -> int:
 
 def run_status(config: StatusConfig) -> int:
     """Print a run's counts."""
-    from curate.counts import count
-    from curate.run import Run
+    from curate.run.counts import count
+    from curate.run.folder import Run
 
     show(count(Run.load(config.run)))
     return 0
@@ -127,12 +127,12 @@ def run_verify(config: VerifyConfig) -> int:
     """Compare a sample with stock; 1 where a text differs."""
     from dataclasses import asdict
 
-    from curate.console import progress_bar
-    from curate.counts import count
-    from curate.dataset import write_card
-    from curate.run import Run, write_json
-    from curate.shards import Progress
-    from curate.verify import verify
+    from curate.dataset.write import write_card
+    from curate.run.counts import count
+    from curate.run.folder import Run, write_json
+    from curate.work.console import progress_bar
+    from curate.work.shards import Progress
+    from curate.work.verify import verify
 
     if config.n <= 0:
         raise InputError(f"--n {config.n}: must be above 0")
@@ -155,8 +155,8 @@ def run_verify(config: VerifyConfig) -> int:
 def run_report(config: ReportConfig) -> int:
     """Write the page and say how much it shows."""
     from curate.build import Progress
-    from curate.console import progress_bar
-    from curate.report.dataset import report
+    from curate.report.page import report
+    from curate.work.console import progress_bar
 
     with progress_bar() as watch:
         shown = report(config, lambda done, total: watch(Progress("reading", done, total)))
@@ -176,8 +176,8 @@ def examples(dataset: Path, n: int) -> list[dict]:
 
 def run_push(config: PushConfig) -> int:
     """Publish a run's dataset, or print what would be published."""
-    from curate.publish import plan_push, push
-    from curate.run import Run
+    from curate.hub.publish import plan_push, push
+    from curate.run.folder import Run
 
     dataset = Run.load(config.run).dataset
     if config.dry_run:
@@ -190,7 +190,7 @@ def run_push(config: PushConfig) -> int:
 
 def show(counts: Counts) -> None:
     """The closing table of a build."""
-    from curate.console import counts_table
+    from curate.work.console import counts_table
 
     counts_table(counts)
 

@@ -10,7 +10,7 @@ from typing import Annotated
 import tyro
 
 from curate.errors import InputError
-from curate.interrupt import stop_on_signals
+from curate.work.interrupt import stop_on_signals
 from model.config import (
     AppConfig,
     EncodersConfig,
@@ -82,8 +82,8 @@ def run(config: Command) -> int:
 
 def run_train(config: TrainConfig) -> int:
     """Train and print the scores."""
-    from model.metrics import line
-    from model.train import train
+    from model.training.metrics import line
+    from model.training.train import train
 
     result = train(config)
     if os.environ.get("RANK", "0") != "0":
@@ -98,8 +98,8 @@ def run_train(config: TrainConfig) -> int:
 
 def run_evaluate(config: EvaluateConfig) -> int:
     """Print the scores."""
-    from model.evaluate import UNSEEN, evaluate
-    from model.metrics import line
+    from model.predict.evaluate import UNSEEN, evaluate
+    from model.training.metrics import line
 
     result = evaluate(config)
     for part in ("train", "val", "test", UNSEEN):
@@ -112,7 +112,7 @@ def run_evaluate(config: EvaluateConfig) -> int:
 
 def run_predict(config: PredictConfig) -> int:
     """Print id, prediction and unit; 1 where no crystal could be predicted."""
-    from model.predict import predict
+    from model.predict.predictor import predict
 
     n_predicted = 0
     for prediction in predict(config):
@@ -126,7 +126,7 @@ def run_predict(config: PredictConfig) -> int:
 
 def run_report(config: ReportModelConfig) -> int:
     """Write the page and say how large it is."""
-    from model.report import report
+    from model.pages.report import report
 
     shown = report(config)
     size = config.out.stat().st_size / 1e6
@@ -136,7 +136,7 @@ def run_report(config: ReportModelConfig) -> int:
 
 def run_app(config: AppConfig) -> int:
     """Serve the page until Ctrl-C."""
-    from model.app import make_page, serve
+    from model.pages.app import make_page, serve
 
     page = make_page(config.model, config.data, config.cache)
     print(f"http://{config.host}:{config.port} (Ctrl-C stops it)", flush=True)
@@ -146,7 +146,7 @@ def run_app(config: AppConfig) -> int:
 
 def run_push(config: PushModelConfig) -> int:
     """Publish a model, or print what would be published."""
-    from model.push import plan_push, push
+    from model.publish.push import plan_push, push
 
     if config.space:
         return run_push_space(config)
@@ -163,8 +163,8 @@ def run_push_space(config: PushModelConfig) -> int:
     """Publish a page to try the model, or print what would be published."""
     import warnings
 
-    from curate.hub import mirror
-    from model.space import plan_space
+    from curate.hub.mirror import mirror
+    from model.publish.space import plan_space
 
     warnings.filterwarnings("ignore", "It seems that you are about to commit a data file")
 
@@ -178,7 +178,7 @@ def run_push_space(config: PushModelConfig) -> int:
 
 def run_encoders(config: EncodersConfig) -> int:
     """Print what each graph network is and costs."""
-    from model.encoder_table import encoder_rows
+    from model.experiments.encoder_table import encoder_rows
 
     for row in encoder_rows(config.n):
         print(
@@ -190,10 +190,10 @@ def run_encoders(config: EncodersConfig) -> int:
 
 def run_experiment(config: ExperimentConfig) -> int:
     """Train what an answer needs, and print the answer."""
-    from model.experiment import run as answer
+    from model.experiments.run import run as answer
 
-    logging.getLogger("model.train").setLevel(logging.WARNING)
-    logging.getLogger("model.trainer").setLevel(logging.WARNING)
+    logging.getLogger("model.training.train").setLevel(logging.WARNING)
+    logging.getLogger("model.training.trainer").setLevel(logging.WARNING)
     folder = answer(config)
     print((folder / "report.md").read_text())
     print(f"in {folder}: report.md, results.csv, differences.json, predictions/, plots")
@@ -202,7 +202,7 @@ def run_experiment(config: ExperimentConfig) -> int:
 
 def run_leaderboard(config: LeaderboardConfig) -> int:
     """Write a checked contribution."""
-    from model.leaderboard import contribute
+    from model.publish.leaderboard import contribute
 
     path = contribute(config)
     print(f"{path} and metadata.json beside it; checked against the test ids of {config.task}")

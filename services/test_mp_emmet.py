@@ -19,10 +19,10 @@ import mp_crystals  # noqa: E402
 from mp_server import KEY, MPServer  # noqa: E402
 from test_mp import N, documents, read, texts  # noqa: E402
 
-from curate.patience import Patience  # noqa: E402
 from curate.record import StructureRecord  # noqa: E402
 from curate.sources.mp import MaterialsProject  # noqa: E402
 from curate.sources.mp_client import Client  # noqa: E402
+from curate.web.retry import Patience  # noqa: E402
 
 PYTHON = os.environ.get("SERVICES_PYTHON", str(HERE.parent / ".venv-services/bin/python"))
 HASTY = Patience(attempts=3, first_wait=0.01, longest_wait=0.02)

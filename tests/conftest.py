@@ -104,7 +104,7 @@ def settings(dataset, cache):
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory, settings) -> Path:
     """A model of graph and text, trained on the official split."""
-    from model.train import train
+    from model.training.train import train
 
     out = tmp_path_factory.mktemp("models") / "both"
     train(settings(out, split="official"))

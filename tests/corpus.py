@@ -6,8 +6,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from curate.dataset.splits import official_splits
 from curate.sources.sample import Sample
-from curate.splits import official_splits
 from model.config import NetworkConfig
 
 TEXTS = json.loads((Path(__file__).parent / "data" / "jarvis_texts.json").read_text())

@@ -4,8 +4,8 @@ import ctypes
 import os
 import time
 
-from curate.describe import DescribeOptions
-from curate.describe import describe as really_describe
+from curate.describe.description import DescribeOptions
+from curate.describe.description import describe as really_describe
 from curate.record import Description, StructureRecord
 
 ENDINGS = ("hang", "hang-in-c", "exit", "segfault", "kill", "memory", "raise")

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from corpus import ORIGIN, TEXTS, records
 
-from curate.counts import count
-from curate.dataset import write_dataset
+from curate.dataset.write import write_dataset
 from curate.record import Description
-from curate.run import Run
+from curate.run.counts import count
+from curate.run.folder import Run
 
 HOSTILE_ID = "<img src=x onerror=alert(1)>"
 HOSTILE_TEXT = "</script><script>document.title='taken'</script> <b>bold</b> is a salt."

@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
-from model.batch import Batch, Example, collate
 from model.config import GraphConfig, NetworkConfig
-from model.crysmmnet import CrysMMNet, CrysMMNetConfig
-from model.graphs import build_graphs
+from model.graphs.build import build_graphs
+from model.network.batch import Batch, Example, collate
+from model.network.crysmmnet import CrysMMNet, CrysMMNetConfig
 
 TEXT_WIDTH = 12
 NETWORK = NetworkConfig(width=16, alignn_layers=2, gcn_layers=2, embedding_width=8)

@@ -9,9 +9,9 @@ from small import NETWORK, batch, example, network, predict, reordered, rotated,
 from curate import StructureRecord
 from curate.sources.sample import Sample
 from model.config import GraphConfig, NetworkConfig
-from model.elements import atom_features, atomic_numbers
-from model.encoders.layers import RadialBasis
-from model.graph import build_graph
+from model.graphs.crystal_graph import build_graph
+from model.graphs.elements import atom_features, atomic_numbers
+from model.network.encoders.layers import RadialBasis
 
 
 @pytest.fixture(scope="module")

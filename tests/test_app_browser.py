@@ -80,7 +80,7 @@ def test_a_broken_cif_is_answered_with_a_sentence(browser, address, tmp_path):
 
 def test_the_spaces_own_page_is_this_page(trained, dataset, cache, tmp_path):
     from model.config import PushModelConfig
-    from model.space import plan_space
+    from model.publish.space import plan_space
 
     for file in plan_space(PushModelConfig(trained, "ada/try", data=dataset, cache=cache)).files:
         (tmp_path / file.path).parent.mkdir(parents=True, exist_ok=True)

@@ -20,7 +20,7 @@ from curate.build import build
 from curate.config import BuildConfig
 from curate.errors import InputError
 from curate.record import Refusal
-from curate.run import Run
+from curate.run.folder import Run
 from curate.sources import Snapshot
 from curate.sources.sample import Sample
 

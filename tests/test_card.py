@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from curate.dataset.text_statistics import text_facts
+from curate.dataset.token_lengths import TokenLengths, load_tokenizer
 from curate.errors import InputError
-from curate.texts import text_facts
-from curate.tokens import TokenLengths, load_tokenizer
 
 STORED = Path(__file__).parent / "data" / "sample_card.md"
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "ti", "##o", "##2", "is", "rutile"]

@@ -1,7 +1,7 @@
 import time
 
 from curate.build import Progress
-from curate.console import progress_bar
+from curate.work.console import progress_bar
 
 
 def test_a_download_shows_bytes_rate_and_what_is_left(monkeypatch, capsys):
@@ -18,7 +18,7 @@ def test_a_download_shows_bytes_rate_and_what_is_left(monkeypatch, capsys):
 
 
 def test_without_a_terminal_a_line_now_and_then(monkeypatch, capsys):
-    monkeypatch.setattr("curate.console.SECONDS_BETWEEN_LINES", 0.0)
+    monkeypatch.setattr("curate.work.console.SECONDS_BETWEEN_LINES", 0.0)
     with progress_bar() as watch:
         watch(Progress("reading", 200, None))
         watch(Progress("reading", 400, 1000))

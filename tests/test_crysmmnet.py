@@ -8,7 +8,7 @@ from small import TEXT_WIDTH, batch, network, predict
 from torch.nn import functional as F  # noqa: N812
 
 from curate.sources.sample import Sample
-from model.crysmmnet import CrysMMNet
+from model.network.crysmmnet import CrysMMNet
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from pymatgen.io.cif import CifWriter
 
 from curate.errors import InputError
 from curate.record import Refusal
-from curate.sources.crysmmnet import PublishedCorpus
+from curate.sources.paper_corpus import PublishedCorpus
 
 
 def table(columns: int, rows: list[list]) -> str:

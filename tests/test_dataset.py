@@ -75,7 +75,7 @@ def test_the_card_says_what_is_there_and_what_is_missing(run):
 
 
 def test_large_datasets_come_in_files_of_fixed_size(run, tmp_path, monkeypatch):
-    from curate import dataset
+    from curate.dataset import write as dataset
 
     monkeypatch.setattr(dataset, "ROWS_PER_PIECE", 2)
     monkeypatch.setattr(dataset, "PIECES_PER_FILE", 2)

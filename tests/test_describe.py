@@ -10,7 +10,7 @@ import pytest
 from pymatgen.core import Element, Lattice, Structure
 
 from curate import StructureRecord
-from curate.describe import DescribeOptions, describe, in_fixed_order, render
+from curate.describe.description import DescribeOptions, describe, in_fixed_order, render
 from curate.record import STATUSES
 
 DATA = Path(__file__).parent / "data"
@@ -130,7 +130,7 @@ def test_the_hash_seed_changes_nothing():
     """Rutile mixes corner and edge sharing, which stock lists in the order of a set."""
     code = (
         "from conftest import rutile\n"
-        "from curate.describe import describe\n"
+        "from curate.describe.description import describe\n"
         "print(describe(rutile.__wrapped__()).text)"
     )
     texts = set()

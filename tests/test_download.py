@@ -10,9 +10,9 @@ import time
 import pytest
 from file_server import FileServer
 
-from curate.download import Download
 from curate.errors import InputError
-from curate.patience import Patience
+from curate.web.download import Download
+from curate.web.retry import Patience
 
 CONTENT = os.urandom(400_000)
 HASTY = Patience(attempts=4, first_wait=0.01, longest_wait=0.02)
@@ -143,7 +143,7 @@ def test_an_unknown_host_is_one_sentence_at_once(tmp_path):
 
 def test_a_killed_download_goes_on_from_its_bytes(server, tmp_path):
     code = (
-        "import sys; from pathlib import Path; from curate.download import Download\n"
+        "import sys; from pathlib import Path; from curate.web.download import Download\n"
         "Download([sys.argv[1]], Path(sys.argv[2]), lambda path: None, '').fetch()"
     )
     path, part = tmp_path / "table.zip", tmp_path / "table.zip.part"

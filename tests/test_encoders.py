@@ -12,8 +12,8 @@ from curate import StructureRecord
 from curate.errors import InputError
 from curate.sources.sample import Sample
 from model.config import GraphConfig, NetworkConfig
-from model.encoders import CLASSES, encoder_class, encoder_settings
-from model.graph import build_graph
+from model.graphs.crystal_graph import build_graph
+from model.network.encoders import CLASSES, encoder_class, encoder_settings
 
 SMALL = {name: NetworkConfig(encoder=name, width=16, layers=2) for name in CLASSES}
 SMALL["alignn"] = NetworkConfig(width=16, alignn_layers=1, gcn_layers=1, embedding_width=8)
@@ -383,7 +383,7 @@ def test_a_size_that_an_encoder_lacks_is_refused():
 def test_encoders_that_read_no_angles_get_no_line_graph(name, sample):
     from small import example
 
-    from model.batch import collate
+    from model.network.batch import collate
 
     examples = [example(record, graph_config(name)) for record in sample[:4]]
     model = small(name)

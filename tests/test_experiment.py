@@ -15,21 +15,21 @@ import pytest
 from corpus import TARGET, rows, write_dataset
 from small import reordered, rotated, supercell
 
-from curate.describe import condense, describe
+from curate.describe.description import condense, describe
+from curate.describe.text_views import view
 from curate.errors import InputError
-from curate.views import view
-from model.compare import paired_difference
 from model.config import ExperimentConfig, NetworkConfig
-from model.data import Material, part_of
-from model.duplicates import across, near_duplicates
-from model.experiment import run, trainings, variants
-from model.rows import LARGE, Rows
-from model.text_input import deranged, input_texts, spacegroups
+from model.data.materials import Material, part_of
+from model.data.rows import LARGE, Rows
+from model.data.text_inputs import deranged, input_texts, spacegroups
+from model.experiments.duplicates import across, near_duplicates
+from model.experiments.paired_bootstrap import paired_difference
+from model.experiments.run import run, trainings, variants
 
 
 @pytest.fixture(scope="module")
 def condensed(rutile):
-    from curate.describe import DescribeOptions
+    from curate.describe.description import DescribeOptions
 
     return condense(rutile.to_pymatgen(), DescribeOptions())[0]
 
@@ -249,9 +249,9 @@ def test_side_by_side_gives_the_same_table(tmp_path, dataset, cache):
 
 
 def test_a_null_model_predicts_nothing_new(tmp_path, settings):
-    from model.predict import Predictor
-    from model.push import plan_push
-    from model.train import train
+    from model.predict.predictor import Predictor
+    from model.publish.push import plan_push
+    from model.training.train import train
 
     train(settings(tmp_path / "null", text="shuffled", epochs=1))
     with pytest.raises(InputError, match="trained for an experiment, on 'shuffled'"):

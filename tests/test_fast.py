@@ -12,14 +12,14 @@ import pytest
 from pymatgen.core import Composition, Lattice, Structure
 
 from curate import StructureRecord
-from curate.describe import DescribeOptions, describe
-from curate.fast import FastCondenser
-from curate.fast.neighbors import site_neighbors
-from curate.fast.oxidation import oxidation_states
-from curate.fast.symmetry import Symmetry, find_orbits
-from curate.fast.verified import VERIFIED, trust
-from curate.fast.voronoi import voronoi_faces
-from curate.molecules import FormulaOnly, NamingCondenser
+from curate.describe.description import DescribeOptions, describe
+from curate.describe.fast import FastCondenser
+from curate.describe.fast.neighbors import site_neighbors
+from curate.describe.fast.oxidation import oxidation_states
+from curate.describe.fast.symmetry import Symmetry, find_orbits
+from curate.describe.fast.verified import VERIFIED, trust
+from curate.describe.fast.voronoi import voronoi_faces
+from curate.describe.molecules import FormulaOnly, NamingCondenser
 from curate.sources.sample import Sample
 
 GOLDEN = json.loads((Path(__file__).parent / "data" / "stock_texts.json").read_text())
@@ -60,7 +60,7 @@ def test_the_text_does_not_depend_on_the_hash_seed():
     ids = ["JVASP-23862", "JVASP-12187", "JVASP-5371"]
     code = f"""
 import json
-from curate.describe import describe
+from curate.describe.description import describe
 from curate.sources.sample import Sample
 records = {{record.material_id: record for record in Sample().records()}}
 print(json.dumps([describe(records[i]).text for i in {ids}]))
@@ -90,7 +90,7 @@ def everything():
     return found
 
 before = everything()
-from curate.describe import describe
+from curate.describe.description import describe
 from curate.sources.sample import Sample
 assert describe(next(Sample().records())).text
 after = everything()
@@ -102,8 +102,8 @@ print([key for key in before if after[key] != before[key] and key[1] != "__warni
 def test_memory_does_not_grow_with_the_crystals(sample):
     import gc
 
-    from curate.fast.bonds import Bonds
-    from curate.fast.sites import FastSiteAnalyzer
+    from curate.describe.fast.bonds import Bonds
+    from curate.describe.fast.sites import FastSiteAnalyzer
 
     records = sorted(sample.values(), key=lambda record: record.nsites)[:40]
     for record in records:

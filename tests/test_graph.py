@@ -14,7 +14,7 @@ from small import reordered, rotated, shifted, supercell
 from curate import StructureRecord
 from curate.sources.sample import Sample
 from model.config import GraphConfig
-from model.graph import (
+from model.graphs.crystal_graph import (
     bond_cosines,
     build_graph,
     concatenate,

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from curate.sources.sample import Sample
-from model import graph_store
 from model.config import GraphConfig
-from model.graph_store import key_of, stored_graphs
-from model.graphs import build_graphs
+from model.graphs import store as graph_store
+from model.graphs.build import build_graphs
+from model.graphs.store import key_of, stored_graphs
 
 
 @pytest.fixture(scope="module")

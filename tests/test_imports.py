@@ -5,7 +5,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 DOORS = {  # heavy library: the only files that may know it
-    "robocrys": {"describe.py", "molecules.py", "fast"},
+    "robocrys": {"description.py", "molecules.py", "fast"},
     "ase": {"files.py"},
     "mp_api": {"mp_client.py"},
     "optimade": {"optimade_client.py"},

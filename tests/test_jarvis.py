@@ -13,11 +13,11 @@ import pytest
 from file_server import FileServer
 
 from curate.errors import InputError
-from curate.patience import Patience
 from curate.record import Refusal, StructureRecord
 from curate.sources.jarvis import FIGSHARE_API, TABLES, Jarvis, known_file
 from curate.sources.sample import Sample
-from curate.zipped_json import Strict, check_zip, entries
+from curate.web.retry import Patience
+from curate.web.zipped_json import Strict, check_zip, entries
 
 MEMBER = "jdft_3d-8-18-2021.json"
 

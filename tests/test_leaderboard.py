@@ -9,13 +9,13 @@ from itertools import cycle
 import pytest
 from corpus import rows, write_dataset
 
+from curate.dataset.splits import listed, official_splits
 from curate.errors import InputError
-from curate.splits import listed, official_splits
 from model.config import LeaderboardConfig, NetworkConfig
 from model.files import read_csv, write_csv
-from model.leaderboard import check_contribution, contribute, file_name, write_zip
-from model.leaderboard import test_ids as ids_of_test
-from model.train import train
+from model.publish.leaderboard import check_contribution, contribute, file_name, write_zip
+from model.publish.leaderboard import test_ids as ids_of_test
+from model.training.train import train
 
 TASK = "dft_3d_mbj_bandgap"  # one of its test ids is in its training ids too
 TARGET = "mbj_bandgap"

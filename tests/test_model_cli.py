@@ -61,8 +61,8 @@ def command(*words: str) -> subprocess.CompletedProcess:
 
 def nothing(config):
     """What a trainer is made of, without a crystal."""
-    from model.prepare import Prepared
-    from model.preprocessing import Preprocessing
+    from model.data.prepare import Prepared
+    from model.data.preprocessing import Preprocessing
 
     scale = Preprocessing(
         "", "eV", False, 0, 1, 0, "both", config.graph, "description", None, None, None, []
@@ -80,8 +80,8 @@ def test_every_flag_of_train_arrives():
 
 
 def test_every_setting_reaches_the_network_and_the_trainer(tmp_path, settings):
-    from model.crysmmnet import CrysMMNet, CrysMMNetConfig
-    from model.trainer import make_trainer
+    from model.network.crysmmnet import CrysMMNet, CrysMMNetConfig
+    from model.training.trainer import make_trainer
 
     alignn = [flag for name, (flag, _) in FLAGS.items() if name not in ("encoder", "layers")]
     config = tyro.cli(cli.Command, args=["train", *alignn])
@@ -103,7 +103,7 @@ def test_every_setting_reaches_the_network_and_the_trainer(tmp_path, settings):
 def test_weights_but_no_biases_and_norms_decay(tmp_path, settings):
     from small import network
 
-    from model.trainer import make_trainer
+    from model.training.trainer import make_trainer
 
     model = network()
     trainer = make_trainer(model, nothing(settings(tmp_path)), settings(tmp_path))

@@ -9,10 +9,10 @@ from mp_bucket import Bucket
 from mp_server import KEY, MPServer
 
 from curate.errors import InputError
-from curate.patience import Patience
 from curate.record import UNITS, Refusal, StructureRecord
 from curate.sources.mp import MaterialsProject
 from curate.sources.mp_client import Client
+from curate.web.retry import Patience
 
 HASTY = Patience(attempts=3, first_wait=0.01, longest_wait=0.02)
 N = 40

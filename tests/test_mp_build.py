@@ -14,7 +14,7 @@ from mp_server import KEY, MPServer
 from curate.build import question
 from curate.config import BuildConfig
 from curate.errors import InputError
-from curate.run import Run
+from curate.run.folder import Run
 from curate.sources import Recorded
 from curate.sources.mp import MaterialsProject
 from curate.sources.mp_client import Client

@@ -21,14 +21,14 @@ from optimade_server import (
 
 from curate.config import BuildConfig
 from curate.errors import InputError
-from curate.patience import Patience
 from curate.record import Refusal, StructureRecord
-from curate.run import Run
+from curate.run.folder import Run
 from curate.sources import open_source
 from curate.sources.optimade import Optimade, license_of
 from curate.sources.optimade_client import Client
 from curate.sources.optimade_entries import record_of_entry
 from curate.sources.sample import Sample
+from curate.web.retry import Patience
 
 HASTY = Patience(attempts=3, first_wait=0.01, longest_wait=0.02)
 N = 45

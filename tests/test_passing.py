@@ -7,9 +7,9 @@ from small import batch, network
 from torch.nn import functional as F  # noqa: N812
 
 from curate.sources.sample import Sample
-from model import passing
 from model.config import GraphConfig
-from model.passing import Graph
+from model.network import message_passing as passing
+from model.network.message_passing import Graph
 
 FULL = GraphConfig(graph="full")
 

@@ -11,9 +11,9 @@ from pymatgen.core import Lattice, Structure
 
 from curate.errors import InputError
 from model.config import EvaluateConfig, PredictConfig
-from model.evaluate import evaluate
 from model.files import read_csv
-from model.predict import Predictor, predict
+from model.predict.evaluate import evaluate
+from model.predict.predictor import Predictor, predict
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def test_a_crystal_that_has_no_features_costs_one_line(predictor, silicon):
 
 
 def test_a_model_of_the_graph_alone_needs_no_text(tmp_path, settings, silicon):
-    from model.train import train
+    from model.training.train import train
 
     config = settings(tmp_path / "m", modality="graph", epochs=1)
     train(config)

@@ -15,11 +15,11 @@ from safetensors.torch import load_file
 from small import batch
 from transformers import TrainerCallback
 
-from model import train as training
 from model.config import NetworkConfig
-from model.crysmmnet import CrysMMNet, CrysMMNetConfig
-from model.train import train
-from model.trainer import make_trainer
+from model.network.crysmmnet import CrysMMNet, CrysMMNetConfig
+from model.training import train as training
+from model.training.train import train
+from model.training.trainer import make_trainer
 
 # A bias before a batch norm changes nothing but the running mean: its gradient is rounding alone, which
 # AdamW scales up. Two ways of adding up the same numbers drift apart here, and only here.

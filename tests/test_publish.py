@@ -16,8 +16,8 @@ from hub_server import HubServer
 from hub_store import Blob
 
 from curate.errors import InputError
+from curate.hub.publish import plan_push
 from curate.licenses import card_fields
-from curate.publish import plan_push
 
 
 def sharded(built: Path, folder: Path, n_crystals: int = 4, license: str = "") -> Path:
@@ -163,8 +163,8 @@ PUSH_ALL = """
 import json, sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from curate.patience import Patience
-from curate.publish import push
+from curate.web.retry import Patience
+from curate.hub.publish import push
 
 folder, patience = Path(sys.argv[1]) / "dataset", Patience(int(sys.argv[2]), 0.1, 0.2)
 
@@ -351,8 +351,8 @@ def test_the_token_is_found_nowhere(hub, built, tmp_path):
 ASK_EVERYTHING = """
 import logging, sys, traceback
 from pathlib import Path
-from curate.patience import Patience
-from curate.publish import push
+from curate.web.retry import Patience
+from curate.hub.publish import push
 
 logging.basicConfig(level=logging.DEBUG)
 try:

@@ -10,7 +10,7 @@ from hub_clients import TOKEN, run
 
 from curate.errors import InputError
 from model.files import read_csv
-from model.push import plan_push
+from model.publish.push import plan_push
 
 STORED = Path(__file__).parent / "data" / "model_card.md"
 TINY = (
@@ -21,8 +21,8 @@ TINY = (
 PREDICT = """
 import json, sys
 from curate.sources.sample import Sample
-from model.crysmmnet import CrysMMNet
-from model.predict import Predictor
+from model.network.crysmmnet import CrysMMNet
+from model.predict.predictor import Predictor
 
 print(CrysMMNet.from_pretrained("ada/net").config.encoder_settings["width"])
 records = [r for r in Sample().records() if r.material_id == sys.argv[1]]

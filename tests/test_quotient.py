@@ -12,14 +12,14 @@ from torch.nn import functional as F  # noqa: N812
 
 from curate.errors import InputError
 from curate.sources.sample import Sample
-from model.batch import Example, collate
 from model.config import GraphConfig
-from model.crysmmnet import refuse_randomness
-from model.graph import CrystalGraph, build_graph
-from model.graphs import build_graphs
-from model.norm import BatchNorm, WeightedNorm
-from model.quotient import QuotientGraph, quotients, side_by_side, unfolded
-from model.refinement import same_values
+from model.graphs.build import build_graphs
+from model.graphs.color_refinement import same_values
+from model.graphs.crystal_graph import CrystalGraph, build_graph
+from model.graphs.quotient import QuotientGraph, quotients, side_by_side, unfolded
+from model.network.batch import Example, collate
+from model.network.batch_norm import BatchNorm, WeightedNorm
+from model.network.crysmmnet import refuse_randomness
 
 KINDS = ("full", "quotient")
 

@@ -15,12 +15,12 @@ from report_run import FAILED_ID, HOSTILE_ID, HOSTILE_TEXT, write_run
 
 from curate.config import ReportConfig
 from curate.errors import InputError
-from curate.report.crystals import GRID
-from curate.report.dataset import report
-from curate.report.figures import histogram, parity
-from curate.report.page import packed, packed_details
-from curate.report.palette import palette, periodic_table, spacegroup_symbols
-from curate.report.place import place_of
+from curate.pages.crystals import GRID
+from curate.pages.figures import histogram, parity
+from curate.pages.page import packed, packed_details
+from curate.pages.palette import palette, periodic_table, spacegroup_symbols
+from curate.report.dataset_files import place_of
+from curate.report.page import report
 from curate.report.survey import NUMBER, survey
 
 

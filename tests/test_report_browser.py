@@ -7,9 +7,9 @@ from browser import NARROW, WIDE, cells, chromium, opened, painted, picture
 from report_run import FAILED_ID, HOSTILE_ID, HOSTILE_TEXT, REASON, write_run
 
 from curate.config import ReportConfig
-from curate.report.dataset import report
+from curate.report.page import report
 from model.config import ReportModelConfig
-from model.report import report as make_model_page
+from model.pages.report import report as make_model_page
 
 pytestmark = pytest.mark.browser
 

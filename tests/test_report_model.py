@@ -15,12 +15,12 @@ from test_report import unpacked
 
 from curate.errors import InputError
 from model.config import ReportModelConfig
-from model.data import load_rows, record_of
-from model.erasure import erase_sentences, sentences_of
+from model.data.materials import load_rows, record_of
 from model.files import read_csv
-from model.predict import Predictor
-from model.report import report
-from model.train import train
+from model.pages.report import report
+from model.predict.predictor import Predictor
+from model.predict.sentence_attribution import erase_sentences, sentences_of
+from model.training.train import train
 
 
 @pytest.fixture(scope="module")

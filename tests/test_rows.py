@@ -6,8 +6,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from curate.errors import InputError
-from model import rows as reading
-from model.rows import Rows
+from model.data.materials import rows as reading
+from model.data.rows import Rows
 
 TABLE = pa.table(
     {

@@ -11,12 +11,12 @@ from test_build import Crystals, some, without_times
 
 from curate.build import build, describe_rank
 from curate.config import BuildConfig, DescribeConfig
-from curate.counts import count
-from curate.describe import DescribeOptions
+from curate.describe.description import DescribeOptions
 from curate.errors import InputError
-from curate.run import Run, write_json
-from curate.shards import describe_share
-from curate.shares import shares
+from curate.run.counts import count
+from curate.run.folder import Run, write_json
+from curate.work.load_balance import shares
+from curate.work.shards import describe_share
 
 
 def test_shares_hold_every_shard_once_and_weigh_nearly_the_same():

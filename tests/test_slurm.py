@@ -13,12 +13,12 @@ from test_build import Crystals, manifest, some, without_times
 
 from curate.build import build
 from curate.config import BuildConfig, SlurmConfig
-from curate.counts import count
-from curate.describe import DescribeOptions
-from curate.describe import describe as really_describe
+from curate.describe.description import DescribeOptions
+from curate.describe.description import describe as really_describe
 from curate.errors import InputError
 from curate.record import Description, StructureRecord
-from curate.run import Run
+from curate.run.counts import count
+from curate.run.folder import Run
 
 pytestmark = pytest.mark.slurm
 

@@ -11,14 +11,14 @@ from hub_clients import run
 
 from curate.errors import InputError
 from model.config import PushModelConfig
-from model.space import code, plan_space
+from model.publish.space import code, plan_space
 
 ROOT = Path(__file__).parents[1]
 
 TRY = """
 import sys, curate
 from pathlib import Path
-from model.trial import Trial
+from model.pages.app_session import Trial
 assert Path(curate.__file__).is_relative_to(Path.cwd()), curate.__file__
 said = {}
 for step in Trial("trained", None, Path("cache")).answer(sys.argv[1]):
@@ -85,7 +85,11 @@ def test_the_space_asks_for_the_gradio_that_was_tested():
 
 def test_all_of_the_code_goes_along():
     paths = {file.path for file in code()}
-    for name in ("model/app.py", "curate/report/templates/page.js", "curate/describe.py"):
+    for name in (
+        "model/pages/app.py",
+        "curate/pages/templates/page.js",
+        "curate/describe/description.py",
+    ):
         assert name in paths
     assert "curate/data/benchmark_splits.parquet" in paths
 

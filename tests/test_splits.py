@@ -1,6 +1,6 @@
 from collections import Counter
 
-from curate.splits import official_splits
+from curate.dataset.splits import official_splits
 
 
 def test_sizes_are_the_benchmarks_own():

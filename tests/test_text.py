@@ -8,8 +8,8 @@ import torch
 from transformers import AutoModel, AutoTokenizer
 
 from curate.errors import InputError
-from model import text as text_module
-from model.text import EmbeddingCache, TextEncoder, normalise
+from model.text import encoder as text_module
+from model.text.encoder import EmbeddingCache, TextEncoder, normalise
 
 
 @pytest.mark.parametrize(

@@ -19,9 +19,9 @@ from test_crysmmnet import Touch
 
 from curate.errors import InputError
 from curate.sources.sample import Sample
-from model.batch import within_angles
-from model.data import load_rows, read_materials, split_ids, split_of, usable
-from model.train import train
+from model.data.materials import load_rows, read_materials, split_ids, split_of, usable
+from model.network.batch import within_angles
+from model.training.train import train
 
 
 def read(path: Path) -> list[dict]:
@@ -112,7 +112,7 @@ def test_a_resumed_training_runs_no_pickled_code(tmp_path, settings, monkeypatch
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("model.train.write_model", stop)
+        patched.setattr("model.training.train.write_model", stop)
         with pytest.raises(KeyboardInterrupt):
             train(config)
     for checkpoint in (config.out / "checkpoints").iterdir():

@@ -6,14 +6,14 @@ from dataclasses import replace
 import pytest
 
 from curate.errors import InputError
-from curate.report.page import plotly_script
-from model.app import cell_of, effects_html, make_page
-from model.data import load_rows, record_of
-from model.erasure import Erasure
-from model.predict import Predictor
-from model.similar import TrainingCrystals, embedded
-from model.train import train
-from model.trial import MAX_ATOMS, Trial
+from curate.pages.page import plotly_script
+from model.data.materials import load_rows, record_of
+from model.pages.app import cell_of, effects_html, make_page
+from model.pages.app_session import MAX_ATOMS, Trial
+from model.predict.nearest_crystals import TrainingCrystals, embedded
+from model.predict.predictor import Predictor
+from model.predict.sentence_attribution import Erasure
+from model.training.train import train
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +116,7 @@ def test_a_missing_extra_is_named(trained, cache, monkeypatch):
 def test_what_the_head_reads_gives_the_prediction(trained, dataset, cache):
     import torch
 
-    from model.inference import embed, infer
+    from model.network.inference import embed, infer
 
     predictor = Predictor.from_pretrained(trained, cache)
     records = [record_of(row) for row in load_rows(dataset)][:5]

@@ -9,8 +9,8 @@ from test_cli import curate
 
 from curate.build import build
 from curate.config import BuildConfig
-from curate.run import Run
-from curate.verify import compare, sample, verify
+from curate.run.folder import Run
+from curate.work.verify import compare, sample, verify
 
 
 @pytest.fixture(scope="module")

@@ -1,154 +1,169 @@
-"""A template, numbers and texts in; one HTML file out that needs nothing else. The door to jinja2 here.
-
-What comes from a dataset is never markup: the template escapes it, and all data travel compressed, in
-base64, to be shown as text by the page's own script. A content security policy forbids every request.
-"""
+"""`curate report`: a run or dataset folder in, its page out."""
 
 from __future__ import annotations
 
-import base64
-import gzip
-import hashlib
-import json
-import math
-from collections.abc import Iterable, Mapping, Sequence
-from importlib.resources import files
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from curate.config import ReportConfig
+from curate.dataset.token_lengths import LIMIT
 from curate.errors import InputError
-from curate.run import whole_file
+from curate.pages.crystals import Column, Packed, pack_crystals
+from curate.pages.figures import Figure, histogram, spacegroup_sunburst
+from curate.pages.page import packed, plotly_script, write_page
+from curate.pages.palette import periodic_table
+from curate.report.dataset_files import place_of
+from curate.report.survey import Survey, survey
+from curate.run.folder import Run
 
-TEMPLATES = Path(str(files("curate") / "report" / "templates"))
-SCRIPTS = ("page.js", "figures.js", "viewer.js", "crystal.js", "table.js")
-DETAILS_AT_ONCE = 100  # crystals unpacked together when one of them is opened
-
-
-def write_page(
-    out: Path,
-    template: str,
-    context: dict[str, Any],
-    data: dict[str, str],
-    more: Sequence[Path] = (),
-) -> None:
-    """The page as a file, whole or not at all; `data` are packed, `more` folders with templates."""
-    with whole_file(out) as partial:
-        partial.write_text(render(template, context, data, more), encoding="utf-8")
+N_GROUPS = 12  # of repeats, listed one by one
 
 
-def render(
-    template: str, context: dict[str, Any], data: dict[str, str], more: Sequence[Path] = ()
-) -> str:
-    """The page's HTML."""
-    script = scripts(*SCRIPTS)
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return filled(
-        template,
-        {
-            **context,
-            "script_hash": digest,
-            "data": {**data, "plotly": packed_text(plotly_script())},
-        },
-        script,
-        more,
+def report(
+    config: ReportConfig, watch: Callable[[int, int], None] = lambda done, total: None
+) -> Packed:
+    """Write the page; what it shows. Raises InputError where there is no dataset."""
+    if config.rows < 1:
+        raise InputError(f"--rows {config.rows}: must be above 0")
+    plotly_script()  # a missing extra is said before the work
+    place = place_of(config.place)
+    found = survey(place, config.rows, config.seed, config.tokenizer, watch)
+    columns = table_columns(found)
+    views = table_views(found)
+    first = [n for n, row in enumerate(found.shown) if row["status"] != "described"]
+    crystals = pack_crystals(found.shown, columns, views, config.seed, first)
+    figures = plots(found)
+    data = {**crystals.data, "figures": packed({f.name: f.figure for f in figures})}
+    write_page(
+        config.out, "dataset.html", context(config, place.run, found, crystals, figures), data
     )
+    return crystals
 
 
-def render_cell(row: Mapping[str, Any], elements: Mapping[str, Any], grid: int) -> str:
-    """A page of one structure alone, to be framed by another page; `row` as crystals.detail has it."""
-    cell = packed({"detail": row, "table": {"elements": elements, "grid": grid}})
-    return filled("cell.html", {"cell": cell}, scripts("page.js", "viewer.js"))
+def table_columns(found: Survey) -> list[Column]:
+    """What the table shows of each crystal."""
+    columns = [
+        Column("material_id", "id", kind="text"),
+        Column("chemical_formula_reduced", "formula", kind="text"),
+        Column("spacegroup", "space group", kind="spacegroup"),
+        Column("nsites", "atoms"),
+    ]
+    if found.tokens:
+        columns.append(Column("tokens", "text", "tokens"))
+    if found.seconds:
+        columns.append(Column("seconds", "time", "s", digits=2))
+    if found.reasons:
+        columns += [
+            Column("status", "status", kind="text"),
+            Column("error_message", "reason", kind="text"),
+        ]
+    return columns + [Column(name, name, unit) for name, unit in found.units.items()]
 
 
-def scripts(*names: str) -> str:
-    """The page's own scripts, one after another."""
-    return "\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in names)
+def table_views(found: Survey) -> list[dict[str, Any]]:
+    """The buttons above the table."""
+    views: list[dict[str, Any]] = [{"name": "all", "label": "All", "sort": ""}]
+    if found.seconds:
+        views.append({"name": "slowest", "label": "Slowest first", "sort": "-seconds"})
+    if found.reasons:
+        failed = [row["material_id"] for row in found.shown if row["status"] != "described"]
+        views.append({"name": "failed", "label": "Failed", "ids": failed})
+    if found.tokens:
+        views.append({"name": "longest", "label": "Longest text first", "sort": "-tokens"})
+    shown = {row["material_id"] for row in found.shown}
+    for name, label, groups in (
+        ("same-text", "Same text", found.same_text),
+        ("same-cell", "Same formula and space group", found.same_cell),
+        ("leaks", "Split leaks", [sorted({i for ids in found.leaks.values() for i in ids})]),
+    ):
+        if ids := [i for group in groups for i in group if i in shown]:
+            views.append({"name": name, "label": label, "ids": ids})
+    return views
 
 
-def filled(template: str, context: dict[str, Any], script: str, more: Sequence[Path] = ()) -> str:
-    """A template with everything in it escaped but for the page's own style and script."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    from markupsafe import Markup
-
-    environment = Environment(
-        loader=FileSystemLoader([TEMPLATES, *more]),
-        undefined=StrictUndefined,
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["number"] = number
-    style = (TEMPLATES / "page.css").read_text(encoding="utf-8")
-    return environment.get_template(template).render(
-        **context, style=Markup(style), script=Markup(script)
-    )
-
-
-def plotly_script() -> str:
-    """plotly.js, as the installed plotly brings it."""
-    try:
-        from plotly.offline import get_plotlyjs
-    except ModuleNotFoundError:
-        raise InputError(
-            "a report needs plotly and pymatviz: pip install 'crysmmnet[report]'"
-        ) from None
-    return get_plotlyjs()
-
-
-def packed(data: Any) -> str:
-    """JSON, compressed, in base64; NaN and infinity become null."""
-    return packed_text(json.dumps(clean(data), ensure_ascii=False, separators=(",", ":")))
-
-
-def packed_text(text: str) -> str:
-    """Text, compressed, in base64."""
-    return base64.b64encode(gzip.compress(text.encode(), 9, mtime=0)).decode()
-
-
-def packed_details(details: Iterable[Any], budget: int) -> tuple[list[str], int]:
-    """Pieces of `DETAILS_AT_ONCE` each, as many as `budget` bytes hold, and how many details they are."""
-    pieces: list[str] = []
-    some: list[Any] = []
-    n_packed = room = 0
-    room = budget
-    for detail in details:
-        some.append(detail)
-        if len(some) == DETAILS_AT_ONCE:
-            piece = packed(some)
-            room -= len(piece)
-            if room < 0:
-                return pieces, n_packed
-            pieces.append(piece)
-            n_packed += len(some)
-            some = []
-    if some and len(piece := packed(some)) <= room:
-        pieces.append(piece)
-        n_packed += len(some)
-    return pieces, n_packed
+def plots(found: Survey) -> list[Figure]:
+    """All figures of the page, each about all crystals."""
+    figures = []
+    if found.spacegroups:
+        figures.append(
+            Figure(
+                "spacegroups",
+                "Space groups",
+                spacegroup_sunburst(found.spacegroups),
+                f"{len(set(found.spacegroups))} of 230 occur. Click a crystal system to open it.",
+            )
+        )
+    if found.nsites:
+        atoms = histogram(found.nsites, "atoms in the cell", whole=True)
+        figures.append(Figure("nsites", "Atoms per cell", atoms, ends(found.nsites)))
+    if found.tokens:
+        n_cut = sum(length > LIMIT for length in found.tokens)
+        lengths = histogram(found.tokens, "tokens", whole=True, limit=LIMIT, counted="texts")
+        note = (
+            f"{n_cut:,} of {len(found.tokens):,} texts are longer than the {LIMIT} tokens an encoder "
+            f"reads ({n_cut / len(found.tokens):.1%}); tokenizer {found.tokenizer}."
+        )
+        figures.append(Figure("tokens", "Length of the descriptions", lengths, note))
+    if found.seconds:
+        figures.append(
+            Figure(
+                "seconds",
+                "Time to describe",
+                histogram(found.seconds, "time", "s"),
+                ends(found.seconds, "s"),
+            )
+        )
+    for number, (name, values) in enumerate(found.properties.items()):
+        unit = found.units[name]
+        missing = found.n_rows - len(values)
+        note = ends(values, unit) + (f" {missing:,} crystals have none." if missing else "")
+        figures.append(
+            Figure(f"property-{number}", name, histogram(values, name, unit), note.strip())
+        )
+    return figures
 
 
-def clean(data: Any) -> Any:
-    """The data as JSON can hold it."""
-    if isinstance(data, float):
-        return data if math.isfinite(data) else None
-    if isinstance(data, dict):
-        return {key: clean(value) for key, value in data.items()}
-    if isinstance(data, list | tuple):
-        return [clean(value) for value in data]
-    return data
+def ends(values: Sequence[float], unit: str = "") -> str:
+    """Smallest, median and largest, in words."""
+    ordered = sorted(values)
+    low, middle, high = (f"{v:.4g}" for v in (ordered[0], ordered[len(ordered) // 2], ordered[-1]))
+    return f"From {low} to {high}{f' {unit}' if unit and unit != '1' else ''}, median {middle}."
 
 
-def rounded(data: Any, digits: int = 3) -> Any:
-    """The same with floats as a person reads them."""
-    if isinstance(data, float):
-        return round(data, digits)
-    if isinstance(data, dict):
-        return {key: rounded(value, digits) for key, value in data.items()}
-    return [rounded(value, digits) for value in data] if isinstance(data, list) else data
-
-
-def number(value: float | None, digits: int = 4) -> str:
-    """A number as the page shows it: `1,234`, `0.0512`, or a dash."""
-    if value is None or not math.isfinite(value):
-        return "–"
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.{digits}g}"
+def context(
+    config: ReportConfig,
+    run: Run | None,
+    found: Survey,
+    crystals: Packed,
+    figures: list[Figure],
+) -> dict[str, Any]:
+    """What the template is filled with."""
+    described = found.statuses["described"] if found.statuses else found.n_rows
+    requested = (run.fetched or {}).get("entries") if run else None
+    requested = requested or found.statuses.total() or found.n_rows
+    failed = found.statuses.total() - found.statuses["described"]
+    name = Path(config.place).resolve().name
+    return {
+        "title": f"{name}: crystals and their descriptions",
+        "name": name,
+        "source": run.question["source"] if run else None,
+        "requested": requested,
+        "described": described,
+        "failed": failed,
+        "n_failed_shown": sum(row["status"] != "described" for row in found.shown),
+        "left": requested - described - failed,
+        "reasons": [(status, text, n) for (status, text), n in found.reasons.most_common(20)],
+        "n_elements": len(found.elements),
+        "elements": periodic_table(found.elements, log=True),
+        "n_known": found.n_rows + failed,
+        "crystals": crystals,
+        "seed": config.seed,
+        "figures": figures,
+        "same_text": found.same_text,
+        "same_cell": found.same_cell,
+        "n_groups": N_GROUPS,
+        "leaks": found.leaks,
+        "seen": found.seen,
+        "tokenizer": found.tokenizer,
+    }

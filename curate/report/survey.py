@@ -15,12 +15,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from curate.dataset import COLUMNS
+from curate.dataset.text_statistics import seen
+from curate.dataset.token_lengths import EMBEDDED, load_tokenizer
+from curate.dataset.write import COLUMNS
+from curate.pages.palette import spacegroup_symbols
 from curate.record import UNITS, reduced_formula
-from curate.report.palette import spacegroup_symbols
-from curate.report.place import Place, batches, check, failed_structures
-from curate.texts import seen
-from curate.tokens import EMBEDDED, load_tokenizer
+from curate.report.dataset_files import Place, batches, check, failed_structures
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

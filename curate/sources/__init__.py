@@ -36,7 +36,7 @@ class Recorded:
     @classmethod
     def of(cls, folder: Path) -> Recorded | None:
         """None where nothing was read yet."""
-        from curate.run import Run
+        from curate.run.folder import Run
 
         run = Run(folder)
         if not run.question_file.exists():
@@ -92,7 +92,7 @@ def open_source(
             return Files(Path(_needed_input(config)), config.properties, config.license)
         case "crysmmnet":
             _refuse_flags(config, "properties")
-            from curate.sources.crysmmnet import PublishedCorpus
+            from curate.sources.paper_corpus import PublishedCorpus
 
             return PublishedCorpus(Path(_needed_input(config)))
         case "optimade":

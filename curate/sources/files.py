@@ -16,7 +16,7 @@ from typing import Any
 from curate.errors import InputError
 from curate.record import Refusal, StructureRecord, Value
 from curate.sources import Snapshot
-from curate.sources.jarvis_atoms import record_of_atoms, value_of
+from curate.sources.entries import record_of_atoms, value_of
 
 SUFFIXES = (".cif", ".vasp", ".poscar", ".extxyz", ".xyz", ".json", ".jsonl")
 ID_KEYS = ("material_id", "jid", "id")

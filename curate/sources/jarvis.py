@@ -10,15 +10,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from curate.download import Download, Watch
 from curate.errors import InputError
-from curate.patience import Patience
 from curate.record import Refusal, StructureRecord
 from curate.sources import Recorded, Snapshot
+from curate.sources.entries import value_of
 from curate.sources.files import record_of
-from curate.sources.jarvis_atoms import value_of
 from curate.sources.sample import JARVIS_CITATION, JARVIS_LICENSE
-from curate.zipped_json import check_zip, entries
+from curate.web.download import Download, Watch
+from curate.web.retry import Patience
+from curate.web.zipped_json import check_zip, entries
 
 FIGSHARE_API = "https://api.figshare.com/v2/file/download"
 NOT_PROPERTIES = {"spg_number", "xml_data_link"}

@@ -19,7 +19,7 @@ from requests.adapters import HTTPAdapter
 from tenacity import RetryCallState
 
 from curate.errors import InputError
-from curate.patience import (
+from curate.web.retry import (
     BUSY,
     Patience,
     chain_of,

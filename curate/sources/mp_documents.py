@@ -11,7 +11,7 @@ from typing import Any
 
 from curate.errors import InputError
 from curate.record import DisorderedStructure, Refusal, StructureRecord
-from curate.sources.jarvis_atoms import record_of_atoms, value_of
+from curate.sources.entries import record_of_atoms, value_of
 
 DATABASE = "Materials Project"
 CITATION = "Jain et al., APL Materials 1, 011002 (2013)"

@@ -24,7 +24,7 @@ from tenacity import RetryCallState
 
 from curate import __version__
 from curate.errors import InputError
-from curate.patience import BUSY, Patience, deepest, first_line, is_unknown_host, retry_after
+from curate.web.retry import BUSY, Patience, deepest, first_line, is_unknown_host, retry_after
 
 ENTRIES_A_PAGE = 100  # many servers allow no more; some allow less and refuse
 LONGEST_DELAY = 5.0  # s a server may ask for between two pages, as in the client

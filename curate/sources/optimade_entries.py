@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from curate.record import DisorderedStructure, DummySpecies, Refusal, StructureRecord
-from curate.sources.jarvis_atoms import record_of_atoms, value_of
+from curate.sources.entries import record_of_atoms, value_of
 
 STRUCTURE = (  # OPTIMADE's own properties that a record is made of
     "lattice_vectors",

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from curate.record import StructureRecord
 from curate.sources import Snapshot
-from curate.sources.jarvis_atoms import record_of_atoms, value_of
+from curate.sources.entries import record_of_atoms, value_of
 
 JARVIS_LICENSE = "NIST terms of use"
 JARVIS_CITATION = "Choudhary et al., npj Computational Materials 6, 173 (2020)"

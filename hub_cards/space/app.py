@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from model.app import MAX_FILE, make_page
+from model.pages.app import MAX_FILE, make_page
 
 page = make_page(Path(__file__).parent / "trained", cache=Path("cache"))
 

@@ -1,0 +1,5 @@
+"""Structure record in, English description out."""
+
+from curate.describe.description import DescribeOptions, describe, render
+
+__all__ = ["DescribeOptions", "describe", "render"]

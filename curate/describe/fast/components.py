@@ -1,0 +1,192 @@
+"""Bonds in, connected components with dimensionality and orientation out.
+
+Stands in for `pymatgen.analysis.dimensionality.get_structure_components` and for the comparison of
+components in `robocrys.condense.component`. The library collects the neighbours of all sites again
+for each component, takes ranks by singular values, and builds a structure, a graph and a molecule
+for each. Here ranks are exact, on integers, and those objects are made when asked for.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from functools import cached_property
+from typing import Any
+
+import networkx as nx
+import numpy as np
+from pymatgen.analysis.dimensionality import zero_d_graph_to_molecule_graph
+from pymatgen.core import PeriodicSite, Structure
+from pymatgen.core.lattice import get_integer_index
+from pymatgen.core.structure_matcher import StructureMatcher
+
+from curate.describe.fast.bonds import HERE, Bonds, Image
+from curate.describe.fast.prototypes import reduced_structure
+
+Component = dict[str, Any]
+
+
+class Part:
+    """The sites of one component; has the one attribute of a StructureGraph that robocrys reads."""
+
+    def __init__(self, whole: Structure, sites: tuple[int, ...]):
+        self.whole = whole
+        self.sites = sorted(sites)
+
+    @cached_property
+    def structure(self) -> Structure:
+        """The component alone, in the cell of the crystal."""
+        if len(self.sites) == len(self.whole):
+            return self.whole
+        return Structure.from_sites([self.whole[site] for site in self.sites])
+
+    def __deepcopy__(self, memo):
+        return self  # robocrys copies all components before it counts them; nothing changes a part
+
+
+def structure_components(bonds: Bonds) -> list[Component]:
+    """The components of a bonded structure, as robocrys expects them (molecule graphs aside)."""
+    components = []
+    for nodes in nx.weakly_connected_components(bonds.graph):
+        sites = tuple(bonds.graph.subgraph(nodes).nodes())
+        dimensionality, vertices = _dimensionality(bonds, sites[0])
+        components.append(
+            {
+                "dimensionality": dimensionality,
+                "orientation": _orientation(dimensionality, vertices),
+                "site_ids": sites,
+                "structure_graph": Part(bonds.structure, sites),
+            }
+        )
+    return components
+
+
+def _orientation(dimensionality: int, vertices: list[Image]) -> tuple[int, ...] | None:
+    """Direction of a chain or normal of a layer, as small integers."""
+    if dimensionality not in (1, 2):
+        return None
+    points = np.array(vertices)
+    _, _, axes = np.linalg.svd(points - points.sum(axis=0) / points.shape[0])
+    index = get_integer_index(axes[2 if dimensionality == 2 else 0, :])
+    return tuple(np.array(index).tolist())
+
+
+def _dimensionality(bonds: Bonds, start: int) -> tuple[int, list[Image]]:
+    """Larsen's search: the images of the first site that its own bonds lead to, and their rank."""
+    seen: set[tuple[int, Image]] = set()
+    images: dict[int, set[Image]] = defaultdict(set)
+    queue = [(start, HERE)]
+    for site, image in queue:  # grows while it is read
+        if (site, image) in seen:
+            continue
+        seen.add((site, image))
+        if not _adds_direction(images[site], image):
+            continue
+        images[site].add(image)
+        if len(images[start]) == 4:
+            break  # three directions; there are no more
+        x, y, z = image
+        for bonded in bonds.of(site):
+            dx, dy, dz = bonded.image
+            there = (x + dx, y + dy, z + dz)
+            if (
+                len(images[bonded.site]) < 4
+                and (bonded.site, there) not in seen
+                and _adds_direction(images[bonded.site], there)
+            ):
+                queue.append((bonded.site, there))
+    vertices = list(images[start])
+    return len(vertices) - 1, vertices
+
+
+def _adds_direction(images: set[Image], new: Image) -> bool:
+    """Whether the new image lies outside the point, line or plane through those found."""
+    if not images:
+        return True
+    if len(images) == 4:
+        return False
+    (ox, oy, oz), *rest = images
+    rows = [(x - ox, y - oy, z - oz) for x, y, z in (*rest, new)]
+    if len(rows) == 1:
+        return any(rows[0])
+    (ax, ay, az), (bx, by, bz) = rows[:2]
+    nx_, ny, nz = ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx
+    if len(rows) == 2:
+        return bool(nx_ or ny or nz)
+    cx, cy, cz = rows[2]
+    return nx_ * cx + ny * cy + nz * cz != 0
+
+
+def molecule_graph(bonds: Bonds, component: Component):
+    """The component as pymatgen's MoleculeGraph, for a namer that wants to read it."""
+    graph = bonds.pymatgen_graph()
+    return zero_d_graph_to_molecule_graph(graph, graph.graph.subgraph(component["site_ids"]))
+
+
+def reconstructed(bonds: Bonds, components: list[Component]) -> Structure | None:
+    """The crystal with each molecule replaced by one atom at its centre of mass.
+
+    None where that is the crystal itself: no molecules, or all of a single atom.
+    """
+    molecules = [c for c in components if c["dimensionality"] == 0]
+    if all(len(c["site_ids"]) == 1 for c in molecules):
+        return None
+    sites = [
+        bonds.structure[i]
+        for c in components
+        if c["dimensionality"] != 0
+        for i in c["structure_graph"].sites
+    ]
+    for molecule in molecules:
+        first = bonds.structure[molecule["structure_graph"].sites[0]]
+        center = _center_of_mass(bonds, molecule["site_ids"][0])
+        sites.append(PeriodicSite(first.specie, center, first.lattice, coords_are_cartesian=True))
+    return Structure.from_sites(sites)
+
+
+def _center_of_mass(bonds: Bonds, start: int) -> np.ndarray:
+    """Å; the molecule is put together from its bonds first, across the faces of the cell."""
+    images = {start: HERE}
+    queue = [start]
+    for site in queue:
+        for bonded in bonds.of(site, images[site]):
+            if bonded.site not in images:
+                images[bonded.site] = bonded.image
+                queue.append(bonded.site)
+            elif images[bonded.site] != bonded.image:
+                raise ValueError("Graph component is not zero-dimensional")
+    center, total = np.zeros(3), 0.0
+    for site in sorted(images):
+        periodic = bonds.structure[site]
+        weight = periodic.species.weight
+        position = periodic.frac_coords + images[site]
+        center += periodic.lattice.get_cartesian_coords(position) * weight
+        total += weight
+    return center / total
+
+
+def inequivalent_components(components: list[Component]) -> list[Component]:
+    """One of each kind of component, with its count; kinds are told apart by StructureMatcher."""
+    matcher = StructureMatcher()
+    kinds: list[Component] = []
+    reduced: list[Structure] = []
+    for component in components:
+        if len(components) == 1:
+            return [{**component, "count": 1}]
+        structure = component["structure_graph"].structure
+        small = None
+        for kind, other in zip(kinds, reduced, strict=True):
+            if not _same_composition(matcher, structure, kind["structure_graph"].structure):
+                continue
+            small = small or reduced_structure(structure)
+            if matcher.fit(small, other, skip_structure_reduction=True):
+                kind["count"] += 1
+                break
+        else:
+            kinds.append({**component, "count": 1})
+            reduced.append(small or reduced_structure(structure))
+    return kinds
+
+
+def _same_composition(matcher: StructureMatcher, one: Structure, other: Structure) -> bool:
+    comparator = matcher._comparator
+    return comparator.get_hash(one.composition) == comparator.get_hash(other.composition)

@@ -1,0 +1,149 @@
+"""Structure in, weighted neighbours of some sites out; stands in for `CrystalNN.get_nn_data`.
+
+The library's three users of these data (bond graph, site fingerprints, mineral fingerprint) each
+compute them anew, as dictionaries of site objects. Here they are computed once, as arrays. The
+weights are the library's own: solid angle over area, electronegativity, distance, rounded to three
+decimals; the lists for the coordination numbers are prefixes of one list.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+from pymatgen.core import Structure
+from pymatgen.core.local_env import CrystalNN, _get_default_radius, _get_radius
+
+from curate.describe.fast.voronoi import Faces, voronoi_faces
+
+SEARCH_CUTOFF = 7.0  # Å; CrystalNN's defaults
+DISTANCE_CUTOFFS = (0.5, 1.0)  # Å beyond the sum of the radii
+X_DIFF_WEIGHT = 3.0
+MAX_X_DIFF = 3.3
+
+
+@dataclass(frozen=True)
+class Neighbors:
+    """Neighbours of one site, heaviest first, and the weight of each coordination number."""
+
+    index: np.ndarray  # (m,) sites of the cell
+    image: np.ndarray  # (m, 3) cells they are in
+    vector: np.ndarray  # (m, 3) Å, from the site
+    weight: np.ndarray  # (m,) before rounding, the largest 1 or less
+    cn_weights: dict[int, float]
+
+    @property
+    def n_bonds(self) -> int:
+        """The coordination number with the largest weight; the bonds are that many first ones."""
+        return max(self.cn_weights, key=lambda cn: self.cn_weights[cn])
+
+
+NOTHING = Neighbors(
+    np.zeros(0, int), np.zeros((0, 3), int), np.zeros((0, 3)), np.zeros(0), {0: 1.0}
+)
+
+
+def site_neighbors(structure: Structure, sites: list[int]) -> dict[int, Neighbors]:
+    """CrystalNN's neighbours of the given sites of an ordered structure."""
+    chemistry = _Chemistry(structure)
+    return {site: _neighbors(structure, chemistry, site) for site in sites}
+
+
+class _Chemistry:
+    """Radii and electronegativities of the species of a structure, looked up once."""
+
+    def __init__(self, structure: Structure):
+        sites = {site.specie: site for site in structure}
+        kinds = {species: number for number, species in enumerate(sites)}
+        self.kind = np.array([kinds[species] for species in structure.species])
+        self.radius = np.array([_get_radius(site) for site in sites.values()], float)
+        self.x = np.array([species.X for species in sites], float)
+        self._sites = list(sites.values())
+        self._default: dict[int, float] = {}
+
+    def diameters(self, one: int, others: np.ndarray) -> np.ndarray:
+        """Sums of radii (Å): of both oxidation states where known, else the default ones."""
+        first, second = self.radius[one], self.radius[others]
+        known = (first > 0) & (second > 0)
+        if known.all():
+            return first + second
+        default = np.array([self.default_radius(kind) for kind in others.tolist()], float)
+        return np.where(known, first + second, self.default_radius(one) + default)
+
+    def default_radius(self, kind: int) -> float:
+        """Covalent radius, or atomic where there is none."""
+        if kind not in self._default:
+            self._default[kind] = _get_default_radius(self._sites[kind])
+        return self._default[kind]
+
+
+def _neighbors(structure: Structure, chemistry: _Chemistry, site: int) -> Neighbors:
+    faces, index, image, vector = _cell(structure, site)
+    weight = faces.solid_angle / faces.solid_angle.max()
+    weight = weight * (faces.solid_angle / faces.area)
+
+    one, others = int(chemistry.kind[site]), chemistry.kind[index]
+    difference = np.abs(chemistry.x[one] - chemistry.x[others])
+    chemical = 1 + X_DIFF_WEIGHT * np.sqrt(difference / MAX_X_DIFF)
+    weight = weight * np.where(np.isnan(difference), 1.0, chemical)
+    if weight.max() == 0:
+        return NOTHING
+    weight = weight / weight.max()
+
+    low = chemistry.diameters(one, others) + DISTANCE_CUTOFFS[0]
+    high = low - DISTANCE_CUTOFFS[0] + DISTANCE_CUTOFFS[1]
+    distance = np.sqrt((vector * vector).sum(axis=1))
+    fading = (np.cos((distance - low) / (high - low) * math.pi) + 1) * 0.5
+    weight = weight * np.where(distance <= low, 1.0, np.where(distance < high, fading, 0.0))
+
+    order = np.argsort(-weight, kind="stable")
+    weight = weight[order]
+    if weight[0] == 0:
+        return NOTHING
+    rounded = np.round(weight, 3)  # as round() does with the library's numpy floats, not Python's
+    kept = rounded > 0
+    if not kept.any():  # a bond so weak that it rounds to none
+        return NOTHING
+    order = order[kept]
+    cn_weights = _cn_weights(rounded[kept])
+    return Neighbors(index[order], image[order], vector[order], weight[kept], cn_weights)
+
+
+def _cn_weights(weight: np.ndarray) -> dict[int, float]:
+    """Coordination number to its weight, from rounded bond weights in descending order."""
+    ends = np.flatnonzero(np.append(weight[1:] != weight[:-1], True)) + 1
+    bins = [*weight[ends - 1].tolist(), 0]
+    weights = {
+        int(cn): CrystalNN._semicircle_integral(bins, number) for number, cn in enumerate(ends)
+    }
+    rest = 1 - sum(weights.values())
+    if rest > 0:
+        weights[0] = rest
+    return weights
+
+
+def _cell(structure: Structure, site: int) -> tuple[Faces, np.ndarray, np.ndarray, np.ndarray]:
+    """Faces of the site's Voronoi cell, with index, image and vector of the neighbour behind each.
+
+    The cutoff grows as in the library: doubled while the cell is open, up to the longest diagonal.
+    """
+    lattice, center = structure.lattice, structure.cart_coords[site]
+    diagonals = np.array([[1, 1, 1], [-1, 1, 1], [1, -1, 1], [1, 1, -1]]) @ lattice.matrix
+    longest = np.linalg.norm(diagonals, axis=1).max() + 0.01
+    cutoff = SEARCH_CUTOFF
+    while True:
+        frac, distance, index, image = cast(
+            "tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]",
+            lattice.get_points_in_sphere(structure.frac_coords, center, cutoff, zip_results=False),
+        )
+        order = np.argsort(distance, kind="stable")[1:]  # the first is the site itself
+        vector = lattice.get_cartesian_coords(frac[order]) - center
+        faces = voronoi_faces(vector, distance[order])
+        if faces is not None:
+            kept = order[faces.point]
+            return faces, index[kept].astype(int), image[kept].astype(int), vector[faces.point]
+        if cutoff >= longest:
+            raise RuntimeError("Error in Voronoi neighbor finding; max cutoff exceeded")
+        cutoff = min(cutoff * 2, longest + 0.001)

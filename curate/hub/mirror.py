@@ -1,0 +1,261 @@
+"""Folder in, repository on the Hugging Face Hub out: equal after one commit, or unchanged."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
+from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
+from huggingface_hub.hf_api import RepoFile
+from huggingface_hub.utils import validate_repo_id
+
+from curate.web.retry import Patience, PublishError, without_token
+
+Kind = Literal["dataset", "model", "space"]
+ADDRESS: dict[Kind, str] = {"dataset": "datasets/", "model": "", "space": "spaces/"}
+READABLE_BYTES = 10_000_000  # cards, tables and notes are smaller, and searched for the token
+
+
+@dataclass(frozen=True)
+class LocalFile:
+    """One file to push."""
+
+    path: str  # in the repository
+    source: Path | bytes  # where its content is, or the content
+
+    @cached_property
+    def size(self) -> int:
+        """Bytes."""
+        return len(self.source) if isinstance(self.source, bytes) else self.source.stat().st_size
+
+    @cached_property
+    def sha256(self) -> str:
+        """By which the Hub knows large files."""
+        if isinstance(self.source, bytes):
+            return hashlib.sha256(self.source).hexdigest()
+        with self.source.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    @cached_property
+    def git_oid(self) -> str:
+        """By which git knows small ones."""
+        return hashlib.sha1(b"blob %d\0" % self.size + self.content()).hexdigest()
+
+    def content(self) -> bytes:
+        """All of it, in memory."""
+        return self.source if isinstance(self.source, bytes) else self.source.read_bytes()
+
+    def equals(self, remote: RepoFile | None) -> bool:
+        """Whether the repository holds the same content under this path."""
+        if remote is None or remote.size != self.size:
+            return False
+        if remote.lfs is not None:
+            return remote.lfs.sha256 == self.sha256
+        return remote.blob_id == self.git_oid
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a push will put on the Hub."""
+
+    kind: Kind
+    repo_id: str
+    private: bool
+    tag: str | None
+    files: tuple[LocalFile, ...]
+    card: str
+
+    def __str__(self) -> str:
+        """As `--dry-run` prints it: repository, files with sizes, the whole card."""
+        visibility = "private" if self.private else "public"
+        tagged = f", tag {self.tag}" if self.tag else ""
+        sizes = [f"{file.size:>14,} bytes  {file.path}" for file in self.files]
+        total = sum(file.size for file in self.files)
+        return "\n".join(
+            [
+                f"{self.kind} {self.repo_id} ({visibility}{tagged})",
+                *sizes,
+                f"{total:>14,} bytes in {len(self.files)} files",
+                "",
+                self.card,
+            ]
+        )
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """What a push did."""
+
+    repo_id: str
+    url: str
+    commit: str
+    is_new: bool  # False where the repository was equal already
+    tag: str | None = None
+
+    def __str__(self) -> str:
+        """For the terminal."""
+        done = "pushed to" if self.is_new else "nothing is new at"
+        return f"{done} {self.url}, commit {self.commit}{f', tag {self.tag}' if self.tag else ''}"
+
+
+def files_of(folder: Path) -> list[LocalFile]:
+    """Every finished file below a folder, without hidden and partial ones."""
+    return [
+        LocalFile(str(path.relative_to(folder).as_posix()), path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+        and path.suffix != ".partial"
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    ]
+
+
+def check_name(repo_id: str, tag: str | None = None) -> None:
+    """Raise PublishError where the repository's or the tag's name can't be one."""
+    shown = without_token(repo_id, get_token() or "")  # a token in the wrong place is not repeated
+    if repo_id.count("/") != 1:
+        raise PublishError(f"{shown!r} is no repository name: write OWNER/NAME")
+    try:
+        validate_repo_id(repo_id)
+    except HFValidationError:
+        raise PublishError(
+            f"{shown!r} is no repository name: owner and name take letters, digits, '-', '_' and "
+            "'.', up to 96 together"
+        ) from None
+    if tag is not None and not re.fullmatch(r"(?!.*\.\.)[A-Za-z0-9_][A-Za-z0-9._-]*(?<!\.)", tag):
+        raise PublishError(
+            f"{tag!r} is no tag name: use letters, digits, '-', '_' and '.', as v1.0"
+        )
+
+
+def mirror(
+    files: Sequence[LocalFile],
+    repo_id: str,
+    kind: Kind,
+    *,
+    private: bool = False,
+    tag: str | None = None,
+    api: HfApi | None = None,
+    patience: Patience | None = None,
+) -> Pushed:
+    """Make a repository hold these files, in one commit; none where it does already.
+
+    Files that the repository holds beside them are kept, except below folders that are pushed:
+    there, what is not among the files is deleted in the same commit. Repeated after a kill or a
+    fault, it sends only what the Hub does not have yet. Raises PublishError.
+    """
+    check_name(repo_id, tag)
+    token = (api.token if api else None) or get_token()
+    if not isinstance(token, str):
+        raise PublishError("there is no Hugging Face token: set HF_TOKEN or run `hf auth login`")
+    client = HfApi(endpoint=api.endpoint if api else None, token=token)
+    _check_secret(files, token)
+    heads: list[str] = []  # one an attempt: the first is where the repository was
+
+    def attempt() -> Pushed:
+        head = _head(client, repo_id, kind, private)
+        heads.append(head)
+        remote = _remote_files(client, repo_id, kind, head)
+        changed, leftover = compare(files, remote)
+        tagged = _tagged(client, repo_id, kind, tag) if tag else None
+        if tagged and (tagged != head or changed or leftover):
+            raise PublishError(
+                f"{repo_id} has a tag {tag!r} already, for other content (commit {tagged[:7]}): "
+                "choose a new tag"
+            )
+        commit = head
+        if changed or leftover:
+            # The parent makes the Hub refuse, with 412, if somebody else was faster.
+            commit = client.create_commit(
+                repo_id,
+                [
+                    *(CommitOperationDelete(path) for path in leftover),
+                    *(CommitOperationAdd(file.path, file.source) for file in changed),
+                ],
+                commit_message=f"Push {len(changed)} files, delete {len(leftover)}",
+                repo_type=kind,
+                parent_commit=head,
+            ).oid
+            _check_arrived(files, _remote_files(client, repo_id, kind, commit), repo_id)
+        if tag and not tagged:
+            client.create_tag(repo_id, tag=tag, revision=commit, repo_type=kind)
+        url = f"{client.endpoint}/{ADDRESS[kind]}{repo_id}"
+        return Pushed(repo_id, url, commit, is_new=commit != heads[0], tag=tag)
+
+    return (patience or Patience()).insist(attempt, repo_id, token)
+
+
+def compare(
+    files: Sequence[LocalFile], remote: Mapping[str, RepoFile]
+) -> tuple[list[LocalFile], list[str]]:
+    """The files that the repository lacks or holds otherwise, and its paths that should go."""
+    changed = [file for file in files if not file.equals(remote.get(file.path))]
+    paths = {file.path for file in files}
+    folders = {path.split("/")[0] for path in paths if "/" in path}
+    leftover = [
+        path
+        for path in sorted(remote)
+        if path not in paths and "/" in path and path.split("/")[0] in folders
+    ]
+    return changed, leftover
+
+
+def _head(client: HfApi, repo_id: str, kind: Kind, private: bool) -> str:
+    """The commit the repository is at; it is created if it does not exist."""
+    info = _info(client, repo_id, kind)
+    if info is None:
+        others: dict[Kind, Kind] = {"dataset": "model", "model": "dataset"}
+        other = others.get(kind)  # a Space may be called as what it shows
+        if other and _info(client, repo_id, other) is not None:
+            raise PublishError(
+                f"{repo_id} is the name of a {other} already: choose another for the {kind}"
+            )
+        sdk = "gradio" if kind == "space" else None
+        client.create_repo(repo_id, repo_type=kind, private=private, space_sdk=sdk)
+        info = client.repo_info(repo_id, repo_type=kind)
+    if private and not info.private:
+        raise PublishError(f"{repo_id} exists and is public: push without --private")
+    return info.sha
+
+
+def _info(client: HfApi, repo_id: str, kind: Kind):
+    """What the Hub knows about a repository; None where there is none."""
+    try:
+        return client.repo_info(repo_id, repo_type=kind)
+    except RepositoryNotFoundError:
+        return None
+
+
+def _remote_files(client: HfApi, repo_id: str, kind: Kind, commit: str) -> dict[str, RepoFile]:
+    tree = client.list_repo_tree(repo_id, recursive=True, revision=commit, repo_type=kind)
+    return {entry.path: entry for entry in tree if isinstance(entry, RepoFile)}
+
+
+def _tagged(client: HfApi, repo_id: str, kind: Kind, tag: str) -> str | None:
+    """The commit a tag stands for; None where there is no such tag."""
+    refs = client.list_repo_refs(repo_id, repo_type=kind)
+    if not any(ref.name == tag for ref in refs.tags):
+        return None
+    return client.repo_info(repo_id, repo_type=kind, revision=tag).sha
+
+
+def _check_arrived(
+    files: Sequence[LocalFile], remote: Mapping[str, RepoFile], repo_id: str
+) -> None:
+    changed, _ = compare(files, remote)
+    if changed:
+        raise PublishError(
+            f"{repo_id} was committed without {changed[0].path}: look whether its .gitignore "
+            "excludes it"
+        )
+
+
+def _check_secret(files: Sequence[LocalFile], token: str) -> None:
+    for file in files:
+        if file.size < READABLE_BYTES and token.encode() in file.content():
+            raise PublishError(f"{file.path} contains your Hugging Face token: take it out")

@@ -1,0 +1,90 @@
+"""Dataset folder in, dataset on the Hugging Face Hub out: what may be pushed, and how it looks."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pyarrow.parquet as pq
+from huggingface_hub import DatasetCard, HfApi
+
+from curate.hub.mirror import LocalFile, Plan, Pushed, check_name, files_of, mirror
+from curate.licenses import card_fields, refusal
+from curate.web.retry import Patience, PublishError
+
+CONFIGS = ("default", "manifest")  # the rows with a text; one row for each crystal of the source
+PLACEHOLDER = "OWNER/NAME"  # in the examples of a card that is not published yet
+
+
+def plan_push(folder: Path, repo_id: str, *, private: bool = False, tag: str | None = None) -> Plan:
+    """Check a dataset folder and say what a push would do; nothing leaves this machine.
+
+    Raises PublishError where the name is none, the folder is no finished dataset, its licences
+    forbid publishing, or its card states another licence than its rows.
+    """
+    check_name(repo_id, tag)
+    files = files_of(folder) if folder.is_dir() else []
+    shards = {config: shards_of(files, config, folder) for config in CONFIGS}
+    card = _card(folder, repo_id)
+    licenses = set().union(*(licenses_in(folder / shard.path) for shard in shards["default"]))
+    if not licenses:
+        raise PublishError(f"{folder} holds no described crystals: there is nothing to publish")
+    if reason := refusal(licenses, private):
+        raise PublishError(f"{folder} can't be published: {reason}")
+    stated = DatasetCard(card).data.to_dict().get("license")
+    needed = card_fields(licenses)["license"]
+    if stated != needed:
+        raise PublishError(
+            f"README.md states the licence {stated!r}, its rows need {needed!r}: build again"
+        )
+    filled = [
+        LocalFile(file.path, card.encode()) if file.path == "README.md" else file for file in files
+    ]
+    return Plan("dataset", repo_id, private, tag, tuple(filled), card)
+
+
+def push(
+    folder: Path,
+    repo_id: str,
+    *,
+    private: bool = False,
+    tag: str | None = None,
+    api: HfApi | None = None,
+    patience: Patience | None = None,
+) -> Pushed:
+    """Publish a dataset folder in one commit; see `curate.hub.mirror`.
+
+    It is pushed as it is, but for the card's examples: they name the repository.
+    """
+    plan = plan_push(folder, repo_id, private=private, tag=tag)
+    return mirror(
+        plan.files, repo_id, "dataset", private=private, tag=tag, api=api, patience=patience
+    )
+
+
+def shards_of(files: list[LocalFile], config: str, folder: Path) -> list[LocalFile]:
+    """The Parquet shards of one config; PublishError where there are none or one is missing."""
+    shards = [file for file in files if re.fullmatch(rf"{config}/train-\d+\.parquet", file.path)]
+    if not shards:
+        raise PublishError(f"{folder} holds no {config}/train-*.parquet: build the dataset first")
+    for number, shard in enumerate(shards):
+        if shard.path != f"{config}/train-{number:05d}.parquet":
+            raise PublishError(f"{folder / config} lacks train-{number:05d}.parquet: build again")
+    return shards
+
+
+def licenses_in(shard: Path) -> set[str | None]:
+    """The different values of the column `license`."""
+    if "license" not in pq.read_schema(shard).names:
+        return {None}
+    return set(pq.read_table(shard, columns=["license"])["license"].unique().to_pylist())
+
+
+def _card(folder: Path, repo_id: str) -> str:
+    path = folder / "README.md"
+    if not path.exists():
+        raise PublishError(f"{folder} holds no README.md: build the dataset first")
+    card = path.read_text(encoding="utf-8").replace(PLACEHOLDER, repo_id)
+    if left := re.search(r"\{\{.*?\}\}|\{%.*?%\}", card):
+        raise PublishError(f"README.md still holds the placeholder {left[0]}: build again")
+    return card

@@ -1,0 +1,74 @@
+"""A folder in; the files of the run or dataset in it, and their rows, out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from curate.errors import InputError
+from curate.record import StructureRecord
+from curate.run.folder import Run
+
+ROWS_AT_ONCE = 1_000
+CELL = ("lattice_vectors", "cartesian_site_positions", "species_at_sites")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the files of a dataset lie."""
+
+    folder: Path
+    rows: tuple[Path, ...]  # Parquet files of the described crystals
+    manifest: tuple[Path, ...]  # of all requested ids; empty where the dataset has none
+    run: Run | None = None
+
+
+def place_of(folder: Path) -> Place:
+    """The dataset of a run folder, or of a dataset folder; InputError where there is none."""
+    run = Run(folder) if (folder / "run.json").is_file() else None
+    dataset = run.dataset if run else folder
+    rows = sorted(dataset.glob("default/*.parquet")) or sorted(dataset.glob("*.parquet"))
+    if run and not rows:
+        raise InputError(f"{folder} holds no dataset yet: finish its `curate build` first")
+    if not rows:
+        raise InputError(f"{folder} is neither a run nor a dataset: it holds no Parquet files")
+    return Place(folder, tuple(rows), tuple(sorted(dataset.glob("manifest/*.parquet"))), run)
+
+
+def batches(place: Place) -> Iterator[tuple[int, pa.Table]]:
+    """Number of the first row, and some rows."""
+    start = 0
+    for path in place.rows:
+        for batch in pq.ParquetFile(path).iter_batches(ROWS_AT_ONCE):
+            yield start, pa.Table.from_batches([batch])
+            start += len(batch)
+
+
+def check(schema: pa.Schema, place: Place) -> None:
+    """InputError where a column is missing that every dataset has."""
+    if missing := [
+        name for name in ("material_id", *CELL, "description") if name not in schema.names
+    ]:
+        raise InputError(f"{place.folder} is no dataset of crystals: no column {missing[0]!r}")
+
+
+def failed_structures(place: Place, ids: set[str]) -> dict[str, dict[str, Any]]:
+    """Structures of crystals without a text: the run keeps them, a dataset does not."""
+    found: dict[str, dict[str, Any]] = {}
+    for number in place.run.shards() if place.run and ids else ():
+        for entry in place.run.read_structures(number) if place.run else ():
+            if entry.material_id in ids and isinstance(entry, StructureRecord):
+                found[entry.material_id] = {
+                    "chemical_formula_reduced": entry.chemical_formula_reduced,
+                    "nsites": entry.nsites,
+                    "spacegroup": entry.spacegroup_number,
+                    "source": entry.source,
+                    **{name: getattr(entry, name) for name in CELL},
+                    **entry.properties,
+                }
+    return found

@@ -1,0 +1,57 @@
+"""A run folder in, its counts out: how many described, how many failed and why, how long it took."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import pyarrow.parquet as pq
+
+from curate.run.folder import Run, shard_file
+
+
+@dataclass(frozen=True)
+class Counts:
+    """fetched = described + failed + left, always."""
+
+    fetched: int
+    described: int
+    failed: Counter[str] = field(default_factory=Counter)  # by status
+    reasons: Counter[str] = field(default_factory=Counter)  # "status: error type"
+    seconds: tuple[float, ...] = ()  # of each finished entry, ascending
+    slowest: str | None = None  # material id
+
+    @property
+    def left(self) -> int:
+        """Entries that have no description and no reason yet."""
+        return self.fetched - self.described - self.failed.total()
+
+    def quantile(self, q: float) -> float:
+        """Seconds within which the share q of the entries was finished."""
+        return self.seconds[min(int(q * len(self.seconds)), len(self.seconds) - 1)]
+
+
+def count(run: Run) -> Counts:
+    """Counts of the finished shards; ValueError where entries are unaccounted for."""
+    fetched = run.fetched["entries"] if run.fetched else 0
+    failed: Counter[str] = Counter()
+    reasons: Counter[str] = Counter()
+    described, seconds = 0, []
+    slowest: dict = {}
+    columns = ["material_id", "status", "error_type", "seconds"]
+    for number in run.described_shards():
+        table = pq.read_table(shard_file(run.descriptions, number), columns=columns)
+        for row in table.to_pylist():
+            seconds.append(row["seconds"])
+            slowest = max(slowest or row, row, key=lambda row: row["seconds"])
+            if row["status"] == "described":
+                described += 1
+            else:
+                failed[row["status"]] += 1
+                reasons[f"{row['status']}: {row['error_type']}"] += 1
+    counts = Counts(
+        fetched, described, failed, reasons, tuple(sorted(seconds)), slowest.get("material_id")
+    )
+    if counts.left < 0:
+        raise ValueError(f"{run.folder}: {-counts.left} descriptions belong to no entry")
+    return counts

@@ -1,0 +1,169 @@
+"""The zip the paper published in, structure records with its own texts and targets out.
+
+Figshare article 23643669: CSV tables of id, composition, target(s), description and one unused column,
+read by position behind a header line, and a CIF for each id. Nothing is unpacked to disk; a member of
+the zip is only ever looked up by name, never used as a path.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from curate.errors import InputError
+from curate.record import Refusal, StructureRecord, Value
+from curate.sources import Snapshot
+from curate.sources.entries import value_of
+from curate.sources.files import cif_structures, record_of
+
+ORIGIN = "figshare 23643669"
+LARGEST_CIF = 10 * 2**20  # bytes; the largest unit cells stay far below
+LARGEST_TEXT = 10 * 2**20
+
+
+@dataclass(frozen=True)
+class Part:
+    """One table of the corpus."""
+
+    table: str  # member name below the corpus' folder
+    cifs: str  # folder of the CIFs
+    targets: tuple[str, ...]  # columns 2, 3, …
+    source: str
+    license: str
+
+
+MP, JARVIS = (
+    ("Materials Project 2018.6.1", "CC-BY-4.0"),
+    ("JARVIS-DFT 2021.8.18", "NIST terms of use"),
+)
+PARTS = (
+    Part("mp_2018_new/mat_text.csv", "mp_2018_new", ("formation_energy", "band_gap"), *MP),
+    Part(
+        "mp_2018_small/description.csv", "mp_2018_small/cif", ("shear_modulus", "bulk_modulus"), *MP
+    ),
+    *(
+        Part(f"jarvis/{name}/description.csv", f"jarvis/{name}/cif", (name,), *JARVIS)
+        for name in (
+            "formation_energy_peratom",
+            "optb88vdw_bandgap",
+            "optb88vdw_total_energy",
+            "mbj_bandgap",
+            "bulk_modulus_kv",
+            "shear_modulus_gv",
+        )
+    ),
+)
+
+
+class PublishedCorpus:
+    """Structures, targets and texts as published; a material in several tables becomes one record."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        try:
+            self.zip = zipfile.ZipFile(path)
+        except FileNotFoundError:
+            raise InputError(f"--input {path}: no such file") from None
+        except (zipfile.BadZipFile, OSError) as error:
+            raise InputError(f"--input {path} is not a readable zip: {error}") from error
+        self.members = self._known_members()
+        self.parts = [part for part in PARTS if part.table in self.members]
+        if not self.parts:
+            tables = ", ".join(part.table for part in PARTS)
+            raise InputError(f"--input {path} holds none of {tables}")
+
+    def _known_members(self) -> dict[str, zipfile.ZipInfo]:
+        """Members by their name below the corpus' folder, which may itself lie in a folder."""
+        known = {}
+        for info in self.zip.infolist():
+            parts = info.filename.split("/")
+            for start, part in enumerate(parts):
+                if part in ("mp_2018_new", "mp_2018_small", "jarvis"):
+                    known["/".join(parts[start:])] = info
+                    break
+        return known
+
+    def snapshot(self) -> Snapshot:
+        with self.path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return Snapshot(
+            database="CrysMMNet corpus",
+            version=ORIGIN,
+            sha256=digest,
+            license="per row",
+            citation="Das et al., UAI 2023, PMLR 216:507-517",
+            url="https://figshare.com/articles/dataset/23643669",
+        )
+
+    def records(self) -> Iterator[StructureRecord | Refusal]:
+        targets: dict[str, dict[str, Value]] = {}
+        digests: dict[str, bytes] = {}
+        notes: dict[str, str] = {}
+        for (
+            part
+        ) in self.parts:  # first pass: the targets, which one material may have in many tables
+            for material_id, values, text in self._rows(part):
+                targets.setdefault(material_id, {}).update(values)
+                digest = hashlib.sha256(text.encode()).digest()
+                if digests.setdefault(material_id, digest) != digest:
+                    notes[material_id] = f"another text in {part.table}"
+        del digests
+        for part in self.parts:
+            for material_id, _, text in self._rows(part):
+                if material_id not in targets:  # yielded from an earlier table
+                    continue
+                fields = {
+                    "source": part.source,
+                    "license": part.license,
+                    "description": text,
+                    "description_origin": ORIGIN,
+                    "note": notes.get(material_id),
+                }
+                yield self._record(part, material_id, targets.pop(material_id), text, fields)
+
+    def _record(self, part, material_id, values, text, fields) -> StructureRecord | Refusal:
+        if not text.strip():
+            return Refusal(material_id, "unreadable", "EmptyText", f"no text in {part.table}")
+        info = self.members.get(f"{part.cifs}/{material_id}.cif")
+        if info is None:
+            return Refusal(
+                material_id, "unreadable", "MissingFile", f"no {material_id}.cif in the zip"
+            )
+        if info.file_size > LARGEST_CIF:
+            size = f"{info.filename} is {info.file_size / 2**20:.0f} MiB"
+            return Refusal(material_id, "unreadable", "TooLarge", size)
+        try:
+            structures = list(cif_structures(self.zip.read(info).decode(errors="replace")))
+            if len(structures) != 1:
+                raise ValueError(f"{len(structures)} structures in {info.filename}")
+        except (
+            Exception
+        ) as error:  # parsers fail in many ways; the entry becomes a row with the reason
+            return Refusal(material_id, "unreadable", type(error).__name__, str(error)[:500])
+        return record_of((structures[0], values), material_id, fields)
+
+    def _rows(self, part: Part) -> Iterator[tuple[str, dict[str, Value], str]]:
+        """Id, targets and text of each line of a table."""
+        csv.field_size_limit(LARGEST_TEXT)
+        columns = 2 + len(part.targets)
+        with self.zip.open(self.members[part.table]) as raw:
+            reader = csv.reader(
+                io.TextIOWrapper(raw, encoding="utf-8", errors="replace", newline="")
+            )
+            next(reader, None)
+            try:
+                for row in reader:
+                    if len(row) != columns + 2:
+                        raise InputError(
+                            f"{part.table}, line {reader.line_num}: {len(row)} columns, "
+                            f"expected {columns + 2}"
+                        )
+                    values = dict(zip(part.targets, map(value_of, row[2:columns]), strict=True))
+                    yield row[0], values, row[columns]
+            except (csv.Error, zipfile.BadZipFile) as error:
+                raise InputError(f"{self.path}, {part.table}: {error}") from error

@@ -1,0 +1,212 @@
+"""Addresses of one file in, the file out: resumed after a cut, checked, whole or not at all."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx2
+from tenacity import RetryCallState
+
+from curate import __version__
+from curate.errors import InputError
+from curate.web.retry import Patience, first_line, is_unknown_host, retry_after
+
+log = logging.getLogger(__name__)
+
+BUSY = (408, 425, 429, 500, 502, 503, 504)  # the same request may succeed later
+Watch = Callable[[int, int | None], None]  # bytes so far and in all
+
+
+class Passing(Exception):
+    """A fault that may be over at the next attempt."""
+
+    def __init__(self, reason: str, wait: float | None = None):
+        super().__init__(reason)
+        self.wait = wait  # s, where the server asks for it
+
+
+class Refused(Exception):
+    """An answer that another attempt at this address would not change."""
+
+
+@dataclass
+class Download:
+    """A file that several addresses offer; one that refuses is not asked again."""
+
+    urls: Sequence[str]
+    path: Path  # where it goes
+    check: Callable[[Path], None]  # raises ValueError for a damaged file
+    by_hand: str  # what to do where every address refuses
+    patience: Patience = field(default_factory=Patience)
+    timeout: float = 30.0  # s without a byte
+    watch: Watch = lambda done, total: None
+
+    def fetch(self) -> Path:
+        """The path, with the file there; InputError in one sentence where it can't be had.
+
+        What has arrived stays beside the path and is not asked for again, also after a kill.
+        """
+        if self.path.exists():
+            return self.path
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        refusals: dict[str, str] = {}
+        turn = 0
+
+        def attempt() -> None:
+            nonlocal turn
+            left = [url for url in self.urls if url not in refusals]
+            url = left[turn % len(left)]
+            turn += 1
+            try:
+                self._transfer_from_known(url)
+            except Refused as refusal:
+                refusals[url] = str(refusal)
+                if len(refusals) == len(self.urls):
+                    reasons = "; ".join(f"{url} {why}" for url, why in refusals.items())
+                    raise InputError(
+                        f"{self.path.name} can't be downloaded: {reasons}; {self.by_hand}"
+                    ) from None
+                raise Passing(f"{url} {refusal}", wait=0.0) from refusal
+
+        with self._alone():
+            try:
+                self.patience.repeat(attempt, _is_passing, _asked_wait, self._say_why)
+            except (Passing, httpx2.TransportError) as error:
+                raise InputError(
+                    f"{self.path.name} can't be downloaded now ({first_line(error) or 'no answer'}); "
+                    f"the same command goes on later, or {self.by_hand}"
+                ) from None
+        return self.path
+
+    def _transfer_from_known(self, url: str) -> None:
+        try:
+            self._transfer(url)
+        except httpx2.TransportError as error:
+            if is_unknown_host(error):
+                raise Refused("is not known to any name server (no network?)") from error
+            raise
+
+    def _transfer(self, url: str) -> None:
+        """One request for what is missing; on success the checked file is in its place."""
+        have, known = self.part.stat().st_size if self.part.exists() else 0, self._known()
+        headers = {"User-Agent": f"crysmmnet/{__version__}", "Accept-Encoding": "identity"}
+        if have and known.get("tag"):
+            headers |= {"Range": f"bytes={have}-", "If-Range": known["tag"]}
+        timeout = httpx2.Timeout(self.timeout, connect=min(self.timeout, 10.0))
+        with httpx2.stream(
+            "GET", url, headers=headers, timeout=timeout, follow_redirects=True
+        ) as response:
+            if response.status_code == 416:  # the part is longer than the file there now
+                self._forget()
+                raise Passing(f"{url} no longer has the file that was begun", wait=0.0)
+            refuse_what_is_no_file(response)
+            start, total = extent(response)
+            if start not in (0, have):
+                raise Passing("the server sent another part than asked for")
+            self._remember({"tag": strong_tag(response), "total": total})
+            with self.part.open("r+b" if self.part.exists() else "wb", buffering=0) as file:
+                file.truncate(start)
+                file.seek(start)
+                for chunk in response.iter_raw():
+                    file.write(chunk)
+                    self.watch(file.tell(), total)
+        self._finish(url, total)
+
+    def _finish(self, url: str, total: int | None) -> None:
+        have = self.part.stat().st_size
+        if total is not None and have != total:
+            raise Passing(f"{url} sent {have:,} of {total:,} bytes")
+        try:
+            self.check(self.part)
+        except ValueError as error:
+            self._forget()
+            raise Passing(f"{url} sent a damaged file: {error}") from error
+        self.part.replace(self.path)
+        self.note.unlink(missing_ok=True)
+
+    @property
+    def part(self) -> Path:
+        return self.path.with_name(self.path.name + ".part")
+
+    @property
+    def note(self) -> Path:
+        return self.path.with_name(self.path.name + ".part.json")
+
+    def _known(self) -> dict:
+        """What is known of the file that the part belongs to."""
+        try:
+            return json.loads(self.note.read_text())
+        except (OSError, ValueError):
+            return {}
+
+    def _remember(self, known: dict) -> None:
+        partial = self.note.with_suffix(".partial")
+        partial.write_text(json.dumps(known))
+        partial.replace(self.note)
+
+    def _forget(self) -> None:
+        self.part.unlink(missing_ok=True)
+        self.note.unlink(missing_ok=True)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """InputError where another process downloads the same file."""
+        with self.path.with_name(self.path.name + ".lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise InputError(f"another process is downloading {self.path}") from None
+            yield
+
+    def _say_why(self, state: RetryCallState) -> None:
+        assert state.outcome is not None and state.next_action is not None
+        reason = first_line(state.outcome.exception())
+        log.warning("%s: %s; again in %.0f s", self.path.name, reason, state.next_action.sleep)
+
+
+def refuse_what_is_no_file(response: httpx2.Response) -> None:
+    """Refused or Passing for every answer that does not carry the file."""
+    status, kind = response.status_code, response.headers.get("Content-Type", "")
+    if status in BUSY:
+        raise Passing(f"{response.url} answers {status}", retry_after(response.headers))
+    if status == 202 or response.headers.get("x-amzn-waf-action"):
+        raise Refused(f"answers {status} without a file, which is how it turns programs away")
+    if status not in (200, 206):
+        raise Refused(f"answers {status} {response.reason_phrase}".rstrip())
+    if kind.startswith("text/html"):
+        raise Refused("sends a web page in place of the file")
+
+
+def extent(response: httpx2.Response) -> tuple[int, int | None]:
+    """Where the body starts in the file, and the size of the file where it is said."""
+    if response.status_code == 206:
+        unit, _, span = response.headers.get("Content-Range", "").partition(" ")
+        first, _, total = span.partition("/")
+        start = first.partition("-")[0]
+        if unit != "bytes" or not start.isdigit():
+            raise Passing("the server sent a part without saying which")
+        return int(start), int(total) if total.isdigit() else None
+    length = response.headers.get("Content-Length", "")
+    return 0, int(length) if length.isdigit() else None
+
+
+def strong_tag(response: httpx2.Response) -> str | None:
+    """What names this very content; only with it can a transfer go on."""
+    tag = response.headers.get("ETag", "")
+    if tag and not tag.startswith("W/"):
+        return tag
+    return response.headers.get("Last-Modified")
+
+
+def _is_passing(error: BaseException) -> bool:
+    return isinstance(error, Passing | httpx2.TransportError)
+
+
+def _asked_wait(error: BaseException) -> float | None:
+    return error.wait if isinstance(error, Passing) else None

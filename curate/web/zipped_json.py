@@ -1,0 +1,101 @@
+"""A zip with one JSON list in, the list's entries out, one at a time and never all in memory."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import ijson
+
+from curate.errors import InputError
+from curate.web.retry import first_line
+
+LARGEST = 16 * 2**30  # bytes unpacked; the largest known table has 2
+DENSEST = 200  # times smaller when packed; tables of crystals pack 5 to 10 times
+BARE_WORD = re.compile(rb'"(?:[^"\\]|\\.)*"|-?\bInfinity\b|\bNaN\b', re.DOTALL)
+ESCAPE_OR_QUOTE = re.compile(rb'\\.|"', re.DOTALL)
+
+
+def check_zip(path: Path, name: str | None = None) -> None:
+    """ValueError where the file is no zip of the member `name` alone, or its checksum does not fit."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            _member(archive, name)
+            if damaged := archive.testzip():
+                raise ValueError(f"the checksum of {damaged} does not fit")
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+        raise ValueError(str(error) or "it is cut off") from error
+
+
+def entries(path: Path, name: str | None = None) -> Iterator[dict[str, Any]]:
+    """The entries of the JSON list in the zip's member `name`, or in its only one.
+
+    InputError where the file is no such zip, holds other members, or would unpack to an unlikely size.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            member = _member(archive, name)
+            with archive.open(member) as raw:
+                yield from ijson.items(Strict(raw), "item", use_float=True)
+    except ValueError as error:
+        raise InputError(f"{path} {error}") from error
+    except (zipfile.BadZipFile, zlib.error, EOFError, ijson.JSONError) as error:
+        raise InputError(f"{path} can't be read: {first_line(error)}") from error
+
+
+def _member(archive: zipfile.ZipFile, name: str | None) -> zipfile.ZipInfo:
+    members = [info for info in archive.infolist() if not info.is_dir()]
+    names = sorted(info.filename for info in members)
+    if len(members) != 1 or (name is not None and names != [name]):
+        raise ValueError(f"holds {', '.join(names[:5]) or 'nothing'}, not {name or 'one file'}")
+    (member,) = members
+    if member.file_size > min(LARGEST, DENSEST * max(member.compress_size, 1)):
+        raise ValueError(
+            f"would unpack {member.compress_size:,} bytes to {member.file_size:,}, "
+            "which no table of crystals does"
+        )
+    return member
+
+
+class Strict:
+    """A JSON stream without NaN and Infinity, which Python writes and JSON does not have: null."""
+
+    def __init__(self, raw: IO[bytes]):
+        self.raw = raw
+        self.carry = b""
+        self.in_string = False
+
+    def read(self, size: int = -1) -> bytes:
+        """About `size` bytes, empty only at the end."""
+        if size == 0:
+            return b""
+        while True:
+            chunk = self.raw.read(size)
+            whole, self.carry = self.carry + chunk, b""
+            if chunk:  # no word and no escape goes across a comma
+                end = whole.rfind(b",") + 1
+                whole, self.carry = whole[:end], whole[end:]
+            if whole or not chunk:
+                return self._mended(whole)
+
+    def _mended(self, text: bytes) -> bytes:
+        started_in_string = self.in_string
+        if b"\\" in text:
+            quotes = sum(found == b'"' for found in ESCAPE_OR_QUOTE.findall(text))
+        else:
+            quotes = text.count(b'"')
+        self.in_string ^= quotes % 2 == 1
+        if b"NaN" not in text and b"Infinity" not in text:
+            return text
+        opened = b'"' if started_in_string else b""
+        closed = b'"' if self.in_string else b""
+        mended = BARE_WORD.sub(_null_for_words, opened + text + closed)
+        return mended[len(opened) : len(mended) - len(closed)]
+
+
+def _null_for_words(found: re.Match[bytes]) -> bytes:
+    return found[0] if found[0].startswith(b'"') else b"null"

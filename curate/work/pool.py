@@ -1,0 +1,141 @@
+"""Tasks in, outcomes out, in worker processes that may hang, crash or run out of memory alone."""
+
+from __future__ import annotations
+
+import ctypes
+import multiprocessing
+import os
+import resource
+import signal
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import islice
+from multiprocessing import forkserver
+from typing import Any
+
+from pebble import ProcessExpired, ProcessPool
+
+from curate.work import interrupt
+
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+LOOK_UP = 0.5  # s, how long a lost Ctrl-C goes unseen
+TASKS_PER_WORKER = 1000  # then it is replaced, so that no library's leak can grow
+WORKER_ENVIRONMENT = {
+    "PYTHONHASHSEED": "0",  # Robocrystallographer iterates over sets of strings
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a task may take before it is given up."""
+
+    workers: int
+    timeout: float  # s
+    memory: float  # GiB beyond what a worker starts with
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A task whose worker did not come back with a value."""
+
+    status: str  # timeout, out_of_memory, crashed or error
+    error_type: str
+    error_message: str
+    seconds: float
+
+
+def work(
+    function: Callable[..., Any],
+    tasks: Iterable[tuple[Any, tuple]],
+    limits: Limits,
+    preload: str = "curate.describe.preload",
+) -> Iterator[tuple[Any, Any]]:
+    """Call `function(*arguments)` for each (key, arguments), yield (key, value or Lost) as they finish.
+
+    Workers share what the module `preload` imports. The tasks are taken from the iterable a few at a
+    time. Leaving the loop early, Ctrl-C included, kills the workers.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([preload])
+    with _environment(WORKER_ENVIRONMENT):
+        forkserver.ensure_running()
+    pool = ProcessPool(
+        max_workers=limits.workers,
+        max_tasks=TASKS_PER_WORKER,
+        initializer=_start_worker,
+        initargs=[int(limits.memory * 2**30)],
+        context=context,
+    )
+    tasks = iter(tasks)
+    running: dict[Future, Any] = {}
+
+    def submit(n: int) -> None:
+        for key, arguments in islice(tasks, n):
+            running[pool.schedule(function, args=arguments, timeout=limits.timeout)] = key
+
+    try:
+        submit(4 * limits.workers)
+        while running:
+            finished, _ = wait(running, LOOK_UP, FIRST_COMPLETED)
+            interrupt.check()
+            for future in finished:
+                yield running.pop(future), _outcome(future, limits)
+            submit(len(finished))
+    finally:
+        pool.stop()
+        with suppress(TimeoutError):  # a worker that outlives this dies with the forkserver
+            pool.join(timeout=10)
+
+
+def _outcome(future, limits: Limits) -> Any:
+    try:
+        return future.result()
+    except FutureTimeout:
+        return Lost(
+            "timeout", "Timeout", f"not finished after {limits.timeout:g} s", limits.timeout
+        )
+    except ProcessExpired as error:
+        return Lost("crashed", "WorkerDied", _death(error.exitcode), 0.0)
+    except MemoryError:
+        message = f"needed more than {limits.memory:g} GiB"
+        return Lost("out_of_memory", "MemoryError", message, 0.0)
+    except Exception as error:  # whatever the function raised costs its own task
+        return Lost("error", type(error).__name__, str(error)[:500], 0.0)
+
+
+def _death(exitcode: int | None) -> str:
+    if exitcode is None or exitcode >= 0:
+        return f"the worker exited with code {exitcode}"
+    name = signal.Signals(-exitcode).name
+    hint = "; the machine may have run out of memory" if name == "SIGKILL" else ""
+    return f"the worker was ended by {name}{hint}"
+
+
+def _start_worker(memory_bytes: int) -> None:
+    """In the worker: ignore Ctrl-C (the owner decides), die with the forkserver, keep to the limit."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    with open("/proc/self/statm") as statm:  # noqa: PTH123 (a kernel file)
+        in_use = int(statm.read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (in_use + memory_bytes, resource.RLIM_INFINITY))
+
+
+@contextmanager
+def _environment(settings: dict[str, str]) -> Iterator[None]:
+    """The settings are in os.environ inside the block, and only there."""
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

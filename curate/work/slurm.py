@@ -1,0 +1,106 @@
+"""Shards of a run in, a SLURM array job that describes them out. The one door to datatrove.
+
+    RUN/slurm/DATE/launch_script.slurm   what was submitted; tasks' output is beside it in slurm_logs
+
+The shares are fixed when the job is submitted. A task that the scheduler starts again goes on with what
+is missing of its share; what a job leaves is shared out anew by the next one. datatrove hands a task over
+as a pickle in that folder, which the same user's job reads; nothing else does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from datatrove.executor import SlurmPipelineExecutor
+from datatrove.utils.logging import logger as datatrove_logger
+
+from curate.config import BuildConfig
+from curate.errors import InputError
+from curate.run.folder import Run
+from curate.work.load_balance import shares
+from curate.work.shards import Describe, describe_share
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class DescribeShare:
+    """What each task of the array does."""
+
+    run: Path
+    shares: list[list[int]]  # shard numbers by rank
+    workers: int
+    describe: Describe
+
+    def __call__(self, data, rank: int, world_size: int) -> None:
+        from curate.work.console import progress_bar
+
+        with progress_bar() as watch:
+            run = Run.load(self.run)
+            describe_share(run, self.shares[rank], self.workers, self.describe, watch)
+
+
+class ArrayJob(SlurmPipelineExecutor):
+    """datatrove's array job with the site's own defaults where nothing is asked for."""
+
+    def get_sbatch_args(self, max_array: int = 1) -> dict:
+        """The directives that have a value; `requeue` has none, but is one."""
+        directives = super().get_sbatch_args(max_array)
+        return {name: value for name, value in directives.items() if value is not None}
+
+    def launch_merge_stats(self) -> None:
+        """Nothing: the last task writes the dataset, and a run's counts are in its shards."""
+
+
+def submit(run: Run, numbers: Sequence[int], config: BuildConfig, describe: Describe) -> None:
+    """Submit an array job for these shards; InputError where the scheduler takes none.
+
+    Raises InputError as well while an earlier job of the run is waiting or at work.
+    """
+    if shutil.which("sbatch") is None:
+        raise InputError("--executor slurm needs SLURM's sbatch on this machine")
+    wanted = config.slurm
+    folder = run.folder.resolve()
+    name = f"curate-{folder.name}-{hashlib.sha256(str(folder).encode()).hexdigest()[:6]}"
+    n_tasks = min(wanted.tasks or 1, len(numbers))
+    workers = wanted.cpus_per_task or 1
+    step = DescribeShare(folder, shares(run.sizes(numbers), n_tasks), workers, describe)
+    job = ArrayJob(
+        pipeline=[step],
+        tasks=n_tasks,
+        time=wanted.time,
+        partition=wanted.partition,
+        cpus_per_task=workers,
+        mem_per_cpu_gb=math.ceil(config.memory),
+        job_name=name,
+        qos=None,
+        env_command=f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH",
+        sbatch_args={"account": wanted.account},
+        logging_dir=str(folder / "slurm" / f"{datetime.now():%Y-%m-%dT%H-%M-%S}"),
+        with_srun=False,  # since 22.05 a step of srun's own would have one processor only
+    )
+    datatrove_logger.disable("datatrove")
+    try:
+        if waiting := _told("squeue", "--me", "--noheader", "--name", name, "--format", "%A"):
+            raise InputError(
+                f"array job {', '.join(sorted(set(waiting.split())))} of {run.folder} is waiting or "
+                "at work; let it end or scancel it"
+            )
+        job.run()
+    except subprocess.CalledProcessError as error:
+        raise InputError(f"{error.cmd[0]} failed (its message is above)") from error
+    log.info("array job %s of %d tasks, see %s", job.job_id, n_tasks, job.slurm_logs_folder)
+
+
+def _told(*command: str) -> str:
+    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout

@@ -1,0 +1,100 @@
+"""A run in, where stock Robocrystallographer says otherwise out."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import groupby
+
+import pyarrow.parquet as pq
+
+from curate.describe.description import DescribeOptions, describe
+from curate.record import Description, StructureRecord
+from curate.run.folder import Run, shard_file
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A crystal whose text is not the one that stock Robocrystallographer writes."""
+
+    material_id: str
+    text: str | None  # None where it has none
+    stock_text: str | None
+    stock_error: str | None
+
+    def __str__(self) -> str:
+        if self.stock_text is None:
+            return f"{self.material_id}: described, but stock fails ({self.stock_error})"
+        if self.text is None:
+            return f"{self.material_id}: not described, but stock writes {self.stock_text[:80]!r}"
+        pairs = enumerate(zip(self.text, self.stock_text, strict=False))
+        start = max(next((i for i, (a, b) in pairs if a != b), 0) - 40, 0)
+        here, there = self.text[start : start + 120], self.stock_text[start : start + 120]
+        return f"{self.material_id}: {here!r}, but stock writes {there!r}"
+
+
+@dataclass(frozen=True)
+class Verification:
+    """A random sample described again with stock Robocrystallographer."""
+
+    seed: int
+    checked: tuple[str, ...]  # material ids
+    differences: tuple[Difference, ...]
+
+    @property
+    def is_equal(self) -> bool:
+        """Whether every text of the sample is stock's."""
+        return not self.differences
+
+
+def compare(
+    record: StructureRecord, text: str | None, options: DescribeOptions | None = None
+) -> Difference | None:
+    """None where stock Robocrystallographer, with the same options, writes the same text.
+
+    A record without text agrees with stock if stock fails on it too.
+    """
+    stock = describe(record, replace(options or DescribeOptions(), describer="stock"))
+    if stock.text == text:
+        return None
+    reason = f"{stock.error_type}: {stock.error_message}" if stock.text is None else None
+    return Difference(record.material_id, text, stock.text, reason)
+
+
+def verify(
+    run: Run,
+    n: int = 50,
+    seed: int = 0,
+    watch: Callable[[int], None] = lambda done: None,
+) -> Verification:
+    """Describe n crystals of a run, drawn by the seed, again with stock Robocrystallographer.
+
+    Crystals that brought a text of their own are left out. Stock takes seconds a crystal.
+    """
+    options = DescribeOptions(**run.question["describe"])
+    differences, checked = [], []
+    for record, description in sample(run, n, seed):
+        if difference := compare(record, description.text, options):
+            differences.append(difference)
+        checked.append(record.material_id)
+        watch(len(checked))
+    return Verification(seed, tuple(checked), tuple(differences))
+
+
+def sample(run: Run, n: int, seed: int) -> Iterator[tuple[StructureRecord, Description]]:
+    """n random crystals that a describer saw, in the run's order, with what it said of them."""
+    seen: list[tuple[int, int]] = []  # shard, position in it
+    for number in run.described_shards():
+        columns = ["status", "symprec"]
+        rows = pq.read_table(shard_file(run.descriptions, number), columns=columns).to_pylist()
+        for position, row in enumerate(rows):
+            if row["status"] == "error" or row["symprec"] is not None:
+                seen.append((number, position))
+    drawn = sorted(random.Random(seed).sample(seen, min(n, len(seen))))
+    for number, group in groupby(drawn, key=lambda pair: pair[0]):
+        records, descriptions = run.read_structures(number), run.read_descriptions(number)
+        for _, position in group:
+            record = records[position]
+            if isinstance(record, StructureRecord):
+                yield record, descriptions[position]

@@ -1,0 +1,70 @@
+"""Crystals of the sample in; what each graph network costs, out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import get_args
+
+import torch
+from torch.nn import functional as F  # noqa: N812
+
+from curate.sources.sample import Sample
+from model.config import EncoderName, GraphConfig, NetworkConfig
+from model.graphs.build import build_graphs
+from model.network.batch import Example, collate
+from model.network.crysmmnet import CrysMMNet, CrysMMNetConfig
+from model.network.encoders import encoder_class, encoder_settings
+
+
+@dataclass(frozen=True)
+class EncoderRow:
+    """A graph network at its published size."""
+
+    name: str
+    parameters: int
+    milliseconds: float  # of a training step, a crystal
+    sizes: str
+    reads: str
+    reference: str
+
+
+def encoder_rows(n: int) -> Iterator[EncoderRow]:
+    """A row for each encoder; its step is on n crystals of the sample, as quotients, without text, the
+    better of two after a first one."""
+    records = list(Sample().records())[:n]
+    for name in get_args(EncoderName):
+        kind = encoder_class(name)
+        network = NetworkConfig(encoder=name)
+        torch.manual_seed(0)
+        model = CrysMMNet(CrysMMNetConfig.of(network, "graph", 0)).train()
+        graphs = build_graphs(records, GraphConfig(self_bonds=kind.self_bonds))
+        examples = [
+            Example(str(number), graph, None, 0.0)
+            for number, graph in enumerate(graphs)
+            if not isinstance(graph, str)
+        ]
+        sizes = encoder_settings(network)
+        yield EncoderRow(
+            name=name,
+            parameters=sum(p.numel() for p in model.graph_encoder.parameters()),
+            milliseconds=1000 * step_seconds(model, examples) / len(examples),
+            sizes=", ".join(f"{key} {value}" for key, value in sizes.items()),
+            reads="bonds and angles" if kind.reads_angles else "bonds",
+            reference=kind.reference,
+        )
+
+
+def step_seconds(model: CrysMMNet, examples: list[Example]) -> float:
+    """Forward, backward and update on one batch."""
+    batch = collate(examples, model.reads_angles)
+    optimizer = torch.optim.AdamW(model.parameters())
+    seconds = []
+    for _ in range(3):
+        started = time.perf_counter()
+        optimizer.zero_grad()
+        F.mse_loss(model(batch), batch.target).backward()
+        optimizer.step()
+        seconds.append(time.perf_counter() - started)
+    return min(seconds[1:])

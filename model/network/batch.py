@@ -1,0 +1,129 @@
+"""Examples in, batches of crystals side by side out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from model.graphs.crystal_graph import CrystalGraph
+from model.graphs.quotient import QuotientGraph, side_by_side, unfolded, without_angles
+from model.network.message_passing import Graph, Members
+
+
+@dataclass(frozen=True)
+class Example:
+    """One crystal as the model sees it."""
+
+    id: str
+    graph: CrystalGraph | QuotientGraph | None  # None where the model reads the text alone
+    text: np.ndarray | None  # (text_width,) embedding; None where it sees the graph alone
+    target: float = math.nan  # standardised
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Several crystals laid side by side."""
+
+    graph: Graph  # atoms joined by bonds
+    line_graph: Graph  # bonds joined by angles; empty where the encoder reads none
+    atomic_numbers: Tensor  # (n_atoms,)
+    lengths: Tensor  # (n_bonds,) Å
+    cosines: Tensor  # (n_angles,)
+    n_atoms: Tensor  # (n_crystals,)
+    text: Tensor  # (n_crystals, text_width) description embeddings
+    target: Tensor  # (n_crystals,) standardised
+    ids: list[str]  # every prediction keeps its material's name
+
+    @cached_property
+    def atoms(self) -> Members:
+        """Atoms as members of crystals; they lie one crystal after another."""
+        n_crystals = len(self.n_atoms)
+        numbers = torch.arange(n_crystals, device=self.n_atoms.device)
+        crystal = numbers.repeat_interleave(self.n_atoms, output_size=self.graph.n_nodes)
+        return Members(crystal, n_crystals, self.graph.node_counts)
+
+    @cached_property
+    def bonds(self) -> Members:
+        """Bonds as members of crystals."""
+        atoms = self.atoms
+        return Members(atoms.group[self.graph.heads], atoms.n_groups, self.graph.edge_counts)
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
+        """The same batch on another device."""
+        return self._each(lambda values: values.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> Batch:
+        """The same batch in memory that a GPU can read by itself; a data loader calls this."""
+        return self._each(lambda values: values.pin_memory())
+
+    def _each(self, change: Callable[[Any], Any]) -> Batch:
+        changed: dict[str, Any] = {
+            name: change(value)
+            for name, value in vars(self).items()
+            if isinstance(value, Tensor | Graph)
+        }
+        return replace(self, **changed)
+
+
+def collate(examples: Sequence[Example], angles: bool = True) -> Batch:
+    """One batch of several crystals, with their line graph if angles are asked for."""
+    target = torch.tensor([example.target for example in examples], dtype=torch.float32)
+    texts = [example.text for example in examples if example.text is not None]
+    text = torch.from_numpy(np.stack(texts)) if texts else torch.zeros(len(examples), 0)
+    ids = [example.id for example in examples]
+    graphs = [example.graph for example in examples if example.graph is not None]
+    if not graphs:
+        no_values, no_numbers = torch.zeros(0), torch.zeros(0, dtype=torch.int64)
+        empty = Graph(no_numbers, no_numbers, 0)
+        return Batch(empty, empty, no_numbers, no_values, no_values, no_numbers, text, target, ids)
+    whole = side_by_side([_laid_open(graph, angles) for graph in graphs])
+    counts = [whole.atom_counts, whole.bond_counts, whole.angle_counts]
+    folded = any((count > 1).any() for count in counts)
+    of_atoms, of_bonds, of_angles = (_float(count) if folded else None for count in counts)
+    return Batch(
+        graph=Graph(_int(whole.tails), _int(whole.heads), whole.n_atoms, of_atoms, of_bonds),
+        line_graph=Graph(_int(whole.before), _int(whole.after), whole.n_bonds, of_bonds, of_angles),
+        atomic_numbers=_int(whole.atomic_numbers),
+        lengths=torch.from_numpy(whole.lengths),
+        cosines=torch.from_numpy(whole.cosines),
+        n_atoms=torch.tensor([graph.n_atoms for graph in graphs]),
+        text=text,
+        target=target,
+        ids=ids,
+    )
+
+
+def _laid_open(graph: CrystalGraph | QuotientGraph, angles: bool) -> QuotientGraph:
+    if isinstance(graph, CrystalGraph):
+        return unfolded(graph, angles)
+    return graph if angles else without_angles(graph)
+
+
+def _int(numbers: np.ndarray) -> Tensor:
+    return torch.from_numpy(numbers.astype(np.int64))
+
+
+def _float(numbers: np.ndarray) -> Tensor:
+    return torch.from_numpy(numbers.astype(np.float32))
+
+
+def within_angles(examples: Sequence[Example], max_angles: int | None) -> list[list[Example]]:
+    """The examples in order, in parts of at most `max_angles` bond angles; a single crystal may
+    have more."""
+    parts: list[list[Example]] = []
+    room = 0
+    for example in examples:
+        n_angles = example.graph.n_angles if example.graph is not None and max_angles else 0
+        if not parts or n_angles > room:
+            parts.append([])
+            room = max_angles or 0
+        parts[-1].append(example)
+        room -= n_angles
+    return parts

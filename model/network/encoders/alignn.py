@@ -1,0 +1,110 @@
+"""Batch of crystal graphs and line graphs in, one vector a crystal out: ALIGNN.
+
+With the settings of CrysMMNet.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from model.network import message_passing as passing
+from model.network.batch import Batch
+from model.network.batch_norm import BatchNorm
+from model.network.encoders.layers import AtomFeatures, Embedding, Layer, RadialBasis
+from model.network.message_passing import Graph
+
+LONGEST_BOND = 8.0  # Å, end of the radial functions
+
+
+@dataclass(frozen=True)
+class ALIGNNSettings:
+    """Sizes; the defaults are CrysMMNet's."""
+
+    width: int = 256  # of atoms, bonds and angles
+    alignn_layers: int = 4  # updates of the crystal graph and the line graph in turn
+    gcn_layers: int = 4  # updates of the crystal graph alone, after those
+    distance_bins: int = 80
+    angle_bins: int = 40
+    embedding_width: int = 64
+
+
+class ALIGNNEncoder(nn.Module):
+    """Atoms, bonds and angles updated in turn, then the mean over each crystal's atoms."""
+
+    settings = ALIGNNSettings
+    reference = "Choudhary and DeCost, npj Comput. Mater. 7, 185 (2021)"
+    reads_angles, self_bonds = True, False
+
+    def __init__(self, sizes: ALIGNNSettings) -> None:
+        super().__init__()
+        width, between = sizes.width, sizes.embedding_width
+        self.out_width = width
+        self.atom_features = AtomFeatures()
+        self.atom_embedding = Layer(AtomFeatures.width, width)
+        self.bond_embedding = Embedding(
+            RadialBasis(0, LONGEST_BOND, sizes.distance_bins),
+            Layer(sizes.distance_bins, between),
+            Layer(between, width),
+        )
+        self.angle_embedding = Embedding(
+            RadialBasis(-1, 1, sizes.angle_bins),
+            Layer(sizes.angle_bins, between),
+            Layer(between, width),
+        )
+        self.alignn_layers = nn.ModuleList(ALIGNNConv(width) for _ in range(sizes.alignn_layers))
+        self.gcn_layers = nn.ModuleList(EdgeGatedGraphConv(width) for _ in range(sizes.gcn_layers))
+
+    def forward(self, batch: Batch) -> Tensor:
+        """(n_crystals, width)"""
+        graph, line_graph = batch.graph, batch.line_graph
+        atoms, bonds, angles = graph.node_counts, graph.edge_counts, line_graph.edge_counts
+        x = self.atom_embedding(self.atom_features(batch.atomic_numbers), atoms)  # (n_atoms, width)
+        y = self.bond_embedding(batch.lengths, bonds)  # (n_bonds, width)
+        z = self.angle_embedding(batch.cosines, angles) if len(self.alignn_layers) else None
+        for layer in self.alignn_layers:
+            x, y, z = layer(graph, line_graph, x, y, z)
+        for layer in self.gcn_layers:
+            x, y = layer(graph, x, y)
+        return batch.atoms.mean(x)
+
+
+class ALIGNNConv(nn.Module):
+    """Crystal graph, then line graph: bonds carry what atoms learned to the angles."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.node_update = EdgeGatedGraphConv(width)
+        self.edge_update = EdgeGatedGraphConv(width)
+
+    def forward(
+        self, graph: Graph, line_graph: Graph, x: Tensor, y: Tensor, z: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        x, m = self.node_update(graph, x, y)
+        y, z = self.edge_update(line_graph, m, z)
+        return x, y, z
+
+
+class EdgeGatedGraphConv(nn.Module):
+    """x_i + SiLU(BN(W_src x_i + Σ_j σ(m_ij) ⊙ W_dst x_j / Σ_j σ(m_ij))), and the edges' own update."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.src_gate = nn.Linear(width, width)
+        self.dst_gate = nn.Linear(width, width)
+        self.edge_gate = nn.Linear(width, width)
+        self.bn_edges = BatchNorm(width)
+        self.src_update = nn.Linear(width, width)
+        self.dst_update = nn.Linear(width, width)
+        self.bn_nodes = BatchNorm(width)
+
+    def forward(self, graph: Graph, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Nodes (n_nodes, width) and edges (n_edges, width), each updated."""
+        m = passing.gather(graph, self.src_gate(x), self.dst_gate(x)) + self.edge_gate(y)
+        h = passing.weighted_mean(graph, self.dst_update(x), torch.sigmoid(m))
+        x = x + F.silu(self.bn_nodes(self.src_update(x) + h, graph.node_counts))
+        y = y + F.silu(self.bn_edges(m, graph.edge_counts))
+        return x, y

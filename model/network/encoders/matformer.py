@@ -1,0 +1,96 @@
+"""Batch of crystal graphs in, one vector a crystal out: Matformer."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from model.network import message_passing as passing
+from model.network.batch import Batch
+from model.network.batch_norm import BatchNorm
+from model.network.encoders.layers import AtomFeatures, RadialBasis
+from model.network.message_passing import Graph
+
+HEADS = 4
+LONGEST_BOND = 8.0  # Å, end of the radial functions
+
+
+@dataclass(frozen=True)
+class MatformerSettings:
+    """Sizes; the defaults are those of the released code."""
+
+    width: int = 128
+    layers: int = 5
+    distance_bins: int = 80
+
+
+class MatformerEncoder(nn.Module):
+    """Atoms updated by attention without softmax, bonds to their own images included; the mean."""
+
+    settings = MatformerSettings
+    reference = "Yan et al., NeurIPS 2022"
+    reads_angles, self_bonds = False, True
+
+    def __init__(self, sizes: MatformerSettings) -> None:
+        super().__init__()
+        width = sizes.width
+        self.out_width = width
+        self.atom_features = AtomFeatures()
+        self.atom_embedding = nn.Linear(AtomFeatures.width, width)
+        self.bond_embedding = nn.Sequential(
+            RadialBasis(0, LONGEST_BOND, sizes.distance_bins),
+            nn.Linear(sizes.distance_bins, width),
+            nn.Softplus(),
+            nn.Linear(width, width),
+        )
+        self.layers = nn.ModuleList(MatformerConv(width) for _ in range(sizes.layers))
+
+    def forward(self, batch: Batch) -> Tensor:
+        """(n_crystals, width)"""
+        x = self.atom_embedding(self.atom_features(batch.atomic_numbers))
+        y = self.bond_embedding(batch.lengths)
+        for layer in self.layers:
+            x = layer(batch.graph, x, y)
+        return batch.atoms.mean(x)
+
+
+class MatformerConv(nn.Module):
+    """W x_i + SiLU(BN(W_c Σ_j LN(W_m (σ(LN(α)) ⊙ W_u [v_i, v_j, e_ij])))) with heads side by side,
+    α = q_i ⊙ [k_i, k_j, e_ij] / √(3 width)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width = width
+        self.query = nn.Linear(width, HEADS * width)
+        self.key = nn.Linear(width, HEADS * width)
+        self.value = nn.Linear(width, HEADS * width)
+        self.bond = nn.Linear(width, HEADS * width, bias=False)
+        self.norm = nn.LayerNorm(3 * width)
+        self.update = nn.Linear(3 * width, 3 * width)
+        self.message = nn.Sequential(nn.Linear(3 * width, width), nn.LayerNorm(width))
+        self.join = nn.Linear(HEADS * width, width)
+        self.bn = BatchNorm(width)
+        self.skip = nn.Linear(width, width)
+
+    def forward(self, graph: Graph, x: Tensor, y: Tensor) -> Tensor:
+        """Atoms (n_atoms, width) by bonds (n_bonds, width), updated."""
+        n = self.width
+        query, key, value = (
+            linear(x).view(-1, HEADS, n) for linear in (self.query, self.key, self.value)
+        )
+        bond = self.bond(y).view(-1, HEADS, n)
+        asked = passing.at_heads(graph, query)
+        own = passing.at_heads(graph, query * key)
+        alpha = torch.cat((own, asked * passing.at_tails(graph, key), asked * bond), dim=2)
+        gates = torch.sigmoid(self.norm(alpha / math.sqrt(3 * n)))  # (n_bonds, HEADS, 3 width)
+        of_head, of_tail, of_bond = self.update.weight.split(n, dim=1)
+        from_heads = F.linear(value, of_head, self.update.bias).flatten(1)
+        atoms = passing.gather(graph, F.linear(value, of_tail).flatten(1), from_heads)
+        updated = atoms.view(-1, HEADS, 3 * n) + F.linear(bond, of_bond)
+        messages = self.message(gates * updated).flatten(1)  # (n_bonds, HEADS width)
+        found = self.join(passing.sum_at_heads(graph, messages))
+        return self.skip(x) + F.silu(self.bn(found, graph.node_counts))

@@ -1,0 +1,68 @@
+"""Batch of crystal graphs in, one vector a crystal out: SchNet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from model.graphs.elements import LAST_ELEMENT
+from model.network import message_passing as passing
+from model.network.batch import Batch
+from model.network.encoders.layers import RadialBasis, ShiftedSoftplus, perceptron
+from model.network.message_passing import Graph
+
+LONGEST_BOND = 10.0  # Å, end of the radial functions
+
+
+@dataclass(frozen=True)
+class SchNetSettings:
+    """Sizes; the defaults are those of the widely used implementation in PyTorch Geometric."""
+
+    width: int = 128
+    layers: int = 6
+    distance_bins: int = 50
+
+
+class SchNetEncoder(nn.Module):
+    """Atoms updated by filters that are functions of distance alone, then the mean."""
+
+    settings = SchNetSettings
+    reference = "Schütt et al., J. Chem. Phys. 148, 241722 (2018)"
+    reads_angles, self_bonds = False, False
+
+    def __init__(self, sizes: SchNetSettings) -> None:
+        super().__init__()
+        self.out_width = sizes.width
+        self.atom_embedding = nn.Embedding(LAST_ELEMENT + 1, sizes.width)
+        per_angstrom = (sizes.distance_bins - 1) / LONGEST_BOND
+        gamma = per_angstrom**2 / 2
+        self.distances = RadialBasis(0, LONGEST_BOND, sizes.distance_bins, gamma=gamma)
+        self.layers = nn.ModuleList(
+            Interaction(sizes.width, sizes.distance_bins) for _ in range(sizes.layers)
+        )
+
+    def forward(self, batch: Batch) -> Tensor:
+        """(n_crystals, width)"""
+        x = self.atom_embedding(batch.atomic_numbers)
+        y = self.distances(batch.lengths)
+        for layer in self.layers:
+            x = x + layer(batch.graph, x, y)
+        return batch.atoms.mean(x)
+
+
+class Interaction(nn.Module):
+    """W₃ ssp(W₂ Σ_j (W₁ x_j) ⊙ f(r_ij)), the filter f two layers of ssp on the radial functions."""
+
+    def __init__(self, width: int, distance_bins: int) -> None:
+        super().__init__()
+        self.filter = perceptron(distance_bins, width, width, activation=ShiftedSoftplus)
+        self.into = nn.Linear(width, width, bias=False)
+        self.out = nn.Sequential(
+            nn.Linear(width, width), ShiftedSoftplus(), nn.Linear(width, width)
+        )
+
+    def forward(self, graph: Graph, x: Tensor, y: Tensor) -> Tensor:
+        """The change of the atoms (n_atoms, width)"""
+        messages = passing.at_tails(graph, self.into(x)) * self.filter(y)
+        return self.out(passing.sum_at_heads(graph, messages))

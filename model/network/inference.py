@@ -1,0 +1,49 @@
+"""A network and examples in, its outputs or embeddings out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from model.network.batch import Batch, Example, collate, within_angles
+from model.network.crysmmnet import CrysMMNet
+
+ANGLES_AT_ONCE = 200_000  # bound of memory where nothing is kept for gradients
+
+
+def infer(
+    model: CrysMMNet,
+    examples: Sequence[Example],
+    batch_size: int,
+    max_angles: int | None = ANGLES_AT_ONCE,
+) -> np.ndarray:
+    """(n,) standardised outputs in the examples' order, in eval mode."""
+    outputs = _in_batches(model, model, examples, batch_size, max_angles)
+    return np.concatenate(outputs) if outputs else np.zeros(0, np.float32)
+
+
+def embed(model: CrysMMNet, examples: Sequence[Example], batch_size: int) -> np.ndarray:
+    """(n, width) what the head reads of each crystal, in eval mode; see `CrysMMNet.fused`."""
+    return np.concatenate(_in_batches(model, model.fused, examples, batch_size, ANGLES_AT_ONCE))
+
+
+def _in_batches(
+    model: CrysMMNet,
+    function: Callable[[Batch], Tensor],
+    examples: Sequence[Example],
+    batch_size: int,
+    max_angles: int | None,
+) -> list[np.ndarray]:
+    was_training = model.training
+    model.eval()
+    outputs: list[np.ndarray] = []
+    with torch.inference_mode():
+        for start in range(0, len(examples), batch_size):
+            for part in within_angles(examples[start : start + batch_size], max_angles):
+                batch = collate(part, model.reads_angles).to(model.device)
+                outputs.append(function(batch).float().cpu().numpy())
+    model.train(was_training)
+    return outputs

@@ -1,0 +1,147 @@
+"""A trained model in, a page to try it out: drop a CIF, see description and prediction. gradio's door."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from curate.errors import InputError
+from curate.pages.crystals import GRID, detail
+from curate.pages.page import render_cell
+from curate.pages.palette import palette
+from curate.record import StructureRecord
+from model.config import AppConfig
+from model.pages.app_session import Trial
+from model.predict.sentence_attribution import Erasure
+
+if TYPE_CHECKING:
+    import gradio
+
+MAX_FILE = "1mb"
+WITHOUT = {
+    "both": "the same model and the same graph, with an empty description in place of the text. "
+    "It never learned from crystals without text: the difference says how far the text moves this "
+    "model, not how good a model of the graph alone would be",
+    "text": "the same model with an empty description: what it says of a crystal it knows nothing of",
+}
+
+
+def effects_html(erasure: Erasure, unit: str) -> str:
+    """Sentences in the colour of their effect, with its size."""
+    largest = max(map(abs, erasure.effects), default=0) or 1
+    said = []
+    for sentence, effect in zip(erasure.sentences, erasure.effects, strict=True):
+        color = "234,88,12" if effect > 0 else "8,145,178"
+        tint = f"background:rgba({color},{abs(effect) / largest / 2:.2f});color:inherit"
+        said.append(f'<mark style="{tint}">{escape(sentence)}</mark><sup> {effect:+.2g}</sup> ')
+    note = (
+        f"Numbers: prediction with the sentence less prediction without it{unit and f', {unit}'}."
+    )
+    return f"<p style='line-height:1.9'>{''.join(said)}</p><p><small>{escape(note)}</small></p>"
+
+
+def cell_of(record: StructureRecord) -> str:
+    """A frame with the structure, as HTML."""
+    row = {
+        "lattice_vectors": record.lattice_vectors,
+        "cartesian_site_positions": record.cartesian_site_positions,
+        "species_at_sites": record.species_at_sites,
+    }
+    page = render_cell(detail(row, []), palette(record.species_at_sites), GRID)
+    return (
+        f'<iframe sandbox="allow-scripts" title="Structure" srcdoc="{escape(page)}" '
+        'style="width:100%;height:26rem;border:0"></iframe>'
+    )
+
+
+def prediction_html(trial: Trial, prediction: tuple[float, float | None]) -> str:
+    """The numbers, and what they are."""
+    known, unit = trial.preprocessing, f" {trial.unit}"
+    whole, without = prediction
+    said = [f"<p><b style='font-size:1.6rem'>{whole:.4g}</b>{escape(unit)}<br>"]
+    if without is None:
+        said.append("from the structure</p>")
+    else:
+        seen = "structure and description" if known.modality == "both" else "description"
+        said.append(f"from {seen}</p>")
+        said.append(
+            f"<p><b style='font-size:1.6rem'>{without:.4g}</b>{escape(unit)}<br>without text: "
+        )
+        said.append(f"{WITHOUT[known.modality]}.</p>")
+    return "".join(said)
+
+
+def make_page(
+    place: str | Path, data: str | None = None, cache: Path | None = None
+) -> gradio.Blocks:
+    """The page; launch it. Raises InputError where gradio is missing or the model can't be used."""
+    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    try:
+        import gradio
+    except ModuleNotFoundError:
+        raise InputError("the app needs gradio: pip install 'crysmmnet[app]'") from None
+    trial = Trial(place, data, cache)
+    target = trial.preprocessing.target
+    with gradio.Blocks(title=f"CrysMMNet: {target}") as page:
+        gradio.Markdown("# Crystal to property, through structure and text")
+        gradio.HTML(f"<p>This model predicts <b>{escape(target)}</b>. Drop a CIF.</p>")
+        with gradio.Row():
+            with gradio.Column():
+                upload = gradio.File(label="CIF", file_types=[".cif"], elem_id="upload")
+                status = gradio.HTML(elem_id="status")
+                cell = gradio.HTML(elem_id="cell")
+            with gradio.Column():
+                number = gradio.HTML(label="Prediction", elem_id="prediction")
+                text = gradio.HTML(elem_id="description")
+        neighbors = gradio.Dataframe(
+            headers=["id", "formula", target, "similarity"],
+            label="Training crystals that the model sees as most like it",
+            interactive=False,
+            elem_id="neighbors",
+            visible=trial.known is not None,
+        )
+        if trial.known is None:
+            gradio.Markdown("Similar training crystals are not shown: no dataset was given.")
+        shown = {
+            "status": status,
+            "structure": cell,
+            "text": text,
+            "prediction": number,
+            "neighbors": neighbors,
+        }
+
+        def answer(path: str | None) -> Iterator[dict]:
+            yield dict.fromkeys(shown.values())
+            for step in trial.answer(path):
+                if "erasure" in step:
+                    step["text"] = step.pop("erasure")
+                yield {shown[name]: formed(trial, name, value) for name, value in step.items()}
+
+        upload.change(answer, upload, list(shown.values()), concurrency_limit=1)
+    return page
+
+
+def formed(trial: Trial, name: str, value: Any) -> Any:
+    """A value as its component takes it."""
+    match name:
+        case "status":
+            return f"<p>{escape(value)}</p>"
+        case "structure":
+            return cell_of(value)
+        case "text" if isinstance(value, Erasure):
+            return effects_html(value, trial.unit)
+        case "text":
+            return f"<p>{escape(value)}</p>"
+        case "prediction":
+            return prediction_html(trial, value)
+    return [[n.id, n.formula, round(n.target, 4), round(n.similarity, 4)] for n in value or ()]
+
+
+def serve(page: gradio.Blocks, config: AppConfig) -> None:
+    """Show the page until it is stopped."""
+    page.launch(
+        server_name=config.host, server_port=config.port, max_file_size=MAX_FILE, quiet=True
+    )

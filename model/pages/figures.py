@@ -1,0 +1,97 @@
+"""Epochs and predictions in, the figures of a model's page out."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from curate.pages.figures import Figure, axis, bars, histogram, lines, log_axis, parity
+from curate.pages.palette import SYSTEMS, crystal_system
+
+CELL_SIZES = {  # label → numbers of atoms
+    "1 or 2": range(1, 3),
+    "3 to 5": range(3, 6),
+    "6 to 10": range(6, 11),
+    "11 to 20": range(11, 21),
+    "over 20": range(21, 10**9),
+}
+
+
+def curves(
+    history: Sequence[Mapping[str, str]], metrics: Mapping[str, Any], unit: str
+) -> list[Figure]:
+    """Training loss and validation error over the epochs, the chosen one marked."""
+    epochs = [int(epoch["epoch"]) for epoch in history]
+    figures = []
+    for name, title, label, own in (
+        ("train_loss", "Training loss", "MSE, standardised", ""),
+        ("val_mae", "Validation error", "MAE", unit),
+    ):
+        values = [float(epoch[name]) for epoch in history]
+        figure = lines(epochs, {title: values}, axis("epoch"), log_axis(values, label, own))
+        chosen = metrics["chosen_epoch"]
+        mark = {"type": "line", "x0": chosen, "x1": chosen, "y0": 0, "y1": 1, "yref": "paper"}
+        figure["layout"]["shapes"] = [mark]
+        figures.append(
+            Figure(name, title, figure, f"The dotted line is the chosen epoch, {chosen}.")
+        )
+    return figures
+
+
+def parities(rows: Sequence[Mapping[str, Any]], unit: str) -> list[Figure]:
+    """Prediction over target for test, validation and training crystals."""
+    figures = []
+    for part, title in (("test", "Test"), ("val", "Validation"), ("train", "Training")):
+        chosen = [row for row in rows if row["split"] == part]
+        figure = parity(
+            [row["target"] for row in chosen],
+            [row["prediction"] for row in chosen],
+            [row["material_id"] for row in chosen],
+            unit,
+        )
+        note = f"{len(chosen):,} crystals; stronger where points are dense; the line is equality."
+        figures.append(Figure(f"parity-{part}", title, figure, note))
+    return figures
+
+
+def errors_of(test: Sequence[Mapping[str, Any]], unit: str) -> list[Figure]:
+    """Errors by crystal system, their distribution, and errors over the size of the cell."""
+    groups: dict[str, list[float]] = defaultdict(list)
+    for row in test:
+        groups[crystal_system(row["spacegroup"])].append(row["size"])
+    means = {
+        f"{name} ({len(groups[name])})": float(np.mean(groups[name]))
+        for name in (*SYSTEMS, "unknown")
+        if name in groups
+    }
+    sizes = {
+        f"{label} ({len(chosen)})": float(np.mean(chosen))
+        for label, atoms in CELL_SIZES.items()
+        if (chosen := [row["size"] for row in test if len(row["species_at_sites"]) in atoms])
+    }
+    return [
+        Figure(
+            "systems",
+            "By crystal system",
+            bars(means, "mean absolute error", unit),
+            "In brackets: test crystals.",
+        ),
+        Figure(
+            "distribution",
+            "Distribution of errors",
+            histogram([row["error"] for row in test], "prediction less target", unit),
+        ),
+        Figure("sizes", "By atoms in the cell", bars(sizes, "mean absolute error", unit)),
+    ]
+
+
+def errors_by_element(test: Sequence[Mapping[str, Any]]) -> dict[str, tuple[float, int]]:
+    """Mean absolute error of, and number of, the test crystals that hold each element."""
+    found: dict[str, list[float]] = defaultdict(list)
+    for row in test:
+        for symbol in set(row["species_at_sites"]):
+            found[symbol].append(row["size"])
+    return {symbol: (float(np.mean(sizes)), len(sizes)) for symbol, sizes in found.items()}

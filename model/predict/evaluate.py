@@ -1,0 +1,44 @@
+"""Trained model and labelled dataset in, scores out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from curate.errors import InputError
+from model.config import EvaluateConfig
+from model.data.materials import load_rows, read_materials, usable
+from model.files import read_csv, write_csv
+from model.predict.predictor import Predictor, model_folder
+from model.training.metrics import scores
+
+UNSEEN = "new"  # crystals that neither trained, chose nor tested the model
+
+
+def evaluate(config: EvaluateConfig) -> dict[str, Any]:
+    """Scores of each part: train, val and test as the model knew them, and crystals new to it."""
+    folder = model_folder(config.model)
+    predictor = Predictor.from_pretrained(folder, config.cache)
+    preprocessing = predictor.preprocessing
+    needs_text = preprocessing.modality != "graph"
+    materials = read_materials(load_rows(config.data), preprocessing.target)
+    kept, dropped = usable(materials, preprocessing.log10, needs_text)
+    known = {row["id"]: row["split"] for row in read_csv(folder / "predictions.csv")}
+    predictions = predictor.predict([material.record for material in kept], config.batch_size)
+    rows = []
+    for material, found in zip(kept, predictions, strict=True):
+        if found.value is None:
+            dropped.setdefault(str(found.error), []).append(material.id)
+        else:
+            part = known.get(material.id, UNSEEN)
+            rows.append((material.id, part, material.target, found.value))
+    if not rows:
+        raise InputError(f"{config.data} has no crystal with a usable {preprocessing.target!r}")
+    if config.out:
+        write_csv(config.out, ("id", "split", "target", "prediction"), rows)
+    result: dict[str, Any] = {"target": preprocessing.target, "unit": preprocessing.unit}
+    for part in ("train", "val", "test", UNSEEN):
+        chosen = [row for row in rows if row[1] == part]
+        if chosen:
+            _, _, wanted, predicted = zip(*chosen, strict=True)
+            result[part] = scores(wanted, predicted, preprocessing.guess)
+    return {**result, "dropped": {reason: len(names) for reason, names in dropped.items()}}

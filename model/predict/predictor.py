@@ -1,0 +1,193 @@
+"""Crystals in, predicted property out; a crystal without a text is described first."""
+
+from __future__ import annotations
+
+import logging
+import re
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from curate.batches import in_batches
+from curate.errors import InputError
+from curate.record import StructureRecord
+from model.config import PredictConfig, default_cache
+from model.data.materials import load_rows, record_of
+from model.data.preprocessing import Preprocessing
+from model.files import write_csv
+from model.graphs.build import build_graphs
+from model.network.batch import Example
+from model.network.crysmmnet import CrysMMNet
+from model.network.inference import infer
+from model.text.encoder import EmbeddingCache, TextEncoder
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+log = logging.getLogger(__name__)
+
+CRYSTALS_AT_ONCE = 1_000  # described, encoded and predicted before the next are read
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The property of one crystal, or the reason why there is none."""
+
+    id: str
+    value: float | None = None
+    unit: str = ""
+    error: str | None = None
+
+
+class Predictor:
+    """A trained model that takes structures."""
+
+    def __init__(self, model: CrysMMNet, preprocessing: Preprocessing, cache: Path) -> None:
+        self.model, self.preprocessing = model.eval(), preprocessing
+        self.cache = EmbeddingCache(cache)
+
+    @classmethod
+    def from_pretrained(
+        cls, place: str | Path, cache: Path | None = None, revision: str | None = None
+    ) -> Predictor:
+        """A model by its folder, which may have been moved, or by OWNER/NAME on the Hub."""
+        folder = model_folder(place, revision)
+        preprocessing = Preprocessing.of_predictor(folder)
+        if not (folder / "model.safetensors").is_file():
+            raise InputError(
+                f"{folder} has no model.safetensors; weights in other formats may hold code "
+                "and are refused"
+            )
+        return cls(CrysMMNet.from_pretrained(folder), preprocessing, cache or default_cache())
+
+    def predict(
+        self, structures: Iterable[StructureRecord | Structure], batch_size: int = 64
+    ) -> list[Prediction]:
+        """One prediction a structure, in order; one that fails says why and costs no other.
+
+        Structures are pymatgen's or structure records; a record's own description is used.
+        """
+        records = [
+            structure
+            if isinstance(structure, StructureRecord)
+            else StructureRecord.from_pymatgen(structure, f"structure {number}")
+            for number, structure in enumerate(structures, 1)
+        ]
+        results: list[Prediction | None] = [None] * len(records)
+        ready = []
+        for position, made in enumerate(self.examples(records)):
+            if isinstance(made, str):
+                results[position] = Prediction(records[position].material_id, error=made)
+            else:
+                ready.append((position, made))
+        outputs = infer(self.model, [example for _, example in ready], batch_size)
+        values = self.preprocessing.restore(outputs)
+        for (position, example), value in zip(ready, values, strict=True):
+            results[position] = Prediction(example.id, float(value), self.preprocessing.unit)
+        return [result for result in results if result is not None]
+
+    def examples(self, records: Sequence[StructureRecord]) -> Iterator[Example | str]:
+        """What the model sees of each record, or the reason why it can't."""
+        modality = self.preprocessing.modality
+        described: Sequence[StructureRecord | str] = records
+        if modality != "graph":
+            described = [self.described(record) for record in records]
+        good = [record for record in described if isinstance(record, StructureRecord)]
+        vectors = iter(self.embedded(good) if modality != "graph" else [None] * len(good))
+        graphs = iter(build_graphs(good, self.preprocessing.graph))
+        for record in described:
+            if isinstance(record, str):
+                yield record
+                continue
+            text, graph = next(vectors), None if modality == "text" else next(graphs)
+            yield graph if isinstance(graph, str) else Example(record.material_id, graph, text)
+
+    @cached_property
+    def encoder(self) -> TextEncoder:
+        """The text encoder of the training, loaded once."""
+        known = self.preprocessing
+        return TextEncoder(str(known.text_encoder), known.text_revision)
+
+    def described(self, record: StructureRecord) -> StructureRecord | str:
+        """The record with a description: its own, or a new one."""
+        if record.description:
+            return record
+        from curate.describe.description import DescribeOptions, describe
+
+        result = describe(record, DescribeOptions())
+        if result.text is None:
+            return f"no description: {result.error_message or result.status}"
+        return replace(record, description=result.text, description_origin=result.origin)
+
+    def embedded(self, records: Sequence[StructureRecord]) -> np.ndarray:
+        """(n, text_width) embeddings, by the encoder of the training and no other."""
+        known = self.preprocessing.description_origins
+        for origin in sorted({record.description_origin or "unknown" for record in records}):
+            if origin not in known:
+                log.warning(
+                    "descriptions by %s; the model learned from %s", origin, ", ".join(known)
+                )
+        encoder = self.encoder
+        if encoder.recipe != self.preprocessing.text_recipe:
+            raise InputError(
+                f"the text encoder {encoder.name!r} is not the one of the training: "
+                f"{encoder.recipe} instead of {self.preprocessing.text_recipe}"
+            )
+        return self.cache.embed([record.description or "" for record in records], encoder)
+
+
+def model_folder(place: str | Path, revision: str | None = None) -> Path:
+    """The folder of a model; one on the Hub is downloaded, a commit or tag of it by `revision`."""
+    if Path(place).is_dir() or not re.fullmatch(r"[\w.-]+/[\w.-]+", str(place)):
+        return Path(place)
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(str(place), revision=revision, ignore_patterns="*.bin"))
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines() or [repr(error)]
+        raise InputError(
+            f"no model {str(place)!r} in a folder or on the Hub ({reason[0][:200]})"
+        ) from error
+
+
+def predict(config: PredictConfig) -> Iterator[Prediction]:
+    """A prediction for every crystal asked for, in order."""
+    predictor = Predictor.from_pretrained(config.model, config.cache)
+    written = []
+    for some in in_batches(read_crystals(config.crystals), CRYSTALS_AT_ONCE):
+        good = [record for record in some if isinstance(record, StructureRecord)]
+        values = iter(predictor.predict(good, config.batch_size))
+        for record in some:
+            prediction = record if isinstance(record, Prediction) else next(values)
+            written.append(prediction)
+            yield prediction
+    if config.out:
+        rows = ((p.id, p.value, p.unit, p.error) for p in written)
+        write_csv(config.out, ("id", "prediction", "unit", "error"), rows)
+
+
+def read_crystals(places: Sequence[str]) -> Iterator[StructureRecord | Prediction]:
+    """Records of files, or of one dataset; a file that can't be read is a prediction that failed."""
+    if len(places) == 1 and not Path(places[0]).is_file():
+        for row in load_rows(places[0]):
+            yield record_of(row)
+        return
+    from pymatgen.core import Structure
+
+    for place in places:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # about rounded numbers, or said again by the error
+                structure = Structure.from_file(place)
+            yield StructureRecord.from_pymatgen(structure, Path(place).stem)
+        except OSError as error:
+            yield Prediction(Path(place).stem, error=f"{place}: {error.strerror or error}")
+        except Exception as error:  # a broken file may fail anywhere in the reader
+            reason = str(error.args[0] if error.args else error).strip().splitlines()
+            yield Prediction(Path(place).stem, error=f"{place}: {reason[0] if reason else error!r}")

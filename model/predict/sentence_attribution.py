@@ -1,0 +1,61 @@
+"""A crystal and its description in; how far each sentence moved the prediction out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from curate.describe.text_views import SENTENCE_END
+from curate.errors import InputError
+from curate.record import StructureRecord
+from model.graphs.build import build_graphs
+from model.network.batch import Example
+from model.network.inference import infer
+from model.predict.predictor import Predictor
+
+SENTENCES_AT_ONCE = 32
+
+
+@dataclass(frozen=True)
+class Erasure:
+    """Sentences of a description and their effects."""
+
+    prediction: float  # with the whole description, in the property's own unit
+    sentences: tuple[str, ...]
+    effects: tuple[float, ...]  # prediction with the sentence less the prediction without it
+    without_text: float  # prediction with an empty description
+
+
+def erase_sentences(predictor: Predictor, record: StructureRecord) -> Erasure:
+    """Predict with the whole description, and with each sentence taken out of it.
+
+    The graph stays as it is. Raises InputError where the model reads no text or can't see the crystal.
+    """
+    preprocessing = predictor.preprocessing
+    if preprocessing.modality == "graph":
+        raise InputError("the model sees the graph only: there is no text to explain")
+    text = record.description or ""
+    sentences = sentences_of(text)
+    texts = [text, "", *without_each(sentences)]
+    vectors = predictor.cache.embed(texts, predictor.encoder)
+    graph = None
+    if preprocessing.modality == "both":
+        made = next(iter(build_graphs([record], preprocessing.graph)))
+        if isinstance(made, str):
+            raise InputError(f"{record.material_id}: {made}")
+        graph = made
+    examples = [Example(record.material_id, graph, vector) for vector in vectors]
+    whole, empty, *erased = (
+        float(value)
+        for value in preprocessing.restore(infer(predictor.model, examples, SENTENCES_AT_ONCE))
+    )
+    return Erasure(whole, tuple(sentences), tuple(whole - value for value in erased), empty)
+
+
+def sentences_of(text: str) -> list[str]:
+    """The sentences of a description, in order."""
+    return [sentence for sentence in SENTENCE_END.split(text.strip()) if sentence]
+
+
+def without_each(sentences: list[str]) -> list[str]:
+    """The text without its first sentence, without its second, …"""
+    return [" ".join(sentences[:n] + sentences[n + 1 :]) for n in range(len(sentences))]

@@ -1,0 +1,49 @@
+"""Training's data and machine in, what a card says about them out."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from curate import __version__
+from model.data.rows import Rows
+
+FILE = "training.json"
+LIBRARIES = ("torch", "transformers", "datasets", "numpy")
+
+
+def provenance(data: str, rows: Rows, contents: str, seconds: float) -> dict[str, Any]:
+    """What training.json holds: data with revision, SHA-256 of what was read, machine, duration."""
+    return {
+        "data": None if Path(data).exists() else data,  # a folder's path means nothing elsewhere
+        "revision": rows.revision,
+        "contents_sha256": contents,
+        "hardware": hardware(),
+        "seconds": round(seconds, 3),
+        "versions": {
+            "python": platform.python_version(),
+            "crysmmnet": __version__,
+            **{name: version(name) for name in LIBRARIES},
+        },
+    }
+
+
+def hardware() -> str:
+    """What the training ran on, in words: `NVIDIA H100 80GB HBM3`, or the processor and threads."""
+    if torch.cuda.is_available():
+        n_devices = int(os.environ.get("WORLD_SIZE", "1"))
+        return f"{n_devices} × {torch.cuda.get_device_name()}"
+    return f"{processor()}, {torch.get_num_threads()} threads"
+
+
+def processor() -> str:
+    """The processor's name, as Linux knows it."""
+    info = Path("/proc/cpuinfo")
+    names = re.findall(r"^model name\s*: (.+)$", info.read_text(), re.M) if info.exists() else []
+    return names[0].strip() if names else platform.machine()

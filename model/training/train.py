@@ -1,0 +1,132 @@
+"""Dataset in, trained model with its scores and predictions out."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import PartialState
+
+from model.config import TrainConfig
+from model.data.materials import load_rows, read_materials
+from model.data.prepare import PARTS, Prepared, prepare
+from model.files import write_csv, write_json
+from model.network.crysmmnet import CrysMMNet, CrysMMNetConfig, refuse_randomness
+from model.network.encoders import encoder_class
+from model.network.inference import infer
+from model.training.allocator import keep_large_blocks
+from model.training.metrics import scores
+from model.training.provenance import FILE as TRAINING
+from model.training.provenance import provenance
+from model.training.settings_record import check_folder, digest, question_of, write_question
+from model.training.trainer import (
+    CrysMMNetTrainer,
+    history_of,
+    make_trainer,
+    on_cpu,
+    train_or_resume,
+)
+
+log = logging.getLogger(__name__)
+
+HISTORY = ("epoch", "train_loss", "val_mae", "learning_rate")
+
+
+def train(config: TrainConfig) -> dict[str, Any]:
+    """Train, choose by validation, read the test set once; the content of metrics.json.
+
+    A finished model of the same settings is left as it is.
+    """
+    keep_large_blocks()
+    config = with_wanted_bonds(config)
+    finished = config.out / "metrics.json"
+    with PartialState(cpu=on_cpu(), timeout=timedelta(days=1)).main_process_first():
+        # of several processes the first encodes the texts and writes the question, for all
+        official = config.split == "official"
+        rows = load_rows(config.data)
+        materials = read_materials(rows, config.target, official)
+        question = question_of(config, materials)
+        check_folder(config.out, question)
+        if finished.exists():
+            log.info("%s is already trained with these settings", config.out)
+            return json.loads(finished.read_text())
+        prepared = prepare(config, materials)
+        write_question(config.out, question)
+    sizes = CrysMMNetConfig.of(config.network, config.modality, prepared.text_width)
+    with torch.random.fork_rng():
+        torch.manual_seed(config.seed)
+        model = CrysMMNet(sizes)
+        if config.graph.graph == "quotient" and config.modality != "text":
+            refuse_randomness(model.graph_encoder)
+    trainer = make_trainer(model, prepared, config)
+    train_or_resume(trainer)
+    if trainer.is_world_process_zero():
+        seconds = sum(epoch.get("seconds", 0.0) for epoch in history_of(trainer))
+        origin = provenance(config.data, rows, digest(materials), seconds)
+        write_json(config.out / TRAINING, origin)
+        write_model(config, trainer, prepared)
+    trainer.accelerator.wait_for_everyone()
+    return json.loads(finished.read_text())
+
+
+def with_wanted_bonds(config: TrainConfig) -> TrainConfig:
+    """The same settings with the self-bonds that the graph network asks for."""
+    wanted = config.graph.self_bonds or encoder_class(config.network.encoder).self_bonds
+    return replace(config, graph=replace(config.graph, self_bonds=wanted))
+
+
+def write_model(config: TrainConfig, trainer: CrysMMNetTrainer, prepared: Prepared) -> None:
+    """Everything of MODEL; metrics.json last, so that it says that the rest is there."""
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    preprocessing = prepared.preprocessing
+    rows, result = [], {}
+    for part, examples in prepared.parts.items():
+        predicted = preprocessing.restore(infer(model, examples, config.batch_size))
+        wanted = [prepared.targets[example.id] for example in examples]
+        if part in PARTS:
+            result[part] = scores(wanted, predicted, preprocessing.guess)
+            if preprocessing.log10:
+                result[part]["mae_log10"] = float(np.abs(np.log10(predicted / wanted)).mean())
+        rows += [
+            (example.id, part, value, float(guessed))
+            for example, value, guessed in zip(examples, wanted, predicted, strict=True)
+        ]
+    history = history_of(trainer)
+    best = min(history, key=lambda epoch: epoch["val_mae"])
+    epochs = ([epoch[name] for name in HISTORY] for epoch in history)
+    write_csv(config.out / "history.csv", HISTORY, epochs)
+    write_csv(config.out / "predictions.csv", ("id", "split", "target", "prediction"), rows)
+    preprocessing.save(config.out)
+    save_weights(model, config.out)
+    metrics = {
+        "target": preprocessing.target,
+        "unit": preprocessing.unit,
+        "learned": "log10" if preprocessing.log10 else "as is",
+        "split": config.split,
+        "seed": config.seed,
+        "modality": config.modality,
+        "chosen_epoch": best["epoch"],
+        "epochs": len(history),
+        **result,
+        "dropped": {reason: len(names) for reason, names in prepared.dropped.items()},
+        "dropped_ids": prepared.dropped,
+    }
+    write_json(config.out / "metrics.json", metrics)
+    shutil.rmtree(config.out / "checkpoints", ignore_errors=True)
+
+
+def save_weights(model: CrysMMNet, folder: Path) -> None:
+    """config.json and model.safetensors, each whole or not at all."""
+    partial = folder / "weights.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    model.save_pretrained(partial)
+    for path in partial.iterdir():
+        path.replace(folder / path.name)
+    partial.rmdir()
