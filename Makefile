@@ -45,7 +45,7 @@ test-services: .venv/installed .venv-services/installed
 	$(BIN)/pytest -n 0 services
 
 test-slurm: .venv/installed  # needs root, slurmctld, slurmd, slurm-client, munge
-	$(BIN)/python tests/with_slurm.py $(BIN)/pytest -n 0 -m slurm
+	$(BIN)/python tests/helpers/with_slurm.py $(BIN)/pytest -n 0 -m slurm
 
 lint: .venv/installed
 	$(BIN)/ruff check .

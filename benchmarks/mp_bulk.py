@@ -21,7 +21,9 @@ from pathlib import Path
 
 from setting import peak_gib, setting
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))  # the servers are the tests' own
+sys.path.insert(
+    0, str(Path(__file__).parents[1] / "tests" / "helpers")
+)  # the servers are the tests' own
 
 N = 5_000
 SIDES = ("iterating", "iterating, plain dictionaries", "package")

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent / "tests"))
+sys.path.insert(0, str(HERE.parent / "tests" / "helpers"))
 
 import mp_crystals  # noqa: E402
+from mp_entries import N, documents, read, texts  # noqa: E402
 from mp_server import KEY, MPServer  # noqa: E402
-from test_mp import N, documents, read, texts  # noqa: E402
 
 from curate.record import StructureRecord  # noqa: E402
 from curate.sources.mp import MaterialsProject  # noqa: E402

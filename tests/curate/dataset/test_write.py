@@ -1,0 +1,88 @@
+from dataclasses import replace
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from builds import Crystals, some
+from datasets import load_dataset
+
+from curate.build import build
+from curate.config import BuildConfig
+from curate.record import Refusal
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Five described crystals and one that could not be, one of them listed in two splits."""
+    records = some(5)
+    records[0] = replace(records[0], material_id="JVASP-113961")  # a known leak
+    records[1] = replace(records[1], properties={**records[1].properties, "checked": True})
+    alloy = Refusal("alloy", "disordered", "DisorderedStructure", "site 0 holds Cu, Au")
+    config = BuildConfig(out=tmp_path_factory.mktemp("run"), workers=1, shard_size=4)
+    build(config, source=Crystals([*records, alloy]))
+    return config.out
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    return str(tmp_path / "cache")
+
+
+def test_it_loads_as_two_configs(run, cache):
+    crystals = load_dataset(str(run / "dataset"), split="train", cache_dir=cache)
+    assert len(crystals) == 5
+    first = crystals[0]
+    assert first["material_id"] == "JVASP-113961"
+    assert first["split_dft_3d_formation_energy_peratom"] == "leak"
+    assert len(first["cartesian_site_positions"]) == first["nsites"]
+    assert len(first["lattice_vectors"]) == 3
+    assert crystals.features["formation_energy_peratom"].dtype == "float64"
+    assert crystals["checked"] == [None, True, None, None, None]
+    rows = load_dataset(str(run / "dataset"), "manifest", split="train", cache_dir=cache)
+    assert rows["status"] == ["described"] * 5 + ["disordered"]
+    assert rows[5]["stage"] == "read"
+
+
+def test_another_dataset_in_a_folder_of_the_same_name_is_another_dataset(run, tmp_path, cache):
+    """`datasets` caches by the card, so the card names the checksum of the data."""
+    config = BuildConfig(out=tmp_path / "run", workers=1)
+    build(config, source=Crystals(some(2)))
+    sizes = [
+        len(load_dataset(str(folder / "dataset"), split="train", cache_dir=cache))
+        for folder in (run, config.out)
+    ]
+    assert sizes == [5, 2]
+
+
+def test_units_are_in_the_parquet_fields(run):
+    schema = pq.read_schema(run / "dataset" / "default" / "train-00000.parquet")
+    assert schema.field("formation_energy_peratom").metadata == {b"unit": b"eV/atom"}
+    assert schema.field("lattice_vectors").metadata == {b"unit": "Å".encode()}
+    assert schema.field("nsites").type == pa.int32()
+
+
+def test_the_card_says_what_is_there_and_what_is_missing(run):
+    card = (run / "dataset" / "README.md").read_text()
+    head = yaml.safe_load(card.split("---")[1])
+    assert [config["config_name"] for config in head["configs"]] == ["default", "manifest"]
+    assert "Requested 6 = described 5 + failed 1." in card
+    assert "| disordered: DisorderedStructure | 1 |" in card
+    assert "| `formation_energy_peratom` | double | eV/atom |" in card
+    assert "| robocrys | 0.2.13 |" in card
+    assert "JVASP-113961" in card
+    assert "{{" not in card and "None" not in card
+
+
+def test_large_datasets_come_in_files_of_fixed_size(run, tmp_path, monkeypatch):
+    from curate.dataset import write as dataset
+
+    monkeypatch.setattr(dataset, "ROWS_PER_PIECE", 2)
+    monkeypatch.setattr(dataset, "PIECES_PER_FILE", 2)
+    schema = pa.schema([("number", pa.float64())])
+    for n_rows, sizes in ((0, [0]), (4, [4]), (9, [4, 4, 1])):
+        folder = tmp_path / str(n_rows)
+        dataset.write_files(folder, ({"number": float(i)} for i in range(n_rows)), schema)
+        files = sorted(folder.iterdir())
+        assert [pq.read_metadata(path).num_rows for path in files] == sizes
+        assert pq.read_table(folder)["number"].to_pylist() == list(range(n_rows))

@@ -1,0 +1,112 @@
+"""Ranks that share a run folder: together they do what one build does, in any order, any number of times."""
+
+import random
+import subprocess
+import sys
+from dataclasses import replace
+
+import hostile
+import pytest
+from builds import Crystals, some, without_times
+
+from curate.build import build, describe_rank
+from curate.config import BuildConfig, DescribeConfig
+from curate.describe.description import DescribeOptions
+from curate.errors import InputError
+from curate.run.counts import count
+from curate.run.folder import Run, write_json
+from curate.work.load_balance import shares
+from curate.work.shards import describe_share
+
+
+def test_shares_hold_every_shard_once_and_weigh_nearly_the_same():
+    chance = random.Random(0)
+    shards = {
+        number: [int(chance.lognormvariate(2.5, 1)) + 1 for _ in range(200)]
+        for number in range(150)
+    }
+    divided = shares(shards, 16)
+    assert sorted(number for share in divided for number in share) == list(range(150))
+    weights = [sum(sum(shards[number]) for number in share) for share in divided]
+    assert max(weights) < 1.1 * sum(weights) / 16
+    assert divided == shares(dict(reversed(shards.items())), 16)
+    for share in divided:
+        largest = [max(shards[number]) for number in share]
+        assert largest == sorted(largest, reverse=True)
+    assert shares({0: [2], 1: [3]}, 4) == [[1], [0], [], []]
+
+
+def options_without_work(out, **changed) -> BuildConfig:
+    return BuildConfig(out=out, sample=True, limit=24, shard_size=4, workers=1, **changed)
+
+
+def test_ranks_a_killed_one_and_a_local_build_make_one_dataset(tmp_path):
+    whole, shared = options_without_work(tmp_path / "whole"), options_without_work(tmp_path / "run")
+    build(whole)
+    left = build(replace(shared, executor="none"))
+    assert (left.fetched, left.left) == (24, 24)
+    run = Run(shared.out)
+    describe_rank(DescribeConfig(run.folder, rank=2, of=3, workers=1))
+    assert len(run.described_shards()) == 2 and not run.dataset.exists()
+    assert count(run).left == 16
+    again = {path: path.stat().st_mtime_ns for path in run.descriptions.iterdir()}
+    command = ("describe", run.folder, "--rank", 2, "--of", 3, "--workers", 1)
+    subprocess.run([sys.executable, "-m", "curate", *map(str, command)], check=True)
+    assert {path: path.stat().st_mtime_ns for path in run.descriptions.iterdir()} == again
+    (run.descriptions / "00000.parquet.gone-1.partial").write_text("of a killed rank")
+    describe_rank(DescribeConfig(run.folder, rank=0, of=3, workers=1))
+    assert not run.dataset.exists()
+    describe_rank(DescribeConfig(run.folder, rank=1, of=3, workers=1))
+    assert without_times(run.folder) == without_times(whole.out)  # the last one wrote it
+    max(run.descriptions.glob("*.parquet")).unlink()
+    assert not run.dataset.exists() or count(run).left == 4
+    build(shared)  # what ranks began, a local build finishes
+    assert run.is_dataset_current
+    assert without_times(run.folder) == without_times(whole.out)
+
+
+def test_two_ranks_on_the_same_shards_harm_nothing(tmp_path):
+    config = BuildConfig(out=tmp_path, shard_size=2, executor="none")
+    build(config, source=Crystals(some(6)))
+    command = ("describe", tmp_path, "--rank", "0", "--of", "1", "--workers", "1")
+    ranks = [
+        subprocess.Popen([sys.executable, "-m", "curate", *map(str, command)]) for _ in range(2)
+    ]
+    assert [rank.wait(200) for rank in ranks] == [0, 0]
+    counts = build(replace(config, executor="local"), source=Crystals(some(6)))
+    assert (counts.described, counts.left) == (6, 0)
+    assert not list(tmp_path.rglob("*.partial"))
+
+
+def test_a_rank_keeps_to_the_limits_and_words_of_the_run(tmp_path):
+    """A crystal that hangs costs itself; how texts are written is in the run, not in the rank's flags."""
+    good = some(2)
+    entries = [replace(good[0], material_id="hang"), *good]
+    words = DescribeOptions(site_labels=False)
+    config = BuildConfig(out=tmp_path, executor="none", timeout=3, describe=words)
+    build(config, source=Crystals(entries))
+    run = Run(tmp_path)
+    describe_share(run, [0], 1, hostile.describe)
+    statuses = {row.material_id: row.status for row in run.read_descriptions(0)}
+    assert statuses == {"hang": "timeout", **{r.material_id: "described" for r in good}}
+    labelled = hostile.describe(good[0], DescribeOptions()).text
+    assert run.read_descriptions(0)[1].text == hostile.describe(good[0], words).text != labelled
+
+
+def test_a_rank_that_cannot_help_says_why(tmp_path):
+    build(BuildConfig(out=tmp_path, executor="none"), source=Crystals(some(1)))
+    with pytest.raises(InputError, match="ranks count from 0"):
+        describe_rank(DescribeConfig(tmp_path, rank=3, of=3))
+    with pytest.raises(InputError, match="--of 0: must be at least 1"):
+        describe_rank(DescribeConfig(tmp_path, rank=0, of=0))
+    run = Run(tmp_path)
+    question = run.question
+    question["versions"]["robocrys"] = "0.2.12"
+    write_json(run.question_file, question)
+    with pytest.raises(InputError, match=r"versions robocrys was 0\.2\.12, now 0\.2\.13"):
+        describe_rank(DescribeConfig(tmp_path, rank=0, of=1))
+    run.structures_file.unlink()
+    question["versions"]["robocrys"] = "0.2.13"
+    write_json(run.question_file, question)
+    with pytest.raises(InputError, match="not read whole yet"):
+        describe_rank(DescribeConfig(tmp_path, rank=0, of=1))

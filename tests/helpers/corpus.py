@@ -1,0 +1,55 @@
+"""48 JARVIS-DFT crystals with Robocrystallographer's texts, as a dataset folder of curate's form."""
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from curate.dataset.splits import official_splits
+from curate.sources.sample import Sample
+from model.config import NetworkConfig
+
+TEXTS = json.loads((Path(__file__).parents[1] / "data" / "jarvis_texts.json").read_text())
+ORIGIN = "robocrys 0.2.13"
+TARGET = "formation_energy_peratom"
+TINY = NetworkConfig(width=8, alignn_layers=1, gcn_layers=1, embedding_width=8, projection_width=8)
+
+
+def records() -> list:
+    return [record for record in Sample().records() if record.material_id in TEXTS]
+
+
+def rows() -> list[dict]:
+    splits = official_splits()
+    return [
+        {
+            "material_id": record.material_id,
+            "source": record.source,
+            "chemical_formula_reduced": record.chemical_formula_reduced,
+            "nsites": record.nsites,
+            "lattice_vectors": record.lattice_vectors,
+            "cartesian_site_positions": record.cartesian_site_positions,
+            "species_at_sites": record.species_at_sites,
+            "spacegroup_number": record.spacegroup_number,
+            "description": TEXTS[record.material_id],
+            "condensed_structure": None,
+            "description_origin": ORIGIN,
+            "license": record.license,
+            **record.properties,
+            **{f"split_{task}": labels.get(record.material_id) for task, labels in splits.items()},
+        }
+        for record in records()
+    ]
+
+
+def write_dataset(folder: Path, changed: list[dict] | None = None) -> str:
+    """The dataset folder's path, as the command line takes it."""
+    folder.mkdir(parents=True)
+    table = pa.Table.from_pylist(changed if changed is not None else rows())
+    for position, name in enumerate(table.column_names):  # a column without any value has no type
+        if pa.types.is_null(table.schema.field(name).type):
+            kind = pa.string() if name.startswith("split_") or "structure" in name else pa.float64()
+            table = table.set_column(position, name, table.column(name).cast(kind))
+    pq.write_table(table, folder / "train-00000.parquet")
+    return str(folder)

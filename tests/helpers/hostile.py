@@ -1,0 +1,41 @@
+"""Crystals that break their worker in every way a library can, by the name in their id."""
+
+import ctypes
+import os
+import time
+from pathlib import Path
+
+from curate.describe.description import DescribeOptions
+from curate.describe.description import describe as really_describe
+from curate.record import Description, StructureRecord
+
+ENDINGS = ("hang", "hang-in-c", "exit", "segfault", "kill", "memory", "raise")
+SLOW = "slow-"  # ids of crystals that keep their task busy while a file says so
+
+
+def describe(record: StructureRecord, options: DescribeOptions) -> Description:
+    """Break as the id says, else describe."""
+    match record.material_id:
+        case "hang":
+            time.sleep(1000)
+        case "hang-in-c":
+            ctypes.PyDLL(None).sleep(1000)  # PyDLL keeps the interpreter locked
+        case "exit":
+            os._exit(3)
+        case "segfault":
+            ctypes.string_at(0)
+        case "kill":
+            os.kill(os.getpid(), 9)
+        case "memory":
+            hoard = [bytearray(2**28) for _ in range(1000)]
+            raise AssertionError(len(hoard))
+        case "raise":
+            raise RuntimeError("the crystal said no")
+    return really_describe(record, options)
+
+
+def slow(record: StructureRecord, options: DescribeOptions) -> Description:
+    """Describe, but not before the file named by KEEP_WAITING is gone."""
+    while record.material_id.startswith(SLOW) and Path(os.environ["KEEP_WAITING"]).exists():
+        time.sleep(0.2)
+    return really_describe(record, options)

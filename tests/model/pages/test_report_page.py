@@ -1,0 +1,138 @@
+"""A model's page quotes the model's own files, and tells which sentences moved a prediction."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections import defaultdict
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from corpus import rows, write_dataset
+from pages import unpacked
+
+from curate.errors import InputError
+from model.config import ReportModelConfig
+from model.data.materials import load_rows, record_of
+from model.files import read_csv
+from model.pages.report import report
+from model.predict.predictor import Predictor
+from model.predict.sentence_attribution import erase_sentences, sentences_of
+from model.training.train import train
+
+
+@pytest.fixture(scope="module")
+def predictor(trained, cache):
+    return Predictor.from_pretrained(trained, cache)
+
+
+@pytest.fixture(scope="module")
+def page(trained, dataset, cache, tmp_path_factory) -> str:
+    out = tmp_path_factory.mktemp("page") / "report.html"
+    report(ReportModelConfig(trained, dataset, out, explain=("JVASP-1921",), cache=cache))
+    return out.read_text()
+
+
+def test_an_effect_is_the_difference_of_two_predictions(predictor, dataset):
+    record = next(r for r in map(record_of, load_rows(dataset)) if r.material_id == "JVASP-1921")
+    found = erase_sentences(predictor, record)
+    assert " ".join(found.sentences) == record.description
+    assert len(found.sentences) == len(found.effects) > 1
+    shorter = record.description.removeprefix(found.sentences[0] + " ")
+    whole, without = predictor.predict([record, replace(record, description=shorter)])
+    assert found.prediction == pytest.approx(whole.value, abs=1e-5)
+    assert found.effects[0] == pytest.approx(whole.value - without.value, abs=1e-5)
+    assert found.effects[0] != pytest.approx(0, abs=1e-7)
+
+
+def test_sentences_end_where_a_new_one_begins():
+    text = "Bonds range from 1.60 to 1.7 Å. O(1) is bonded to Si(1). It is P2_1/c."
+    assert sentences_of(text) == [
+        "Bonds range from 1.60 to 1.7 Å.",
+        "O(1) is bonded to Si(1).",
+        "It is P2_1/c.",
+    ]
+    assert sentences_of("") == []
+
+
+def test_the_page_quotes_the_models_own_files(page, trained):
+    metrics = json.loads((trained / "metrics.json").read_text())
+    for part in ("train", "val", "test"):
+        assert f"<b>{metrics[part]['mae']:,.3g}</b>" in page
+    predicted = {row["id"]: row for row in read_csv(trained / "predictions.csv")}
+    table = unpacked(page, "table")["rows"]
+    assert set(table["material_id"]) == set(predicted)
+    for name, split, value in zip(
+        table["material_id"], table["split"], table["prediction"], strict=True
+    ):
+        assert predicted[name]["split"] == split
+        assert float(predicted[name]["prediction"]) == pytest.approx(value, rel=1e-4)
+    figures = unpacked(page, "figures")
+    history = read_csv(trained / "history.csv")
+    curve = figures["val_mae"]["data"][0]["y"]
+    assert curve == [float(epoch["val_mae"]) for epoch in history]
+    assert len(figures["parity-test"]["data"][0]["x"]) == metrics["test"]["n"]
+    assert "not the dataset the model learned from" not in page
+
+
+def test_errors_by_element_are_those_of_test_crystals(page):
+    table = unpacked(page, "table")["rows"]
+    columns = (table[name] for name in ("size", "split", "chemical_formula_reduced"))
+    sizes = defaultdict(list)
+    for size, split, formula in zip(*columns, strict=True):
+        for symbol in re.findall("[A-Z][a-z]?", formula) if split == "test" else ():
+            sizes[symbol].append(size)
+    assert len(sizes) > 2
+    for symbol, some in sizes.items():
+        said = f", {len(some)} crystals: {sum(some) / len(some):.3g}"
+        (title,) = re.findall(rf'data-element="{symbol}".*? title="([^"]*)"', page)
+        assert re.sub(r"(\d\.\d+) eV.*", lambda m: f"{float(m[1]):.3g}", title).endswith(said)
+
+
+def test_the_explained_crystal_has_its_sentences(page):
+    table = unpacked(page, "table")
+    row = table["rows"]["material_id"].index("JVASP-1921")
+    detail = unpacked(page, "details-0")[table["rows"]["detail"][row]]
+    assert len(detail["erased"]["sentences"]) == len(detail["erased"]["effects"])
+    assert "with an empty description" in detail["erased"]["note"]
+    assert "explained" in [view["name"] for view in table["views"]]
+
+
+def test_what_can_not_be_shown_is_said_in_one_sentence(trained, dataset, settings, tmp_path, cache):
+    out = tmp_path / "report.html"
+    with pytest.raises(InputError, match="name it by --data"):
+        report(ReportModelConfig(trained, None, out))
+    with pytest.raises(InputError, match="hold no such crystal"):
+        report(ReportModelConfig(trained, dataset, out, explain=("JVASP-0",), cache=cache))
+    fewer = write_dataset(tmp_path / "fewer", rows()[:20])
+    with pytest.raises(InputError, match="is not the dataset the model learned from: it lacks"):
+        report(ReportModelConfig(trained, fewer, out))
+    unfinished = Path(shutil.copytree(trained, tmp_path / "unfinished"))
+    (unfinished / "metrics.json").unlink()
+    with pytest.raises(InputError, match="it has no metrics"):
+        report(ReportModelConfig(unfinished, dataset, out))
+    train(settings(tmp_path / "graph", modality="graph", epochs=1))
+    with pytest.raises(InputError, match="there is no text to explain"):
+        report(ReportModelConfig(tmp_path / "graph", dataset, out, explain=("JVASP-1921",)))
+    assert not out.exists()
+
+
+def test_another_dataset_of_the_same_crystals_is_named(trained, tmp_path):
+    changed = [{**row, "description": row["description"] + " So be it."} for row in rows()]
+    other = write_dataset(tmp_path / "changed", changed)
+    report(ReportModelConfig(trained, other, tmp_path / "report.html"))
+    page = (tmp_path / "report.html").read_text()
+    assert "This is not the dataset the model learned from" in page
+
+
+def test_the_command_line_says_what_it_wrote(trained, dataset, tmp_path):
+    out = tmp_path / "report.html"
+    command = [sys.executable, "-m", "model", "report", trained, "--out", out]
+    done = subprocess.run([*command, "--data", dataset], capture_output=True, text=True)
+    assert done.stdout.startswith(f"{out}: 48 crystals, "), done.stderr
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("crysmmnet: ")

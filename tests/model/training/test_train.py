@@ -1,0 +1,272 @@
+"""Training on 48 real crystals: splits, choice by validation, interruption, bad targets."""
+
+import csv
+import json
+import math
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from corpus import TARGET, TINY, rows, write_dataset
+from hostile_pickle import Touch
+from small import example
+
+from curate.errors import InputError
+from curate.sources.sample import Sample
+from model.data.materials import load_rows, read_materials, split_ids, split_of, usable
+from model.network.batch import within_angles
+from model.training.train import train
+
+
+def read(path: Path) -> list[dict]:
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_model_folder_holds_all_and_only_what_is_promised(trained):
+    assert {path.name for path in trained.iterdir()} == {
+        "config.json",
+        "model.safetensors",
+        "preprocessing.json",
+        "question.json",
+        "metrics.json",
+        "training.json",
+        "predictions.csv",
+        "history.csv",
+    }
+
+
+def test_every_id_is_predicted_once_and_in_its_official_split(trained):
+    official = {row["material_id"]: row[f"split_dft_3d_{TARGET}"] for row in rows()}
+    predicted = read(trained / "predictions.csv")
+    assert len(predicted) == 48
+    assert {row["id"]: row["split"] for row in predicted} == official
+    truth = {row["material_id"]: row[TARGET] for row in rows()}
+    assert all(float(row["target"]) == truth[row["id"]] for row in predicted)
+
+
+def test_metrics_are_those_of_the_predictions_file(trained):
+    metrics = json.loads((trained / "metrics.json").read_text())
+    predicted = read(trained / "predictions.csv")
+    of = {part: [r for r in predicted if r["split"] == part] for part in ("train", "val", "test")}
+    mean = np.mean([float(row["target"]) for row in of["train"]])
+    for part, chosen in of.items():
+        target = np.array([float(row["target"]) for row in chosen])
+        error = np.array([float(row["prediction"]) for row in chosen]) - target
+        assert metrics[part]["mae"] == pytest.approx(np.abs(error).mean())
+        assert metrics[part]["rmse"] == pytest.approx(np.sqrt((error**2).mean()))
+        assert metrics[part]["mad"] == pytest.approx(np.abs(target - mean).mean())
+        assert metrics[part]["n"] == len(chosen)
+    assert metrics["unit"] == "eV/atom"
+
+
+def test_validation_chooses_the_epoch(trained):
+    history = read(trained / "history.csv")
+    metrics = json.loads((trained / "metrics.json").read_text())
+    best = min(history, key=lambda row: float(row["val_mae"]))
+    assert [int(row["epoch"]) for row in history] == [1, 2, 3]
+    assert metrics["chosen_epoch"] == int(best["epoch"])
+    assert metrics["val"]["mae"] == pytest.approx(float(best["val_mae"]), rel=1e-4)
+
+
+def test_the_schedule_is_one_cycle(tmp_path, settings):
+    train(settings(tmp_path / "m", modality="text", epochs=10, batch_size=40))
+    rates = [float(row["learning_rate"]) for row in read(tmp_path / "m" / "history.csv")]
+    assert max(rates) == pytest.approx(1e-3, rel=0.05)
+    assert rates.index(max(rates)) in (2, 3)
+    assert rates[-1] < 1e-4
+
+
+def test_a_killed_training_resumes_to_the_same_end(tmp_path, settings):
+    whole, killed = settings(tmp_path / "whole", epochs=8), settings(tmp_path / "killed", epochs=8)
+    train(whole)
+    flags = [
+        f"--{name}={getattr(killed, name)}"
+        for name in ("data", "target", "out", "cache", "epochs", "batch_size", "text_encoder")
+    ]
+    sizes = [f"--{name}={value}" for name, value in vars(TINY).items()]
+    command = [sys.executable, "-m", "model.cli", "train", *flags, *sizes]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    updates = 3 * math.ceil(40 / 16)
+    while not (killed.out / "checkpoints" / f"checkpoint-{updates}").exists():
+        assert process.poll() is None, "the training ended before it could be killed"
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (killed.out / "metrics.json").exists()
+    train(killed)
+    for name in ("history.csv", "predictions.csv", "metrics.json"):
+        assert (killed.out / name).read_text() == (whole.out / name).read_text()
+
+
+def test_a_resumed_training_runs_no_pickled_code(tmp_path, settings, monkeypatch):
+    config = settings(tmp_path / "m", modality="text")
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("model.training.train.write_model", stop)
+        with pytest.raises(KeyboardInterrupt):
+            train(config)
+    for checkpoint in (config.out / "checkpoints").iterdir():
+        (checkpoint / "optimizer.pt").write_bytes(pickle.dumps(Touch(str(tmp_path / "trap")), 2))
+    with pytest.raises(InputError, match="pickled code"):
+        train(config)
+    assert not (tmp_path / "trap").exists()
+
+
+def test_other_settings_are_refused_by_name(trained, settings):
+    with pytest.raises(InputError, match=r"width was 8, now 16"):
+        train(settings(trained, split="official", network=replace(TINY, width=16)))
+    with pytest.raises(InputError, match=r"seed was 123, now 5"):
+        train(settings(trained, split="official", seed=5))
+
+
+def test_a_training_that_could_not_start_leaves_nothing_behind(tmp_path, settings):
+    config = settings(tmp_path / "m", text_encoder=str(tmp_path / "nothing"))
+    with pytest.raises(InputError, match="no text encoder"):
+        train(config)
+    assert not config.out.exists()
+
+
+def test_a_finished_model_is_left_as_it_is(trained, settings):
+    before = (trained / "model.safetensors").stat().st_mtime_ns
+    assert train(settings(trained, split="official"))["test"]["n"] == 3
+    assert (trained / "model.safetensors").stat().st_mtime_ns == before
+
+
+def test_nan_loss_stops_with_the_ids_of_the_batch(tmp_path, settings):
+    with pytest.raises(InputError, match=r"loss became (nan|inf) in update \d+; .*JVASP-\d+"):
+        train(settings(tmp_path / "m", modality="graph", learning_rate=1e30))
+
+
+def test_bad_targets_are_dropped_and_counted(tmp_path, settings):
+    changed = rows()
+    names = [row["material_id"] for row in changed]
+    for row, value in zip(changed, (None, math.nan, math.inf, -math.inf), strict=False):
+        row[TARGET] = value
+    changed[4]["description"] = None
+    data = write_dataset(tmp_path / "dataset", changed)
+    metrics = train(settings(tmp_path / "m", data=data, modality="text"))
+    assert metrics["dropped_ids"] == {
+        "no target": names[:1],
+        "target not finite": names[1:4],
+        "no description": names[4:5],
+    }
+    assert sum(metrics[part]["n"] for part in ("train", "val", "test")) == 43
+
+
+def test_the_split_is_the_same_for_every_modality(tmp_path, settings):
+    changed = rows()
+    changed[7]["description"] = None
+    data = write_dataset(tmp_path / "dataset", changed)
+    splits = []
+    for modality in ("graph", "text"):
+        out = tmp_path / modality
+        train(settings(out, data=data, modality=modality, epochs=1))
+        splits.append({row["id"]: row["split"] for row in read(out / "predictions.csv")})
+    graph, text = splits
+    assert graph.keys() - text.keys() == {changed[7]["material_id"]}
+    assert all(graph[name] == part for name, part in text.items())
+
+
+def test_ids_in_two_official_splits_are_left_out_and_counted(tmp_path, settings):
+    changed = rows()
+    column = f"split_dft_3d_{TARGET}"
+    changed[0][column], changed[1][column] = "leak", None
+    data = write_dataset(tmp_path / "dataset", changed)
+    metrics = train(settings(tmp_path / "m", data=data, modality="text", split="official"))
+    assert metrics["dropped_ids"] == {
+        "in more than one official split": [changed[0]["material_id"]],
+        "not in the official split": [changed[1]["material_id"]],
+    }
+
+
+def test_a_target_learned_in_log10_comes_back_in_its_own_unit(tmp_path, settings):
+    config = settings(
+        tmp_path / "m", target="bulk_modulus_kv", log_target=True, epochs=30, modality="text"
+    )
+    metrics = train(config)
+    predicted = [row for row in read(config.out / "predictions.csv") if row["split"] == "train"]
+    ratio = [float(row["prediction"]) / float(row["target"]) for row in predicted]
+    assert all(value > 0 for value in ratio)
+    assert np.exp(np.mean(np.log(ratio))) == pytest.approx(1, abs=0.3)  # GPa, not log10(GPa)
+    assert metrics["unit"] == "GPa"
+    expected = np.abs(np.log10(ratio)).mean()
+    assert metrics["train"]["mae_log10"] == pytest.approx(expected)
+
+
+def test_parts_bounded_by_angles_give_the_gradients_of_the_batch(tmp_path, settings):
+    """With batch statistics out of play, text alone, parts change nothing but the order of sums."""
+    whole = train(settings(tmp_path / "whole", modality="text", network=replace(TINY, dropout=0.0)))
+    parts = train(
+        settings(
+            tmp_path / "parts", modality="text", network=replace(TINY, dropout=0.0), max_angles=1
+        )
+    )
+    assert parts["test"]["mae"] == pytest.approx(whole["test"]["mae"], rel=1e-4)
+    bounded = train(settings(tmp_path / "graph", modality="graph", max_angles=3000))
+    assert math.isfinite(bounded["test"]["mae"])
+
+
+def test_early_stopping_ends_a_training_that_no_longer_improves(tmp_path, settings):
+    config = settings(
+        tmp_path / "m", modality="text", epochs=60, patience=2, learning_rate=0.3, batch_size=40
+    )
+    metrics = train(config)
+    assert metrics["epochs"] == metrics["chosen_epoch"] + 2 < 60
+
+
+def test_random_split_is_seeded_disjoint_and_80_10_10():
+    ids = [f"mp-{number}" for number in range(100)]
+    split = split_ids(ids, seed=1)
+    assert (len(split.train), len(split.val), len(split.test)) == (80, 10, 10)
+    assert sorted(split.train + split.val + split.test) == sorted(ids)
+    assert split == split_ids(ids, seed=1)
+    assert split != split_ids(ids, seed=2)
+
+
+def test_an_unknown_target_lists_the_known_ones(dataset):
+    with pytest.raises(InputError, match=r"unknown target 'gap'.*optb88vdw_bandgap"):
+        read_materials(load_rows(dataset), "gap")
+
+
+def test_two_runs_of_the_same_form_are_not_mixed_up(tmp_path):
+    """`load_dataset` itself would give the first run's rows for the second: same name, same card."""
+    card = "---\nconfigs:\n- config_name: default\n  data_files: default/*.parquet\n---\n"
+    for name, chosen in (("one", rows()[:5]), ("two", rows()[5:12])):
+        write_dataset(tmp_path / name / "dataset" / "default", chosen)
+        (tmp_path / name / "dataset" / "README.md").write_text(card)
+    lengths = [len(load_rows(str(tmp_path / name))) for name in ("one", "two")]
+    assert lengths == [5, 7]
+
+
+def test_an_official_split_needs_its_column(dataset, settings, tmp_path):
+    changed = [{k: v for k, v in row.items() if not k.startswith("split_")} for row in rows()]
+    data = write_dataset(tmp_path / "dataset", changed)
+    with pytest.raises(InputError, match="the dataset has none"):
+        train(settings(tmp_path / "m", data=data, split="official"))
+
+
+def test_parts_hold_at_most_the_angles_asked_for(dataset, settings, tmp_path):
+    examples = [example(record) for record in list(Sample().records())[:30]]
+    parts = within_angles(examples, 5000)
+    assert [e.id for part in parts for e in part] == [e.id for e in examples]
+    for part in parts:
+        assert len(part) == 1 or sum(e.graph.n_angles for e in part) <= 5000
+    assert within_angles(examples, None) == [examples]
+
+
+def test_usable_and_split_count_everything(dataset, settings, tmp_path):
+    materials = read_materials(load_rows(dataset), "shear_modulus_gv")
+    kept, dropped = usable(materials, log_target=True, needs_text=True)
+    assert len(kept) + sum(map(len, dropped.values())) == len(materials) == 48
+    split = split_of(kept, settings(tmp_path))
+    assert len(split.train) + len(split.val) + len(split.test) == len(kept)
