@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from curate.errors import InputError
-from model.data.materials import rows as reading
+from model.data import rows as reading
 from model.data.rows import Rows
 
 TABLE = pa.table(
