@@ -17,12 +17,11 @@ from curate.config import BuildConfig, DescribeConfig
 from curate.dataset.token_lengths import load_tokenizer
 from curate.dataset.write import COLUMNS
 from curate.describe import description as describing
-from curate.errors import InputError
+from curate.errors import InputError, named
 from curate.record import Refusal, StructureRecord
 from curate.run.counts import Counts, count
 from curate.run.folder import Run
 from curate.sources import Source, open_source, wanted_ids
-from curate.sources.files import named
 from curate.work.load_balance import largest_first, shares
 from curate.work.shards import Describe, Progress, Watch, describe_shards, describe_share, finish
 

@@ -7,19 +7,18 @@ import glob
 import hashlib
 import json
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from curate.errors import InputError
+from curate.errors import InputError, named
 from curate.record import Refusal, StructureRecord, Value
 from curate.sources import Snapshot
-from curate.sources.entries import record_of_atoms, value_of
+from curate.sources.entries import ID_KEYS, record_of, value_of
 
 SUFFIXES = (".cif", ".vasp", ".poscar", ".extxyz", ".xyz", ".json", ".jsonl")
-ID_KEYS = ("material_id", "jid", "id")
 
 
 class Files:
@@ -111,37 +110,6 @@ def read_file(path: Path, license: str = "unknown") -> Iterator[StructureRecord 
         yield Refusal(stem, "unreadable", type(error).__name__, f"{path.name}: {error}"[:500])
 
 
-def record_of(entry: Any, default_id: str, fields: Mapping[str, Any]) -> StructureRecord | Refusal:
-    """A record from a pymatgen Structure, a pymatgen dict, a jarvis `atoms` dict, or a row with one."""
-    material_id, structure, properties = default_id, entry, {}
-    try:
-        if isinstance(entry, tuple):
-            structure, properties = entry
-        if isinstance(entry, dict):
-            material_id = next((str(entry[k]) for k in ID_KEYS if entry.get(k)), default_id)
-        if isinstance(entry, dict) and not {"lattice", "lattice_mat"} & entry.keys():
-            structure = entry.get("structure") or entry.get("atoms")
-            if not isinstance(structure, dict):
-                raise ValueError("neither a pymatgen structure nor a jarvis atoms dictionary")
-            properties = {
-                k: v for k, v in entry.items() if k not in (*ID_KEYS, "structure", "atoms")
-            }
-        targets = {
-            name: value_of(value)
-            for name, value in properties.items()
-            if isinstance(value, bool | int | float | str)
-        }
-        if isinstance(structure, dict) and "lattice_mat" in structure:
-            return record_of_atoms(structure, material_id, properties=targets, **fields)
-        if isinstance(structure, dict):
-            from pymatgen.core import Structure
-
-            structure = Structure.from_dict(structure)
-        return StructureRecord.from_pymatgen(structure, material_id, properties=targets, **fields)
-    except Exception as error:  # a broken entry costs itself only
-        return Refusal.of(material_id, error)
-
-
 def cif_entries(path: Path) -> Iterator[Any]:
     return cif_structures(path.read_text(errors="replace"))
 
@@ -230,9 +198,3 @@ def read_table(path: Path) -> dict[str, dict[str, Value]]:
             raise InputError(f"--properties {path}, line {number}: {row[0]} is there twice")
         table[row[0]] = dict(zip(header[1:], map(value_of, row[1:]), strict=True))
     return table
-
-
-def named(ids: set[str], most: int = 5) -> str:
-    """A few of the ids and how many there are: `a, b, c and 4 more`."""
-    shown = sorted(ids)[:most]
-    return ", ".join(shown) + (f" and {len(ids) - most} more" if len(ids) > most else "")

@@ -13,8 +13,7 @@ from typing import Any
 from curate.errors import InputError
 from curate.record import Refusal, StructureRecord
 from curate.sources import Recorded, Snapshot
-from curate.sources.entries import value_of
-from curate.sources.files import record_of
+from curate.sources.entries import record_of, value_of
 from curate.sources.sample import JARVIS_CITATION, JARVIS_LICENSE
 from curate.web.download import Download, Watch
 from curate.web.retry import Patience

@@ -18,8 +18,8 @@ from pathlib import Path
 from curate.errors import InputError
 from curate.record import Refusal, StructureRecord, Value
 from curate.sources import Snapshot
-from curate.sources.entries import value_of
-from curate.sources.files import cif_structures, record_of
+from curate.sources.entries import record_of, value_of
+from curate.sources.files import cif_structures
 
 ORIGIN = "figshare 23643669"
 LARGEST_CIF = 10 * 2**20  # bytes; the largest unit cells stay far below

@@ -17,8 +17,7 @@ from pathlib import Path
 
 from curate import __version__
 from curate.dataset.splits import listed, official_splits
-from curate.errors import InputError
-from curate.sources.files import named
+from curate.errors import InputError, named
 from model.config import LeaderboardConfig
 from model.data.prepare import LEAK
 from model.files import read_csv, read_json, write_json
