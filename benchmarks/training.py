@@ -243,7 +243,8 @@ def released_epoch(records: list, encoder: str) -> dict:
 def package_epoch(records: list, encoder: str, folder: Path, rules: GraphConfig) -> dict:
     from model.data.prepare import Prepared
     from model.data.preprocessing import Preprocessing
-    from model.text.encoder import EmbeddingCache, TextEncoder
+    from model.text.cache import EmbeddingCache
+    from model.text.encoder import TextEncoder
     from model.training.trainer import make_trainer
 
     started = time.process_time()

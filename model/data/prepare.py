@@ -10,13 +10,15 @@ import numpy as np
 
 from curate.errors import InputError
 from model.config import TrainConfig
-from model.data.materials import Material, Records, part_of, split_of, usable
+from model.data.materials import Material, Records, usable
 from model.data.preprocessing import Preprocessing, scale_of, unit
+from model.data.splits import part_of, split_of
 from model.data.text_inputs import input_texts, spacegroups
 from model.graphs.build import AnyGraph
 from model.graphs.store import stored_graphs
 from model.network.batch import Example
-from model.text.encoder import EmbeddingCache, TextEncoder
+from model.text.cache import EmbeddingCache
+from model.text.encoder import TextEncoder
 
 PARTS, LEAK = ("train", "val", "test"), "leak"
 

@@ -9,10 +9,11 @@ from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
 from model.config import ExperimentConfig, TrainConfig
-from model.data.materials import LEAK, load_rows, read_materials
+from model.data.materials import load_rows, read_materials
+from model.data.splits import LEAK
 from model.experiments.duplicates import across, near_duplicates
 from model.experiments.paired_bootstrap import Difference, Errors, paired_difference
-from model.experiments.run import NULLS, Variant, counterpart, test_rows, variants
+from model.experiments.variants import NULLS, Variant, counterpart, test_rows, variants
 from model.files import read_csv, read_json, write_json, write_text
 
 if TYPE_CHECKING:

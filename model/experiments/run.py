@@ -11,24 +11,23 @@ import shutil
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from model.config import (
     ExperimentConfig,
     NetworkConfig,
-    TextInput,
     TrainConfig,
     TrainSettings,
-    View,
 )
-from model.files import read_csv, read_json, write_csv, write_json
+from model.experiments.report import write_report
+from model.experiments.variants import Variant, variants
+from model.files import read_json, write_csv, write_json
 from model.training.provenance import FILE as TRAINING
 
 log = logging.getLogger(__name__)
 
-NULLS: tuple[TextInput, ...] = ("shuffled", "constant", "spacegroup")
 COLUMNS = (
     "target",
     "encoder",
@@ -49,52 +48,6 @@ COLUMNS = (
     "seconds",
     "checkpoint",
 )
-
-
-@dataclass(frozen=True)
-class Variant:
-    """One row of an experiment's table: what is trained, apart from target and seed."""
-
-    encoder: str
-    modality: str = "both"
-    text: TextInput = "description"
-    train_fraction: float = 1.0
-
-    @property
-    def name(self) -> str:
-        """As in `graph`, `both`, `both, shuffled`."""
-        told = self.modality if self.text == "description" else f"{self.modality}, {self.text}"
-        return told
-
-    @property
-    def slug(self) -> str:
-        """Of folder names."""
-        network = "" if self.modality == "text" else f"-{self.encoder}"
-        text = "" if self.text == "description" else f"-{self.text}"
-        share = "" if self.train_fraction == 1 else f"-{self.train_fraction:g}"
-        return f"{self.modality}{network}{text}{share}"
-
-
-def variants(config: ExperimentConfig) -> list[Variant]:
-    """The rows of the table; each has its graph-only counterpart among them."""
-    own = config.network.encoder
-    graph, both = Variant(own, "graph"), Variant(own)
-    match config.kind:
-        case "modality":
-            nulls = [replace(both, text=null) for null in NULLS]
-            return [graph, Variant(own, "text"), both, *nulls]
-        case "encoder":
-            return [Variant(name, seen) for name in config.encoders for seen in ("graph", "both")]
-        case "text":
-            return [graph, both, *(replace(both, text=part) for part in get_args(View))]
-        case "low-data":
-            shares = sorted(config.fractions)
-            return [replace(v, train_fraction=share) for share in shares for v in (graph, both)]
-
-
-def counterpart(variant: Variant) -> Variant:
-    """The graph-only model that a model is compared with."""
-    return replace(variant, modality="graph", text="description")
 
 
 def trainings(config: ExperimentConfig) -> Iterator[tuple[Variant, TrainConfig]]:
@@ -134,8 +87,6 @@ def sized(network: NetworkConfig, encoder: str) -> NetworkConfig:
 
 def run(config: ExperimentConfig) -> Path:
     """Train what is missing and write the answer; its folder."""
-    from model.experiments.report import write_report
-
     planned = list(trainings(config))
     train_all([training for _, training in planned], config.parallel)
     answer = config.out / config.kind
@@ -221,13 +172,4 @@ def row_of(variant: Variant, training: TrainConfig, out: Path) -> dict[str, Any]
         "chosen_epoch": metrics["chosen_epoch"],
         "seconds": round(seconds, 1),
         "checkpoint": str(training.out.relative_to(out)),
-    }
-
-
-def test_rows(folder: Path) -> dict[str, tuple[float, float]]:
-    """Target and prediction of each test crystal of a trained model."""
-    return {
-        row["id"]: (float(row["target"]), float(row["prediction"]))
-        for row in read_csv(folder / "predictions.csv")
-        if row["split"] == "test"
     }

@@ -24,7 +24,8 @@ from model.graphs.build import build_graphs
 from model.network.batch import Example
 from model.network.crysmmnet import CrysMMNet
 from model.network.inference import infer
-from model.text.encoder import EmbeddingCache, TextEncoder
+from model.text.cache import EmbeddingCache
+from model.text.encoder import TextEncoder
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure

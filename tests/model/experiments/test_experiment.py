@@ -19,12 +19,14 @@ from curate.describe.description import condense, describe
 from curate.describe.text_views import view
 from curate.errors import InputError
 from model.config import ExperimentConfig, NetworkConfig
-from model.data.materials import Material, part_of
+from model.data.materials import Material
 from model.data.rows import LARGE, Rows
+from model.data.splits import part_of
 from model.data.text_inputs import deranged, input_texts, spacegroups
 from model.experiments.duplicates import across, near_duplicates
 from model.experiments.paired_bootstrap import paired_difference
-from model.experiments.run import run, trainings, variants
+from model.experiments.run import run, trainings
+from model.experiments.variants import variants
 
 
 @pytest.fixture(scope="module")

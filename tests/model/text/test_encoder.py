@@ -8,8 +8,10 @@ import torch
 from transformers import AutoModel, AutoTokenizer
 
 from curate.errors import InputError
+from model.text import cache as cache_module
 from model.text import encoder as text_module
-from model.text.encoder import EmbeddingCache, TextEncoder, normalise
+from model.text.cache import EmbeddingCache
+from model.text.encoder import TextEncoder, normalise
 
 
 @pytest.mark.parametrize(
@@ -88,7 +90,7 @@ def test_all_that_changes_an_embedding_is_in_its_key(tmp_path, minilm):
     assert TextEncoder(str(copied)).version != minilm.version
     assert set(minilm.recipe) == {"encoder", "normalisation", "pooling", "max_tokens"}
     keys = {
-        text_module._key(written, {**minilm.recipe, name: "other"})
+        cache_module._key(written, {**minilm.recipe, name: "other"})
         for written in TEXTS
         for name in ("encoder", "normalisation", "pooling", "max_tokens")
     }
