@@ -23,8 +23,8 @@ from model.config import (
 )
 from model.experiments.report import write_report
 from model.experiments.variants import Variant, variants
-from model.files import read_json, write_csv, write_json
-from model.training.provenance import FILE as TRAINING
+from model.files import write_csv, write_json
+from model.model_folder import PREDICTIONS, ModelFolder
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +94,7 @@ def run(config: ExperimentConfig) -> Path:
     rows = [row_of(variant, training, config.out) for variant, training in planned]
     for _, training in planned:
         name = f"{training.out.name}.csv"
-        shutil.copyfile(training.out / "predictions.csv", answer / "predictions" / name)
+        shutil.copyfile(training.out / PREDICTIONS, answer / "predictions" / name)
     write_csv(answer / "results.csv", COLUMNS, ([row[name] for name in COLUMNS] for row in rows))
     write_report(config, answer, planned, rows)
     write_json(answer / "made.json", made_by([training.out for _, training in planned], rows))
@@ -103,7 +103,7 @@ def run(config: ExperimentConfig) -> Path:
 
 def made_by(folders: list[Path], rows: list[dict[str, Any]]) -> dict[str, Any]:
     """What the numbers cost and what they were made with; apart from them, for they repeat and it varies."""
-    origins = [read_json(folder, TRAINING) for folder in folders]
+    origins = [ModelFolder(folder).training for folder in folders]
     return {
         "command": shlex.join(["crysmmnet", *sys.argv[1:]]),
         "trainings": len(rows),
@@ -115,7 +115,7 @@ def made_by(folders: list[Path], rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 def train_all(configs: list[TrainConfig], parallel: int) -> None:
     """Each training, unless it is finished already; `parallel` of them side by side."""
-    missing = [config for config in configs if not (config.out / "metrics.json").exists()]
+    missing = [config for config in configs if not ModelFolder(config.out).is_finished]
     log.info("%d trainings, %d of them done", len(configs), len(configs) - len(missing))
     if parallel == 1:
         for number, config in enumerate(configs, 1):
@@ -155,8 +155,8 @@ def one_training(config: TrainConfig) -> str:
 
 def row_of(variant: Variant, training: TrainConfig, out: Path) -> dict[str, Any]:
     """One row of results.csv, from what the training wrote."""
-    metrics = read_json(training.out, "metrics.json")
-    seconds = read_json(training.out, TRAINING)["seconds"]
+    model = ModelFolder(training.out)
+    metrics, seconds = model.metrics, model.training["seconds"]
     test = metrics["test"]
     return {
         "target": training.target,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import get_args
 
 from model.config import ExperimentConfig, TextInput, View
-from model.files import read_csv
+from model.model_folder import ModelFolder
 
 NULLS: tuple[TextInput, ...] = ("shuffled", "constant", "spacegroup")
 
@@ -62,6 +62,6 @@ def test_rows(folder: Path) -> dict[str, tuple[float, float]]:
     """Target and prediction of each test crystal of a trained model."""
     return {
         row["id"]: (float(row["target"]), float(row["prediction"]))
-        for row in read_csv(folder / "predictions.csv")
+        for row in ModelFolder(folder).predictions
         if row["split"] == "test"
     }

@@ -14,7 +14,6 @@ import torch
 from curate import __version__
 from model.data.rows import Rows
 
-FILE = "training.json"
 LIBRARIES = ("torch", "transformers", "datasets", "numpy")
 
 

@@ -158,8 +158,8 @@ def test_train_evaluate_predict_in_a_row(tmp_path, dataset, cache, silicon):
     ("words", "sentence"),
     [
         (["train", "--data", "nowhere", "--target", "x", "--out", "m"], "'nowhere' is no folder"),
-        (["evaluate", "nowhere", "--data", "d"], "no folder of a trained model"),
-        (["predict", "nowhere", "a.cif"], "no folder of a trained model"),
+        (["evaluate", "nowhere", "--data", "d"], "not the folder of a finished training"),
+        (["predict", "nowhere", "a.cif"], "not the folder of a finished training"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_exit_code_2(monkeypatch, capsys, words, sentence):
