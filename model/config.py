@@ -13,6 +13,7 @@ from curate.errors import InputError
 
 Modality = Literal["both", "graph", "text"]
 EncoderName = Literal["alignn", "cgcnn", "schnet", "megnet", "gatgnn", "matformer", "cogn"]
+FusionName = Literal["concat"]
 View = Literal["formula", "global", "semi-global", "local", "masked"]
 TextInput = Literal["description", View, "shuffled", "constant", "spacegroup"]
 ExperimentKind = Literal["modality", "encoder", "text", "low-data"]
@@ -65,6 +66,8 @@ class NetworkConfig:
     """ALIGNN's width between those functions and the features."""
     projection_width: int = 64
     """Common width of crystal and text before they are joined."""
+    fusion: FusionName = "concat"
+    """How the two are joined."""
     dropout: float = 0.1
     """In the projections."""
 

@@ -17,8 +17,9 @@ from model.data.text_inputs import input_texts, spacegroups
 from model.graphs.build import AnyGraph
 from model.graphs.store import stored_graphs
 from model.network.batch import Example
-from model.text.cache import EmbeddingCache
-from model.text.encoder import TextEncoder
+from model.network.fusion import fusion_class
+from model.text.cache import EmbeddingCache, TextEmbeddings
+from model.text.encoder import Pooling, TextEncoder
 
 PARTS, LEAK = ("train", "val", "test"), "leak"
 
@@ -37,7 +38,7 @@ class Prepared:
     def text_width(self) -> int:
         """Of the text embeddings; 0 where the model reads no text."""
         text = self.parts["train"][0].text
-        return 0 if text is None else len(text)
+        return 0 if text is None else text.shape[-1]
 
 
 def prepare(config: TrainConfig, materials: Sequence[Material]) -> Prepared:
@@ -63,8 +64,10 @@ def prepare(config: TrainConfig, materials: Sequence[Material]) -> Prepared:
     dropped = merged(unlabelled, split.dropped, textless, graphless)
     lost = {name for names in dropped.values() for name in names} - set(split.leak)
     kept = [material for material in kept if material.id not in lost]
-    encoder = TextEncoder(config.text_encoder) if reads_descriptions else None
-    vectors = text_vectors(kept, encoder, config) if needs_text else None
+    reads_tokens = fusion_class(config.network.fusion, config.modality).reads_tokens
+    pooling: Pooling = "tokens" if reads_tokens else "cls"
+    encoder = TextEncoder(config.text_encoder, pooling=pooling) if reads_descriptions else None
+    texts = text_embeddings(kept, encoder, config) if needs_text else None
     targets = {material.id: float(material.target or 0.0) for material in kept}
     ids = {
         part: [name for name in getattr(split, part) if name in targets] for part in (*PARTS, LEAK)
@@ -101,7 +104,7 @@ def prepare(config: TrainConfig, materials: Sequence[Material]) -> Prepared:
             names,
             graphs,
             np.array([place[name] for name in names], np.int64),
-            vectors,
+            texts,
             np.array([row[name] for name in names], np.int64),
             standardised,
         )
@@ -117,8 +120,8 @@ class Examples(Sequence[Example]):
     ids: list[str]
     graphs: Sequence[AnyGraph | str] | None
     graph_numbers: np.ndarray  # (n,) in graphs
-    vectors: np.ndarray | None  # (n_kept, text_width)
-    numbers: np.ndarray  # (n,) in vectors and targets
+    texts: TextEmbeddings | None  # n_kept
+    numbers: np.ndarray  # (n,) in texts and targets
     targets: np.ndarray  # (n_kept,) standardised
 
     def __len__(self) -> int:
@@ -129,14 +132,14 @@ class Examples(Sequence[Example]):
             return [self[number] for number in range(*position.indices(len(self)))]
         graph: Any = None if self.graphs is None else self.graphs[self.graph_numbers[position]]
         number = self.numbers[position]
-        vector = None if self.vectors is None else self.vectors[number]
-        return Example(self.ids[position], graph, vector, float(self.targets[number]))
+        text = None if self.texts is None else self.texts[number]
+        return Example(self.ids[position], graph, text, float(self.targets[number]))
 
 
-def text_vectors(
+def text_embeddings(
     materials: Sequence[Material], encoder: TextEncoder | None, config: TrainConfig
-) -> np.ndarray:
-    """(n, text_width) what stands for the text of each crystal."""
+) -> TextEmbeddings:
+    """What stands for the text of each crystal: (n, text_width), or the embeddings of its tokens."""
     if encoder is None:
         return spacegroups(Records(materials))
     texts = input_texts(materials, config.text, config.seed)

@@ -74,13 +74,13 @@ def trainings(config: ExperimentConfig) -> Iterator[tuple[Variant, TrainConfig]]
 
 def sized(network: NetworkConfig, encoder: str) -> NetworkConfig:
     """The sizes given, as far as this encoder has them."""
-    from model.network.encoders import NOT_THE_ENCODERS, encoder_class
+    from model.network.encoders import NON_ENCODER_FIELDS, encoder_class
 
     known = {field.name for field in fields(encoder_class(encoder).settings)}
     kept = {
         name: value
         for name, value in asdict(network).items()
-        if name in known or name in NOT_THE_ENCODERS
+        if name in known or name in NON_ENCODER_FIELDS
     }
     return NetworkConfig(**{**kept, "encoder": encoder})
 

@@ -91,9 +91,8 @@ def embedded(
     made = list(zip(records, predictor.examples(records), strict=True))
     seen = [(record, example) for record, example in made if isinstance(example, Example)]
     examples = [example for _, example in seen]
-    width = len(predictor.model.head[0].weight[0])
     if not examples:
-        return np.zeros((0, width), np.float32), []
+        return np.zeros((0, predictor.model.fusion.width), np.float32), []
     vectors = embed(predictor.model, examples, CRYSTALS_AT_ONCE)
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return vectors / np.maximum(lengths, 1e-12), [record for record, _ in seen]

@@ -10,8 +10,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from curate.batches import in_batches
 from curate.errors import InputError
 from curate.record import StructureRecord
@@ -24,8 +22,8 @@ from model.model_folder import WEIGHTS, ModelFolder
 from model.network.batch import Example
 from model.network.crysmmnet import CrysMMNet
 from model.network.inference import infer
-from model.text.cache import EmbeddingCache
-from model.text.encoder import TextEncoder
+from model.text.cache import EmbeddingCache, TextEmbeddings
+from model.text.encoder import Pooling, TextEncoder
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -112,7 +110,9 @@ class Predictor:
     def encoder(self) -> TextEncoder:
         """The text encoder of the training, loaded once."""
         known = self.preprocessing
-        return TextEncoder(str(known.text_encoder), known.text_revision)
+        recipe = known.text_recipe or {}
+        pooling: Pooling = "tokens" if recipe.get("pooling") == "tokens" else "cls"
+        return TextEncoder(str(known.text_encoder), known.text_revision, pooling)
 
     def described(self, record: StructureRecord) -> StructureRecord | str:
         """The record with a description: its own, or a new one."""
@@ -125,8 +125,8 @@ class Predictor:
             return f"no description: {result.error_message or result.status}"
         return replace(record, description=result.text, description_origin=result.origin)
 
-    def embedded(self, records: Sequence[StructureRecord]) -> np.ndarray:
-        """(n, text_width) embeddings, by the encoder of the training and no other."""
+    def embedded(self, records: Sequence[StructureRecord]) -> TextEmbeddings:
+        """Embeddings of n descriptions, by the encoder of the training and no other."""
         known = self.preprocessing.description_origins
         for origin in sorted({record.description_origin or "unknown" for record in records}):
             if origin not in known:

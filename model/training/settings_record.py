@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import MISSING, asdict, fields
 from typing import Any
 
 from curate.errors import InputError
-from model.config import TrainConfig
+from model.config import GraphConfig, NetworkConfig, TrainConfig
 from model.data.materials import Material
 from model.files import write_json
 from model.model_folder import SETTINGS, ModelFolder
@@ -31,7 +31,7 @@ def check_folder(folder: ModelFolder, question: dict[str, Any]) -> None:
         if folder.path.exists() and any(folder.path.iterdir()):
             raise InputError(f"{folder.path} holds other files; use a new --out")
         return
-    asked = folder.settings
+    asked = with_defaults(folder.settings, question)
     differing = [
         f"{name} changed"
         if name == CONTENTS
@@ -43,6 +43,13 @@ def check_folder(folder: ModelFolder, question: dict[str, Any]) -> None:
         raise InputError(
             f"{folder.path} was started with other settings ({'; '.join(differing)}); use a new --out"
         )
+
+
+def with_defaults(asked: dict[str, Any], question: dict[str, Any]) -> dict[str, Any]:
+    """A record with the defaults of those settings that its version of this package did not know."""
+    known = (field for kind in (GraphConfig, NetworkConfig, TrainConfig) for field in fields(kind))
+    defaults = {field.name: field.default for field in known if field.default is not MISSING}
+    return {name: defaults[name] for name in question if name in defaults} | asked
 
 
 def write_question(folder: ModelFolder, question: dict[str, Any]) -> None:

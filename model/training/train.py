@@ -63,7 +63,7 @@ def train(config: TrainConfig) -> dict[str, Any]:
         torch.manual_seed(config.seed)
         model = CrysMMNet(sizes)
         if config.graph.graph == "quotient" and config.modality != "text":
-            refuse_randomness(model.graph_encoder)
+            refuse_randomness(model)
     trainer = make_trainer(model, prepared, config)
     train_or_resume(trainer)
     if trainer.is_world_process_zero():

@@ -48,6 +48,7 @@ FLAGS = {
     "angle_bins": ("--angle-bins=11", 11),
     "embedding_width": ("--embedding-width=12", 12),
     "projection_width": ("--projection-width=13", 13),
+    "fusion": ("--fusion=concat", "concat"),
     "dropout": ("--dropout=0.3", 0.3),
 }
 
@@ -65,7 +66,19 @@ def nothing(config):
     from model.data.preprocessing import Preprocessing
 
     scale = Preprocessing(
-        "", "eV", False, 0, 1, 0, "both", config.graph, "description", None, None, None, []
+        target="",
+        unit="eV",
+        log10=False,
+        mean=0,
+        std=1,
+        guess=0,
+        modality="both",
+        graph=config.graph,
+        text="description",
+        text_encoder=None,
+        text_revision=None,
+        text_recipe=None,
+        description_origins=[],
     )
     return Prepared({"train": [None], "val": [None]}, {}, {}, scale)
 

@@ -1,23 +1,16 @@
-"""Batch of crystal graphs in, one vector a crystal out: one graph network a file.
-
-An encoder says by class attributes what it wants of a graph: `reads_angles` (the line graph) and
-`self_bonds` (bonds of each atom to its own images). It passes messages through `message_passing` only,
-so that it works on quotient graphs, where a row stands for a class of equal atoms or bonds.
-"""
+"""Graph networks, one a file, by name; see `graph_encoder` for what each of them offers."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, fields
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any
 
 from curate.errors import InputError
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from model.config import NetworkConfig
-    from model.network.batch import Batch
+    from model.network.encoders.graph_encoder import GraphEncoder
 
 CLASSES = {
     "alignn": "ALIGNNEncoder",
@@ -28,23 +21,10 @@ CLASSES = {
     "matformer": "MatformerEncoder",
     "cogn": "CoGNEncoder",
 }
-NOT_THE_ENCODERS = ("encoder", "projection_width", "dropout")
+NON_ENCODER_FIELDS = ("encoder", "projection_width", "fusion", "dropout")
 
 
-class GraphEncoder(Protocol):
-    """What every encoder offers."""
-
-    settings: ClassVar[type]  # dataclass of its sizes; the defaults are the published ones
-    reference: ClassVar[str]
-    reads_angles: ClassVar[bool]
-    self_bonds: ClassVar[bool]
-    out_width: int
-
-    def __call__(self, batch: Batch) -> Tensor:
-        """(n_crystals, out_width)"""
-
-
-def encoder_class(name: str) -> type[Any]:
+def encoder_class(name: str) -> type[GraphEncoder]:
     """The encoder of this name; imports torch and DGL."""
     return getattr(import_module(f"model.network.encoders.{name}"), CLASSES[name])
 
@@ -59,7 +39,7 @@ def encoder_settings(network: NetworkConfig) -> dict[str, Any]:
     given = {
         name: value
         for name, value in asdict(network).items()
-        if name not in NOT_THE_ENCODERS and value is not None
+        if name not in NON_ENCODER_FIELDS and value is not None
     }
     if strange := sorted(given.keys() - known):
         flags = ", ".join(f"--{name.replace('_', '-')}" for name in strange)

@@ -14,8 +14,10 @@ from torch.nn import functional as F  # noqa: N812
 from model.network import message_passing as passing
 from model.network.batch import Batch
 from model.network.batch_norm import BatchNorm
+from model.network.encoders.graph_encoder import GraphEncoder
 from model.network.encoders.layers import AtomFeatures, Embedding, Layer, RadialBasis
 from model.network.message_passing import Graph
+from model.network.readout import GraphFeatures, MeanReadout
 
 LONGEST_BOND = 8.0  # Å, end of the radial functions
 
@@ -32,7 +34,7 @@ class ALIGNNSettings:
     embedding_width: int = 64
 
 
-class ALIGNNEncoder(nn.Module):
+class ALIGNNEncoder(GraphEncoder):
     """Atoms, bonds and angles updated in turn, then the mean over each crystal's atoms."""
 
     settings = ALIGNNSettings
@@ -42,7 +44,7 @@ class ALIGNNEncoder(nn.Module):
     def __init__(self, sizes: ALIGNNSettings) -> None:
         super().__init__()
         width, between = sizes.width, sizes.embedding_width
-        self.out_width = width
+        self.width, self.readout = width, MeanReadout(width)
         self.atom_features = AtomFeatures()
         self.atom_embedding = Layer(AtomFeatures.width, width)
         self.bond_embedding = Embedding(
@@ -58,8 +60,8 @@ class ALIGNNEncoder(nn.Module):
         self.alignn_layers = nn.ModuleList(ALIGNNConv(width) for _ in range(sizes.alignn_layers))
         self.gcn_layers = nn.ModuleList(EdgeGatedGraphConv(width) for _ in range(sizes.gcn_layers))
 
-    def forward(self, batch: Batch) -> Tensor:
-        """(n_crystals, width)"""
+    def forward(self, batch: Batch) -> GraphFeatures:
+        """Atoms (n_atoms, width) and bonds (n_bonds, width)."""
         graph, line_graph = batch.graph, batch.line_graph
         atoms, bonds, angles = graph.node_counts, graph.edge_counts, line_graph.edge_counts
         x = self.atom_embedding(self.atom_features(batch.atomic_numbers), atoms)  # (n_atoms, width)
@@ -69,7 +71,7 @@ class ALIGNNEncoder(nn.Module):
             x, y, z = layer(graph, line_graph, x, y, z)
         for layer in self.gcn_layers:
             x, y = layer(graph, x, y)
-        return batch.atoms.mean(x)
+        return GraphFeatures(x, batch.atoms, y, batch.bonds)
 
 
 class ALIGNNConv(nn.Module):

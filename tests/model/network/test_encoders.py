@@ -29,6 +29,11 @@ def name(request):
     return request.param
 
 
+def crystals(encoder, found):
+    """What the encoder and its own readout make of each crystal."""
+    return encoder.readout(encoder(found)).detach().numpy()
+
+
 def small(name):
     return network(sizes=SMALL[name])
 
@@ -170,7 +175,7 @@ def test_cgcnn_by_its_formula(rutile):
                 total = total + 1 / (1 + np.exp(-z[:16])) * np.log1p(np.exp(z[16:]))
             new.append(np.log1p(np.exp(x[i] + normed(weights, f"{layer}.bn_atoms", total))))
         x = np.array(new)
-    assert encoder(found).detach().numpy()[0] == pytest.approx(x.mean(0), abs=1e-6)
+    assert crystals(encoder, found)[0] == pytest.approx(x.mean(0), abs=1e-6)
 
 
 PARTS = ("head", "tail", "bond")
@@ -204,7 +209,7 @@ def test_schnet_by_its_formula(rutile):
         np.add.at(total, graph.heads, messages)
         v = shifted_softplus(linear(weights, f"layers.{k}.out.0", total))
         x = x + linear(weights, f"layers.{k}.out.2", v)
-    assert encoder(found).detach().numpy()[0] == pytest.approx(x.mean(0), abs=1e-6)
+    assert crystals(encoder, found)[0] == pytest.approx(x.mean(0), abs=1e-6)
 
 
 def shifted_softplus(x):
@@ -240,7 +245,7 @@ def test_gatgnn_by_its_formula(rutile):
     scores = np.hstack((x, np.tile(elements, (graph.n_atoms, 1))))
     scores = np.exp(linear(weights, "weigh.2", softplus(linear(weights, "weigh.0", scores))))
     expected = (x * scores / scores.sum()).sum(0)
-    assert encoder(found).detach().numpy()[0] == pytest.approx(expected, abs=1e-6)
+    assert crystals(encoder, found)[0] == pytest.approx(expected, abs=1e-6)
 
 
 def softplus(x):
@@ -265,7 +270,7 @@ def test_cogn_by_its_formula(rutile):
         total = np.zeros_like(x)
         np.add.at(total, graph.heads, y)
         x = x + silu(linear(weights, f"layers.{k}.atom_update.0", total))
-    assert encoder(found).detach().numpy()[0] == pytest.approx(x.mean(0), abs=1e-6)
+    assert crystals(encoder, found)[0] == pytest.approx(x.mean(0), abs=1e-6)
 
 
 def silu(x):
@@ -300,7 +305,7 @@ def test_matformer_by_its_formula(rutile):
         np.add.at(total, i, message)
         new = silu(normed(weights, f"{layer}.bn", linear(weights, f"{layer}.join", total)))
         x = linear(weights, f"{layer}.skip", x) + new
-    assert encoder(found).detach().numpy()[0] == pytest.approx(x.mean(0), abs=1e-6)
+    assert crystals(encoder, found)[0] == pytest.approx(x.mean(0), abs=1e-6)
 
 
 def layer_norm(weights, name, x):
@@ -337,7 +342,7 @@ def test_megnet_by_its_formula(rutile):
     atoms = set2set(w, "read_atoms", linear(w, "pool_atoms", v))
     bonds = set2set(w, "read_bonds", linear(w, "pool_bonds", e))
     expected = np.concatenate((atoms, bonds, u[0]))
-    assert encoder(found).detach().numpy()[0] == pytest.approx(expected, abs=1e-6)
+    assert crystals(encoder, found)[0] == pytest.approx(expected, abs=1e-6)
 
 
 def dense(weights, name, x, layers):
@@ -395,3 +400,17 @@ def test_encoders_that_read_no_angles_get_no_line_graph(name, sample):
 def test_every_encoder_states_its_sizes_and_reference(name):
     kind = encoder_class(name)
     assert kind.reference and "width" in {field.name for field in fields(kind.settings)}
+
+
+def test_features_are_of_each_atom_and_bond_and_the_readout_is_as_wide_as_it_says(name, sample):
+    encoder, found = small(name).graph_encoder, batch(sample[:5], graph_config(name))
+    features = encoder(found)
+    assert features.atoms.shape == (found.graph.n_nodes, encoder.width)
+    assert features.atoms_of.n_groups == 5
+    if features.bonds is not None:
+        assert features.bonds.shape == (len(found.lengths), encoder.width)
+        assert len(features.bonds_of.group) == len(found.lengths)
+    assert encoder.readout(features).shape == (5, encoder.readout.width)
+    alone = encoder(batch(sample[2:3], graph_config(name))).atoms
+    own = features.atoms[features.atoms_of.group == 2]
+    assert torch.allclose(own, alone, atol=1e-5)
