@@ -21,6 +21,7 @@ from model.config import (
     TrainConfig,
     TrainSettings,
 )
+from model.encoder_settings import ENCODERS, SIZES
 from model.experiments.report import write_report
 from model.experiments.variants import Variant, variants
 from model.files import write_csv, write_json
@@ -74,14 +75,8 @@ def trainings(config: ExperimentConfig) -> Iterator[tuple[Variant, TrainConfig]]
 
 def sized(network: NetworkConfig, encoder: str) -> NetworkConfig:
     """The sizes given, as far as this encoder has them."""
-    from model.network.encoders import NON_ENCODER_FIELDS, encoder_class
-
-    known = {field.name for field in fields(encoder_class(encoder).settings)}
-    kept = {
-        name: value
-        for name, value in asdict(network).items()
-        if name in known or name in NON_ENCODER_FIELDS
-    }
+    foreign = SIZES.keys() - {field.name for field in fields(ENCODERS[encoder])}
+    kept = {name: value for name, value in asdict(network).items() if name not in foreign}
     return NetworkConfig(**{**kept, "encoder": encoder})
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import get_args
 
-from model.config import ExperimentConfig, TextInput, View
+from curate.describe.text_views import VIEWS
+from model.config import ExperimentConfig, TextInput
 from model.model_folder import ModelFolder
 
 NULLS: tuple[TextInput, ...] = ("shuffled", "constant", "spacegroup")
@@ -47,7 +47,7 @@ def variants(config: ExperimentConfig) -> list[Variant]:
         case "encoder":
             return [Variant(name, seen) for name in config.encoders for seen in ("graph", "both")]
         case "text":
-            return [graph, both, *(replace(both, text=part) for part in get_args(View))]
+            return [graph, both, *(replace(both, text=part) for part in VIEWS)]
         case "low-data":
             shares = sorted(config.fractions)
             return [replace(v, train_fraction=share) for share in shares for v in (graph, both)]

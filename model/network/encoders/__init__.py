@@ -7,26 +7,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from curate.errors import InputError
+from model.encoder_settings import ENCODERS, SIZES
 
 if TYPE_CHECKING:
     from model.config import NetworkConfig
     from model.network.encoders.graph_encoder import GraphEncoder
 
-CLASSES = {
-    "alignn": "ALIGNNEncoder",
-    "cgcnn": "CGCNNEncoder",
-    "schnet": "SchNetEncoder",
-    "megnet": "MEGNetEncoder",
-    "gatgnn": "GATGNNEncoder",
-    "matformer": "MatformerEncoder",
-    "cogn": "CoGNEncoder",
-}
-NON_ENCODER_FIELDS = ("encoder", "projection_width", "fusion", "dropout")
-
 
 def encoder_class(name: str) -> type[GraphEncoder]:
-    """The encoder of this name; imports torch and DGL."""
-    return getattr(import_module(f"model.network.encoders.{name}"), CLASSES[name])
+    """The encoder of this name; imports torch."""
+    from model.network.encoders.graph_encoder import GraphEncoder
+
+    import_module(f"model.network.encoders.{name}")
+    settings = ENCODERS[name]
+    return next(kind for kind in GraphEncoder.__subclasses__() if kind.settings is settings)
 
 
 def encoder_settings(network: NetworkConfig) -> dict[str, Any]:
@@ -34,13 +28,10 @@ def encoder_settings(network: NetworkConfig) -> dict[str, Any]:
 
     Raises InputError where a size is given that the encoder does not have.
     """
-    settings = encoder_class(network.encoder).settings
+    settings = ENCODERS[network.encoder]
     known = {field.name for field in fields(settings)}
-    given = {
-        name: value
-        for name, value in asdict(network).items()
-        if name not in NON_ENCODER_FIELDS and value is not None
-    }
+    given = {name: getattr(network, name) for name in SIZES}
+    given = {name: value for name, value in given.items() if value is not None}
     if strange := sorted(given.keys() - known):
         flags = ", ".join(f"--{name.replace('_', '-')}" for name in strange)
         raise InputError(

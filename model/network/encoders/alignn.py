@@ -5,12 +5,11 @@ With the settings of CrysMMNet.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from model.encoder_settings import ALIGNNSettings
 from model.network import message_passing as passing
 from model.network.batch import Batch
 from model.network.batch_norm import BatchNorm
@@ -20,18 +19,6 @@ from model.network.message_passing import Graph
 from model.network.readout import GraphFeatures, MeanReadout
 
 LONGEST_BOND = 8.0  # Å, end of the radial functions
-
-
-@dataclass(frozen=True)
-class ALIGNNSettings:
-    """Sizes; the defaults are CrysMMNet's."""
-
-    width: int = 256  # of atoms, bonds and angles
-    alignn_layers: int = 4  # updates of the crystal graph and the line graph in turn
-    gcn_layers: int = 4  # updates of the crystal graph alone, after those
-    distance_bins: int = 80
-    angle_bins: int = 40
-    embedding_width: int = 64
 
 
 class ALIGNNEncoder(GraphEncoder):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from model.encoder_settings import CGCNNSettings
 from model.network import message_passing as passing
 from model.network.batch import Batch
 from model.network.batch_norm import BatchNorm
@@ -15,15 +14,6 @@ from model.network.encoders.graph_encoder import GraphEncoder
 from model.network.encoders.layers import AtomFeatures, PairLinear, RadialBasis
 from model.network.message_passing import Graph
 from model.network.readout import GraphFeatures, MeanReadout
-
-
-@dataclass(frozen=True)
-class CGCNNSettings:
-    """Sizes; the defaults are the paper's."""
-
-    width: int = 64
-    layers: int = 3
-    distance_bins: int = 41  # every 0.2 Å from 0 to 8 Å
 
 
 class CGCNNEncoder(GraphEncoder):

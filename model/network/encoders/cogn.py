@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from torch import Tensor, nn
 
+from model.encoder_settings import CoGNSettings
 from model.network import message_passing as passing
 from model.network.batch import Batch
 from model.network.encoders.graph_encoder import GraphEncoder
@@ -15,15 +14,6 @@ from model.network.readout import GraphFeatures, MeanReadout
 
 LONGEST_BOND = 8.0  # Å, end of the radial functions
 DEEP = 5  # linear maps of a bond's update
-
-
-@dataclass(frozen=True)
-class CoGNSettings:
-    """Sizes; the defaults are the paper's."""
-
-    width: int = 128
-    layers: int = 5
-    distance_bins: int = 32
 
 
 class CoGNEncoder(GraphEncoder):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from model.encoder_settings import GATGNNSettings
 from model.graphs.elements import LAST_ELEMENT
 from model.network import message_passing as passing
 from model.network.batch import Batch
@@ -20,15 +19,6 @@ from model.network.readout import AttentionReadout, GraphFeatures
 HEADS = 4
 SLOPE = 0.2  # of the leaky ReLU on bonds
 ATTENTION_WIDTH = 32  # of the layer that weighs atoms
-
-
-@dataclass(frozen=True)
-class GATGNNSettings:
-    """Sizes; the defaults are those of the released code."""
-
-    width: int = 64
-    layers: int = 3
-    distance_bins: int = 41  # every 0.2 Å from 0 to 8 Å
 
 
 class GATGNNEncoder(GraphEncoder):

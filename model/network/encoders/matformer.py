@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from model.encoder_settings import MatformerSettings
 from model.network import message_passing as passing
 from model.network.batch import Batch
 from model.network.batch_norm import BatchNorm
@@ -19,15 +19,6 @@ from model.network.readout import GraphFeatures, MeanReadout
 
 HEADS = 4
 LONGEST_BOND = 8.0  # Å, end of the radial functions
-
-
-@dataclass(frozen=True)
-class MatformerSettings:
-    """Sizes; the defaults are those of the released code."""
-
-    width: int = 128
-    layers: int = 5
-    distance_bins: int = 80
 
 
 class MatformerEncoder(GraphEncoder):

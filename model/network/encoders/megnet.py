@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 
+from model.encoder_settings import MEGNetSettings
 from model.graphs.elements import LAST_ELEMENT
 from model.network import message_passing as passing
 from model.network.batch import Batch
@@ -22,15 +21,6 @@ from model.network.readout import GraphFeatures, Set2Set, Set2SetReadout
 ELEMENT_WIDTH = 16  # of the embedded element
 STATE_WIDTH = 2  # of the crystal's state before the first block
 STEPS = 3  # of Set2Set
-
-
-@dataclass(frozen=True)
-class MEGNetSettings:
-    """Sizes; the defaults are the paper's."""
-
-    width: int = 32  # of atoms, bonds and state; inner layers have twice as many
-    layers: int = 3
-    distance_bins: int = 100  # from 0 to 5 Å
 
 
 class MEGNetEncoder(GraphEncoder):

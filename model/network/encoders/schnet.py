@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from torch import Tensor, nn
 
+from model.encoder_settings import SchNetSettings
 from model.graphs.elements import LAST_ELEMENT
 from model.network import message_passing as passing
 from model.network.batch import Batch
@@ -15,15 +14,6 @@ from model.network.message_passing import Graph
 from model.network.readout import GraphFeatures, MeanReadout
 
 LONGEST_BOND = 10.0  # Å, end of the radial functions
-
-
-@dataclass(frozen=True)
-class SchNetSettings:
-    """Sizes; the defaults are those of the widely used implementation in PyTorch Geometric."""
-
-    width: int = 128
-    layers: int = 6
-    distance_bins: int = 50
 
 
 class SchNetEncoder(GraphEncoder):

@@ -1,6 +1,6 @@
 """Every graph network: the same formula written plainly, physics, quotients, published sizes."""
 
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import pytest
@@ -12,10 +12,11 @@ from curate import StructureRecord
 from curate.errors import InputError
 from curate.sources.sample import Sample
 from model.config import GraphConfig, NetworkConfig
+from model.encoder_settings import ENCODERS, encoder
 from model.graphs.crystal_graph import build_graph
-from model.network.encoders import CLASSES, encoder_class, encoder_settings
+from model.network.encoders import encoder_class, encoder_settings
 
-SMALL = {name: NetworkConfig(encoder=name, width=16, layers=2) for name in CLASSES}
+SMALL = {name: NetworkConfig(encoder=name, width=16, layers=2) for name in ENCODERS}
 SMALL["alignn"] = NetworkConfig(width=16, alignn_layers=1, gcn_layers=1, embedding_width=8)
 
 
@@ -24,7 +25,7 @@ def sample():
     return list(Sample().records())[:24]
 
 
-@pytest.fixture(params=list(CLASSES))
+@pytest.fixture(params=list(ENCODERS))
 def name(request):
     return request.param
 
@@ -126,7 +127,7 @@ def test_one_crystal_of_one_atom_can_be_trained_on(name):
 
 
 @pytest.mark.parametrize(
-    ("encoder", "expected"),
+    ("name", "expected"),
     [
         # ALIGNN's default network is known to have 4,026,753 parameters, 257 of them in its head
         ("alignn", 4_026_753 - 257),
@@ -145,8 +146,8 @@ def test_one_crystal_of_one_atom_can_be_trained_on(name):
         ),
     ],
 )
-def test_sizes_are_those_of_the_papers_and_their_code(encoder, expected):
-    sizes = NetworkConfig(encoder=encoder)
+def test_sizes_are_those_of_the_papers_and_their_code(name, expected):
+    sizes = NetworkConfig(encoder=name)
     made = network(sizes=sizes).graph_encoder
     assert sum(p.numel() for p in made.parameters()) == expected
 
@@ -414,3 +415,13 @@ def test_features_are_of_each_atom_and_bond_and_the_readout_is_as_wide_as_it_say
     alone = encoder(batch(sample[2:3], graph_config(name))).atoms
     own = features.atoms[features.atoms_of.group == 2]
     assert torch.allclose(own, alone, atol=1e-5)
+
+
+def test_settings_without_an_explained_size_are_refused():
+    @dataclass(frozen=True)
+    class Strange:
+        spirals: int = 3
+
+    with pytest.raises(TypeError, match="SIZES does not explain spirals"):
+        encoder("strange")(Strange)
+    assert "strange" not in ENCODERS
