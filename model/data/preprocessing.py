@@ -14,7 +14,7 @@ from model.files import write_json
 from model.model_folder import PREPROCESSING, ModelFolder
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Preprocessing:
     """The target's scale, the rules of the graph, and the recipe of the text."""
 

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from model.config import TrainConfig
 from model.data.materials import Material
 
-LEAK = "in more than one official split"
+PARTS = ("train", "val", "test")
+LEAK = "leak"  # a fourth part: ids that the benchmark lists in two parts; predicted, never learned
+IN_TWO_PARTS = "in more than one official split"
 
 
 @dataclass(frozen=True)
@@ -21,21 +23,21 @@ class Split:
     val: list[str]
     test: list[str]
     dropped: dict[str, list[str]]
-    leak: list[str] = field(default_factory=list)  # dropped, for a benchmark has them in two splits
+    leak: list[str] = field(default_factory=list)  # excluded: the benchmark lists them in two parts
 
 
 def official_split(materials: Sequence[Material]) -> Split:
     """The split of the dataset's own column; ids it has in two splits are left out of all."""
-    parts: dict[str, list[str]] = {"train": [], "val": [], "test": []}
+    parts: dict[str, list[str]] = {part: [] for part in PARTS}
     dropped: dict[str, list[str]] = defaultdict(list)
     for material in materials:
         if material.split in parts:
             parts[material.split].append(material.id)
-        elif material.split == "leak":
-            dropped[LEAK].append(material.id)
+        elif material.split == LEAK:
+            dropped[IN_TWO_PARTS].append(material.id)
         else:
             dropped["not in the official split"].append(material.id)
-    return Split(**parts, dropped=dict(dropped), leak=dropped.get(LEAK, []))
+    return Split(**parts, dropped=dict(dropped), leak=dropped.get(IN_TWO_PARTS, []))
 
 
 def split_ids(ids: Sequence[str], seed: int, val: float = 0.1, test: float = 0.1) -> Split:

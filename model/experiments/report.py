@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from model.config import ExperimentConfig, TrainConfig
 from model.data.materials import load_rows, read_materials
-from model.data.splits import LEAK
+from model.data.splits import IN_TWO_PARTS
 from model.experiments.duplicates import across, near_duplicates
 from model.experiments.paired_bootstrap import Difference, Errors, paired_difference
 from model.experiments.variants import NULLS, Variant, counterpart, test_rows, variants
@@ -162,7 +162,7 @@ def crystal_lines(config: ExperimentConfig, plan: Plan) -> list[str]:
         model = ModelFolder(training.out)
         for row in model.predictions:
             parts.setdefault(row["split"], set()).add(row["id"])
-        leaks = model.metrics["dropped"].get(LEAK, 0)
+        leaks = model.metrics["dropped"].get(IN_TWO_PARTS, 0)
         twins = across(pairs, parts["train"], parts["test"])
         sizes = "/".join(str(len(parts[part])) for part in ("train", "val", "test"))
         lines.append(

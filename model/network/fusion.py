@@ -11,6 +11,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from curate.errors import InputError
 from model.config import FusionName, Modality
 from model.network.message_passing import Members
 
@@ -77,5 +78,10 @@ FUSIONS: dict[FusionName, type[Fusion]] = {"concat": ConcatFusion}
 
 
 def fusion_class(name: FusionName, modality: Modality) -> type[Fusion]:
-    """The fusion of this name; of a single modality there is nothing to join but its one vector."""
+    """The fusion of this name; of a single modality there is nothing to join but its one vector.
+
+    Raises InputError where there is none of this name.
+    """
+    if name not in FUSIONS:
+        raise InputError(f"no fusion {name!r}; known: {', '.join(FUSIONS)}")
     return FUSIONS[name] if modality == "both" else ConcatFusion

@@ -19,7 +19,7 @@ from curate import __version__
 from curate.dataset.splits import listed, official_splits
 from curate.errors import InputError, named
 from model.config import LeaderboardConfig
-from model.data.prepare import LEAK
+from model.data.splits import LEAK
 from model.files import write_json
 from model.model_folder import ModelFolder
 

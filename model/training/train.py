@@ -15,7 +15,8 @@ from accelerate import PartialState
 
 from model.config import TrainConfig
 from model.data.materials import load_rows, read_materials
-from model.data.prepare import PARTS, Prepared, prepare
+from model.data.prepare import Prepared, prepare
+from model.data.splits import PARTS
 from model.files import write_csv, write_json
 from model.model_folder import HISTORY, METRICS, PREDICTIONS, TRAINING, ModelFolder
 from model.network.crysmmnet import CrysMMNet, CrysMMNetConfig, refuse_randomness
@@ -24,7 +25,7 @@ from model.network.inference import infer
 from model.training.allocator import keep_large_blocks
 from model.training.metrics import scores
 from model.training.provenance import provenance
-from model.training.settings_record import check_folder, digest, question_of, write_question
+from model.training.settings_record import CONTENTS, check_folder, question_of, write_question
 from model.training.trainer import (
     CrysMMNetTrainer,
     history_of,
@@ -68,7 +69,7 @@ def train(config: TrainConfig) -> dict[str, Any]:
     train_or_resume(trainer)
     if trainer.is_world_process_zero():
         seconds = sum(epoch.get("seconds", 0.0) for epoch in history_of(trainer))
-        origin = provenance(config.data, rows, digest(materials), seconds)
+        origin = provenance(config.data, rows, question[CONTENTS], seconds)
         write_json(config.out / TRAINING, origin)
         write_model(config, trainer, prepared)
     trainer.accelerator.wait_for_everyone()

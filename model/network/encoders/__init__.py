@@ -15,9 +15,11 @@ if TYPE_CHECKING:
 
 
 def encoder_class(name: str) -> type[GraphEncoder]:
-    """The encoder of this name; imports torch."""
+    """The encoder of this name; imports torch. InputError where there is none."""
     from model.network.encoders.graph_encoder import GraphEncoder
 
+    if name not in ENCODERS:
+        raise InputError(f"no encoder {name!r}; known: {', '.join(ENCODERS)}")
     import_module(f"model.network.encoders.{name}")
     settings = ENCODERS[name]
     return next(kind for kind in GraphEncoder.__subclasses__() if kind.settings is settings)
