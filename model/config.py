@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
+from curate.cache import cache_folder
 from curate.describe.text_views import VIEWS
 from curate.errors import InputError
 from model.encoder_settings import ENCODERS, SIZES
@@ -32,8 +32,7 @@ TEXT_HELP = (
 
 def default_cache() -> Path:
     """Where text embeddings and graphs are kept between runs."""
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(home) / "crysmmnet"
+    return cache_folder()
 
 
 @dataclass(frozen=True)

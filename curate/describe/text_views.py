@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from curate.describe.description import rendered_parts
+from curate.describe.render import rendered_parts
 
 SENTENCE_END = re.compile(r"(?<=[.])\s+(?=[A-Z])")
 CONNECTIVITY = re.compile(r"-sharing|that share|tilt angle")

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from curate.errors import InputError
+from model.text.bert import Bert
 
 log = logging.getLogger(__name__)
 
@@ -136,12 +137,18 @@ class TextEncoder:
 
     @cached_property
     def _loaded(self):
-        from transformers import AutoModel, AutoTokenizer
+        from transformers import AutoTokenizer
 
+        device = "cuda" if torch.cuda.is_available() else "cpu"
         tokenizer = AutoTokenizer.from_pretrained(self._place, revision=self.revision)
+        if Bert.is_in(Path(self._place)):
+            return tokenizer, Bert(Path(self._place)).to(device)
+        from transformers import AutoModel
+        from transformers.utils import logging as transformers_logging
+
+        transformers_logging.disable_progress_bar()
         model = AutoModel.from_pretrained(self._place, revision=self.revision)
-        model.eval().requires_grad_(False)
-        return tokenizer, model.to("cuda" if torch.cuda.is_available() else "cpu")
+        return tokenizer, model.eval().requires_grad_(False).to(device)
 
 
 def _place(name: str) -> str:

@@ -8,7 +8,7 @@ from contextlib import closing
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModel, AutoTokenizer
+from transformers import AutoModel, AutoTokenizer, BertConfig, BertModel
 
 from curate.errors import InputError
 from model.text import cache as cache_module
@@ -61,8 +61,14 @@ def test_embedding_is_cls_of_the_last_layer(minilm):
     assert minilm.width == model.config.hidden_size == 384
 
 
-def test_the_encoder_is_frozen(minilm):
-    _, model = minilm._loaded
+def test_the_encoder_is_frozen(minilm, tmp_path):
+    """Read from its own files, or, with another activation, through transformers."""
+    _, own = minilm._loaded
+    assert own.weights and not any(weight.requires_grad for weight in own.weights.values())
+    sizes = {"hidden_size": 8, "num_attention_heads": 2, "num_hidden_layers": 1}
+    BertModel(BertConfig(**sizes, intermediate_size=8, hidden_act="relu")).save_pretrained(tmp_path)
+    AutoTokenizer.from_pretrained(text_module._place("minilm")).save_pretrained(tmp_path)
+    _, model = TextEncoder(str(tmp_path))._loaded
     assert not model.training
     assert not any(parameter.requires_grad for parameter in model.parameters())
 
