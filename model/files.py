@@ -8,8 +8,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from curate.errors import InputError
-
 
 def write_json(path: Path, content: Any) -> None:
     """JSON, whole or not at all."""
@@ -39,10 +37,3 @@ def read_csv(path: Path) -> list[dict[str, str]]:
     """Rows of a CSV by the names in its header."""
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
-
-
-def read_json(folder: Path, name: str) -> dict[str, Any]:
-    """A file of a finished training; InputError where it is not there."""
-    if not (folder / name).is_file():
-        raise InputError(f"{folder} is no folder of a finished training: it has no {name}")
-    return json.loads((folder / name).read_text(encoding="utf-8"))

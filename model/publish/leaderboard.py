@@ -19,8 +19,9 @@ from curate import __version__
 from curate.dataset.splits import ids_in_split, task_sizes
 from curate.errors import InputError, named
 from model.config import LeaderboardConfig
-from model.data.prepare import LEAK
-from model.files import read_csv, read_json, write_json
+from model.data.splits import LEAK
+from model.files import write_json
+from model.model_folder import ModelFolder
 
 DATASETS = ("dft_3d", "megnet")
 COLUMNS = ["id", "target", "prediction"]
@@ -33,10 +34,8 @@ def contribute(config: LeaderboardConfig) -> Path:
     Raises InputError where the model's test set is not the benchmark's, or it learned from test ids.
     """
     wanted = test_ids(config.task)
-    rows = read_csv(config.model / "predictions.csv") if config.model.is_dir() else []
-    if not rows:
-        raise InputError(f"{config.model} is no folder of a trained model: no predictions.csv")
-    metrics = read_json(config.model, "metrics.json")
+    model = ModelFolder(config.model)
+    rows, metrics = model.predictions, model.metrics
     if metrics["split"] != "official":
         raise InputError(
             f"{config.model} was trained on a random split; the leaderboard needs --split official"
@@ -58,7 +57,7 @@ def contribute(config: LeaderboardConfig) -> Path:
     except InputError:
         path.unlink()
         raise
-    training = read_json(config.model, "training.json")
+    training = model.training
     write_json(
         folder / "metadata.json",
         {
