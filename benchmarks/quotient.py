@@ -30,9 +30,9 @@ from torch.nn import functional as F  # noqa: N812
 from training import chosen_records, new_model
 
 from curate.batches import in_batches
+from curate.files import write_json
 from model.config import EncoderName, GraphConfig
 from model.data.materials import load_rows, record_of
-from model.files import write_json
 from model.graphs.build import build_graphs
 from model.network.batch import Example, collate
 from model.network.encoders import encoder_class

@@ -37,9 +37,11 @@ import pyarrow.parquet as pq
 import tyro
 from setting import setting
 
+from curate.describe.description import describe
 from curate.run.folder import Run
 from curate.work import load_balance as shares
-from curate.work.shards import Progress, describe_shards, describing
+from curate.work.progress import Progress
+from curate.work.shards import describe_shards
 
 RESULT = Path(__file__).parent / "results" / "throughput.json"
 N, SHARD, WORKERS, NODES, DRAWS = 150_000, 200, 32, (1, 2, 4, 8, 16, 32, 64), 5
@@ -101,7 +103,7 @@ def described(config: Config, workers: int) -> dict[str, float]:
                 ends.append(time.perf_counter())
 
         busy, before = processor_seconds(), workers_seconds()
-        describe_shards(run, run.shards(), workers, describing.describe, watch)
+        describe_shards(run, run.shards(), workers, describe, watch)
         spent = workers_seconds() - before
     return {
         "per_second": round((len(ends) - 1) / (ends[-1] - ends[0]), 2),

@@ -32,9 +32,9 @@ import torch
 from setting import peak_gib, setting
 from torch.nn import functional as F  # noqa: N812
 
+from curate.files import write_json
 from model.config import EncoderName, GraphConfig, Modality, NetworkConfig, TrainConfig
 from model.data.materials import load_rows, record_of
-from model.files import write_json
 from model.graphs.build import build_graphs
 from model.network.batch import Example, collate, within_angles
 from model.network.crysmmnet import CrysMMNet, CrysMMNetConfig

@@ -15,15 +15,17 @@ from curate import __version__
 from curate.batches import in_batches
 from curate.config import BuildConfig, DescribeConfig
 from curate.dataset.token_lengths import load_tokenizer
-from curate.dataset.write import COLUMNS
+from curate.dataset.write import COLUMNS, finish
 from curate.describe import description as describing
 from curate.errors import InputError, named
 from curate.record import Refusal, StructureRecord
 from curate.run.counts import Counts, count
 from curate.run.folder import Run
-from curate.sources import Source, open_source, wanted_ids
+from curate.sources import open_source, wanted_ids
+from curate.sources.base import PreviousRun, Snapshot, Source
 from curate.work.load_balance import largest_first, shares
-from curate.work.shards import Describe, Progress, Watch, describe_shards, describe_share, finish
+from curate.work.progress import Progress, Watch
+from curate.work.shards import Describe, describe_shards, describe_share
 
 GENERATORS = ("robocrys", "pymatgen", "pymatgen-core", "matminer", "spglib", "numpy")
 
@@ -43,7 +45,9 @@ def build(
     run = Run(config.out)
     with run.lock():
         source = source or open_source(
-            config, lambda done, total: watch(Progress("downloading", done, total))
+            config,
+            previous_run(run),
+            lambda done, total: watch(Progress("downloading", done, total)),
         )
         run.ask(question(config, source))
         if run.fetched is None:
@@ -58,6 +62,13 @@ def build(
         ordered = largest_first(run.sizes(run.shards()))
         describe_shards(run, ordered, config.workers, describe, watch)
         return finish(run)
+
+
+def previous_run(run: Run) -> PreviousRun | None:
+    """What the run folder was read from before; None if it is new."""
+    if not run.question_file.exists():
+        return None
+    return PreviousRun(Snapshot(**run.question["source"]), run.fetched is not None)
 
 
 def describe_rank(config: DescribeConfig, watch: Watch = lambda progress: None) -> None:

@@ -128,10 +128,11 @@ def run_verify(config: VerifyConfig) -> int:
     from dataclasses import asdict
 
     from curate.dataset.write import write_card
+    from curate.files import write_json
     from curate.run.counts import count
-    from curate.run.folder import Run, write_json
+    from curate.run.folder import Run
     from curate.work.console import progress_bar
-    from curate.work.shards import Progress
+    from curate.work.progress import Progress
     from curate.work.verify import verify
 
     if config.n <= 0:
@@ -154,9 +155,9 @@ def run_verify(config: VerifyConfig) -> int:
 
 def run_report(config: ReportConfig) -> int:
     """Write the page and say how much it shows."""
-    from curate.build import Progress
     from curate.report.page import report
     from curate.work.console import progress_bar
+    from curate.work.progress import Progress
 
     with progress_bar() as watch:
         shown = report(config, lambda done, total: watch(Progress("reading", done, total)))

@@ -30,6 +30,8 @@ STATUSES = (
     "crashed",  # the worker process died
 )
 
+SPLIT_LABELS = ("train", "val", "test", "leak")  # leak: the benchmark lists the id in two splits
+
 UNITS: Mapping[str, str] = {
     # JARVIS-DFT, by the database's own names
     "formation_energy_peratom": "eV/atom",

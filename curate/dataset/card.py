@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from curate.dataset.splits import LABELS, official_splits
+from curate.dataset.splits import official_splits
 from curate.dataset.text_statistics import TextFacts, text_facts
 from curate.dataset.token_lengths import LIMIT
 from curate.licenses import card_fields
+from curate.record import SPLIT_LABELS
 
 if TYPE_CHECKING:
     from curate.run.counts import Counts
@@ -156,5 +157,5 @@ def _split(dataset: pq.ParquetDataset, name: str, facts: TextFacts) -> dict[str,
         "share": share,
         "leaks": leaks,
         "seen": facts.seen[task],
-        **{label: labels[label] for label in LABELS},
+        **{label: labels[label] for label in SPLIT_LABELS},
     }

@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-LABELS = ("train", "val", "test", "leak")  # leak: the benchmark lists the id in two splits
-
 
 @lru_cache(maxsize=1)
 def official_splits() -> dict[str, dict[str, str]]:

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from curate.errors import InputError
+from curate.errors import InputError, first_line
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -71,5 +71,6 @@ def _folder(name: str) -> Path:
     try:
         return Path(snapshot_download(name, allow_patterns=list(FILES)))
     except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(f"--tokenizer {name}: no such folder or Hub name ({reason})") from error
+        raise InputError(
+            f"--tokenizer {name}: no such folder or Hub name ({first_line(error)})"
+        ) from error

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Iterator
-from itertools import chain, count, islice
+from itertools import chain, islice
+from itertools import count as counting
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ import pyarrow.parquet as pq
 from curate.batches import in_batches
 from curate.dataset.card import dataset_card
 from curate.dataset.splits import official_splits
+from curate.files import write_text
 from curate.record import UNITS, Description, Refusal, StructureRecord
-from curate.run.counts import Counts
-from curate.run.folder import VECTOR, Run, shard_file, whole_file
+from curate.run.counts import Counts, count
+from curate.run.folder import VECTOR, Run, shard_file
 
 ROWS_PER_PIECE = 1_000  # rows in memory at a time, and of a Parquet row group
 PIECES_PER_FILE = 20  # fixed, so that a grown run keeps its first files
@@ -50,6 +52,24 @@ ARROW_TYPES = {"number": pa.float64(), "boolean": pa.bool_(), "string": pa.strin
 LENGTHS = {"lattice_vectors": "Å", "cartesian_site_positions": "Å"}
 
 
+def finish(run: Run) -> Counts:
+    """Write the dataset of a run whose shards are all described, unless it is up to date.
+
+    Returns:
+        The counts of the run.
+
+    Raises:
+        ValueError: Structures are left without a description or a reason.
+    """
+    counts = count(run)
+    if counts.left:
+        raise ValueError(f"{counts.left} structures are unaccounted for")
+    if not run.is_dataset_current:
+        write_dataset(run, counts)
+        run.sweep()
+    return counts
+
+
 def write_dataset(run: Run, counts: Counts) -> None:
     """RUN/dataset anew: described rows, the manifest of all rows, the card."""
     partial = run.folder / "dataset.partial"
@@ -65,8 +85,7 @@ def write_dataset(run: Run, counts: Counts) -> None:
 
 def write_card(run: Run, counts: Counts, dataset: Path) -> None:
     """The README.md of a dataset folder."""
-    with whole_file(dataset / "README.md") as partial:
-        partial.write_text(dataset_card(run, counts, dataset / "default"))
+    write_text(dataset / "README.md", dataset_card(run, counts, dataset / "default"))
 
 
 def default_schema(run: Run, tasks: Iterable[str]) -> pa.Schema:
@@ -137,7 +156,7 @@ def write_files(folder: Path, rows: Iterable[dict[str, Any]], schema: pa.Schema)
     """Rows as `train-00000.parquet`, …, at least one file, in pieces that fit in memory."""
     folder.mkdir(parents=True)
     pieces = in_batches(rows, ROWS_PER_PIECE)
-    for number in count():
+    for number in counting():
         first = next(pieces, None)
         if first is None and number:
             return

@@ -15,7 +15,8 @@ from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
 from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import validate_repo_id
 
-from curate.web.retry import Patience, PublishError, without_token
+from curate.hub.faults import PublishError, call_hub
+from curate.web.retry import RetryPolicy, without_token
 
 Kind = Literal["dataset", "model", "space"]
 ADDRESS: dict[Kind, str] = {"dataset": "datasets/", "model": "", "space": "spaces/"}
@@ -141,7 +142,7 @@ def mirror(
     private: bool = False,
     tag: str | None = None,
     api: HfApi | None = None,
-    patience: Patience | None = None,
+    retry: RetryPolicy | None = None,
 ) -> Pushed:
     """Make a repository hold these files, in one commit; none where it does already.
 
@@ -187,7 +188,7 @@ def mirror(
         url = f"{client.endpoint}/{ADDRESS[kind]}{repo_id}"
         return Pushed(repo_id, url, commit, is_new=commit != heads[0], tag=tag)
 
-    return (patience or Patience()).insist(attempt, repo_id, token)
+    return call_hub(retry or RetryPolicy(), attempt, repo_id, token)
 
 
 def compare(

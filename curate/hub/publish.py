@@ -8,9 +8,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from huggingface_hub import DatasetCard, HfApi
 
+from curate.hub.faults import PublishError
 from curate.hub.mirror import LocalFile, Plan, Pushed, check_name, files_of, mirror
 from curate.licenses import card_fields, refusal
-from curate.web.retry import Patience, PublishError
+from curate.web.retry import RetryPolicy
 
 CONFIGS = ("default", "manifest")  # the rows with a text; one row for each crystal of the source
 PLACEHOLDER = "OWNER/NAME"  # in the examples of a card that is not published yet
@@ -50,16 +51,14 @@ def push(
     private: bool = False,
     tag: str | None = None,
     api: HfApi | None = None,
-    patience: Patience | None = None,
+    retry: RetryPolicy | None = None,
 ) -> Pushed:
     """Publish a dataset folder in one commit; see `curate.hub.mirror`.
 
     It is pushed as it is, but for the card's examples: they name the repository.
     """
     plan = plan_push(folder, repo_id, private=private, tag=tag)
-    return mirror(
-        plan.files, repo_id, "dataset", private=private, tag=tag, api=api, patience=patience
-    )
+    return mirror(plan.files, repo_id, "dataset", private=private, tag=tag, api=api, retry=retry)
 
 
 def shards_of(files: list[LocalFile], config: str, folder: Path) -> list[LocalFile]:

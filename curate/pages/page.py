@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from curate.errors import InputError
-from curate.run.folder import whole_file
+from curate.files import write_text
 
 TEMPLATES = Path(str(files("curate") / "pages" / "templates"))
 SCRIPTS = ("page.js", "figures.js", "viewer.js", "crystal.js", "table.js")
@@ -32,8 +32,7 @@ def write_page(
     more: Sequence[Path] = (),
 ) -> None:
     """The page as a file, whole or not at all; `data` are packed, `more` folders with templates."""
-    with whole_file(out) as partial:
-        partial.write_text(render(template, context, data, more), encoding="utf-8")
+    write_text(out, render(template, context, data, more))
 
 
 def render(

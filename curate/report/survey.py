@@ -12,13 +12,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from curate.dataset.spacegroups import spacegroups
 from curate.dataset.text_statistics import seen
 from curate.dataset.token_lengths import EMBEDDED, load_tokenizer
 from curate.dataset.write import COLUMNS
-from curate.pages.palette import spacegroup_symbols
 from curate.record import UNITS, reduced_formula
 from curate.report.dataset_files import Place, batches, check, failed_structures
 
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 
 HEAVY = ("cartesian_site_positions", "description", "condensed_structure")
 N_SLOWEST = 100  # always in the table, whatever is drawn
-SPACEGROUP = r'"spg_symbol": ?"(?P<symbol>[^"]+)"'  # in a condensed structure
 
 NUMBER = re.compile(r"(?<![\w.])\d+(\.\d+)?(?!\w)")  # not the 2 of 2D
 
@@ -183,21 +181,6 @@ def property_units(schema: pa.Schema) -> dict[str, str]:
         if column.name not in COLUMNS
         and (pa.types.is_floating(column.type) or pa.types.is_integer(column.type))
     }
-
-
-def spacegroups(batch: pa.Table) -> list[int | None]:
-    """Space groups of the rows: the database's, else the one found on describing."""
-    n_rows = batch.num_rows
-    given = (
-        batch["spacegroup_number"].to_pylist() if "spacegroup_number" in batch.schema.names else []
-    )
-    numbers: list[int | None] = given or [None] * n_rows
-    if None in numbers and "condensed_structure" in batch.schema.names:
-        column = batch["condensed_structure"].cast(pa.string())
-        symbols = pc.struct_field(pc.extract_regex(column, SPACEGROUP), "symbol").to_pylist()
-        known = {symbol: n for n, symbol in enumerate(spacegroup_symbols(), 1)}
-        numbers = [n or known.get(s or "") for n, s in zip(numbers, symbols, strict=True)]
-    return numbers
 
 
 def repeated(ids: list[str], keys: list[Any]) -> list[list[str]]:

@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
-import platform
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -26,6 +24,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from curate.errors import InputError
+from curate.files import write_json, write_table
 from curate.record import Description, Refusal, StructureRecord
 
 ABANDONED = 3600.0  # s; a temporary file that old belongs to a process that was killed
@@ -201,35 +200,6 @@ class Run:
 def shard_file(folder: Path, number: int) -> Path:
     """`folder/00007.parquet`"""
     return folder / f"{number:05d}.parquet"
-
-
-def write_table(path: Path, table: pa.Table) -> None:
-    """The table as a Parquet file, whole or not at all."""
-    with whole_file(path) as partial:
-        pq.write_table(table, partial, compression="zstd")
-
-
-def write_json(path: Path, data: Any) -> None:
-    """The data as a JSON file, whole or not at all."""
-    with whole_file(path) as partial:
-        partial.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n")
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """A place to write; it becomes `path` when the block ends well, and vanishes when it does not.
-
-    Its name is this process's own: of two that write one path, one whole file stays.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{platform.node()}-{os.getpid()}.partial")
-    try:
-        yield partial
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 RECORD_FIELDS = {field.name for field in fields(StructureRecord)}

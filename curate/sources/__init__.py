@@ -2,60 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from curate.errors import InputError
-from curate.record import Refusal, StructureRecord
+from curate.sources.base import PreviousRun, Source
 
 if TYPE_CHECKING:
     from curate.config import BuildConfig
 
 
-@dataclass(frozen=True)
-class Snapshot:
-    """What exactly was read; goes into the run's question and onto the dataset's card."""
-
-    database: str
-    version: str
-    sha256: str  # of the bytes that were read; empty for a service
-    license: str
-    citation: str
-    url: str = ""
-
-
-@dataclass(frozen=True)
-class Recorded:
-    """What a run folder was read from."""
-
-    snapshot: Snapshot
-    is_complete: bool  # all structures are in the folder: the source need not be asked again
-
-    @classmethod
-    def of(cls, folder: Path) -> Recorded | None:
-        """None where nothing was read yet."""
-        from curate.run.folder import Run
-
-        run = Run(folder)
-        if not run.question_file.exists():
-            return None
-        return cls(Snapshot(**run.question["source"]), run.fetched is not None)
-
-
-class Source(Protocol):
-    """A database that yields records; reading it twice yields the same records in the same order."""
-
-    def snapshot(self) -> Snapshot:
-        """What will be read; raises InputError where there is nothing to read."""
-
-    def records(self) -> Iterator[StructureRecord | Refusal]:
-        """Entry by entry; an entry that can't become a record is a Refusal."""
-
-
 def open_source(
-    config: BuildConfig, watch: Callable[[int, int | None], None] = lambda done, total: None
+    config: BuildConfig,
+    previous: PreviousRun | None = None,
+    watch: Callable[[int, int | None], None] = lambda done, total: None,
 ) -> Source:
     """The source a build asks for; InputError where its flags do not fit together.
 
@@ -83,9 +44,8 @@ def open_source(
                 return Sample()
             from curate.sources.jarvis import Jarvis
 
-            recorded = Recorded.of(config.out)
             by_hand = None if config.input is None else Path(config.input)
-            return Jarvis(config.snapshot, by_hand, config.mirror, recorded, watch)
+            return Jarvis(config.snapshot, by_hand, config.mirror, previous, watch)
         case "files":
             from curate.sources.files import Files
 
@@ -99,9 +59,7 @@ def open_source(
             _refuse_flags(config, "properties")
             from curate.sources.optimade import Optimade
 
-            return Optimade(
-                _needed_input(config), config.filter, config.license, Recorded.of(config.out)
-            )
+            return Optimade(_needed_input(config), config.filter, config.license, previous)
         case "mp":
             _refuse_flags(config, "input", "properties")
             from curate.sources.mp import MaterialsProject
@@ -110,7 +68,7 @@ def open_source(
                 ids=wanted_ids(config),
                 published=config.descriptions == "published",
                 noncommercial=config.include_noncommercial,
-                recorded=Recorded.of(config.out),
+                previous=previous,
             )
     raise InputError(
         f"unknown database {config.db!r}; known: jarvis, mp, optimade, files, crysmmnet"

@@ -15,7 +15,7 @@ from typing import Any
 
 from curate.errors import InputError, named
 from curate.record import Refusal, StructureRecord, Value
-from curate.sources import Snapshot
+from curate.sources.base import Snapshot
 from curate.sources.entries import ID_KEYS, record_of, value_of
 
 SUFFIXES = (".cif", ".vasp", ".poscar", ".extxyz", ".xyz", ".json", ".jsonl")

@@ -12,11 +12,11 @@ from typing import Any
 
 from curate.errors import InputError
 from curate.record import Refusal, StructureRecord
-from curate.sources import Recorded, Snapshot
+from curate.sources.base import PreviousRun, Snapshot
 from curate.sources.entries import record_of, value_of
 from curate.sources.sample import JARVIS_CITATION, JARVIS_LICENSE
 from curate.web.download import Download, Watch
-from curate.web.retry import Patience
+from curate.web.retry import RetryPolicy
 from curate.web.zipped_json import check_zip, entries
 
 FIGSHARE_API = "https://api.figshare.com/v2/file/download"
@@ -53,23 +53,23 @@ class Jarvis:
         name: str,
         input: Path | None = None,  # a zip that was downloaded by hand
         mirror: str | None = None,  # base address that has the files by their figshare number
-        recorded: Recorded | None = None,
+        previous: PreviousRun | None = None,
         watch: Watch = lambda done, total: None,
         cache: Path | None = None,
-        patience: Patience | None = None,
+        retry: RetryPolicy | None = None,
         timeout: float = 30.0,
     ):
-        self.table, self.input, self.recorded, self.watch = TABLES[name], input, recorded, watch
+        self.table, self.input, self.previous, self.watch = TABLES[name], input, previous, watch
         self.name, self.cache = name, cache or default_cache()
-        self.patience, self.timeout = patience or Patience(), timeout
+        self.retry, self.timeout = retry or RetryPolicy(), timeout
         self.url, self.member = known_file(self.table)
         number = self.url.rsplit("/", 1)[1]
         official = [self.url, f"{FIGSHARE_API}/{number}"]
         self.urls = [f"{mirror.rstrip('/')}/{number}"] if mirror else official
 
     def snapshot(self) -> Snapshot:
-        if self.recorded is not None and self.recorded.is_complete:
-            return self.recorded.snapshot
+        if self.previous is not None and self.previous.is_complete:
+            return self.previous.snapshot
         self.path = self.input or self.downloaded()
         try:
             with self.path.open("rb") as file:
@@ -92,7 +92,7 @@ class Jarvis:
             path=self.cache / f"{self.member}.zip",
             check=partial(check_zip, name=self.member),
             by_hand=f"open {self.url} in a browser and give the file as --input FILE.zip",
-            patience=self.patience,
+            retry=self.retry,
             timeout=self.timeout,
             watch=self.watch,
         ).fetch()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from curate.batches import in_batches
 from curate.errors import InputError
 from curate.record import Refusal, StructureRecord
-from curate.sources import Recorded, Snapshot
+from curate.sources.base import PreviousRun, Snapshot
 from curate.sources.mp_documents import (
     CITATION,
     DATABASE,
@@ -47,14 +47,14 @@ class MaterialsProject:
         ids: Iterable[str] | None = None,
         published: bool = False,
         noncommercial: bool = False,
-        recorded: Recorded | None = None,
+        previous: PreviousRun | None = None,
         client: Client | None = None,
     ):
         self.ids = sorted(ids) if ids is not None else None
         self.published = published
         self.noncommercial = noncommercial
-        is_ours = recorded is not None and recorded.snapshot.database == DATABASE
-        self.recorded = recorded if is_ours else None
+        is_ours = previous is not None and previous.snapshot.database == DATABASE
+        self.previous = previous if is_ours else None
         self._client = client
 
     @property
@@ -66,15 +66,15 @@ class MaterialsProject:
         return self._client
 
     def snapshot(self) -> Snapshot:
-        if self.recorded is not None and self.recorded.is_complete:
-            return self.recorded.snapshot
+        if self.previous is not None and self.previous.is_complete:
+            return self.previous.snapshot
         self.served = self.version = self.client.version()
         if self.ids is None:
             self.summary = self.summary_table()
             self.version = version_of(self.summary)
-        if self.recorded is not None and self.recorded.snapshot.version != self.version:
+        if self.previous is not None and self.previous.snapshot.version != self.version:
             raise InputError(
-                f"the Materials Project moved on from {self.recorded.snapshot.version} to "
+                f"the Materials Project moved on from {self.previous.snapshot.version} to "
                 f"{self.version} before all was read; give --out a new folder"
             )
         return Snapshot(

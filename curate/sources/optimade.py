@@ -12,7 +12,7 @@ from urllib.parse import quote
 from curate.errors import InputError
 from curate.licenses import is_unknown
 from curate.record import Refusal, StructureRecord
-from curate.sources import Recorded, Snapshot
+from curate.sources.base import PreviousRun, Snapshot
 from curate.sources.optimade_entries import STRUCTURE, record_of_entry
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Optimade:
         url: str,
         filter: str | None = None,
         license: str = "unknown",  # stated by the user; else what the server says
-        recorded: Recorded | None = None,
+        previous: PreviousRun | None = None,
         client: Client | None = None,
     ):
         if not re.fullmatch(r"https?://[^/\s]+\S*", url):
@@ -41,7 +41,7 @@ class Optimade:
         self.url = re.sub(r"(/v\d+(\.\d+)*)?/*$", "", url)
         self.filter = filter
         self.stated_license = license
-        self.recorded = recorded
+        self.previous = previous
         self._client = client
         query = f"?filter={quote(filter)}" if filter else ""
         self.address = f"{self.url}/v1/structures{query}"
@@ -60,12 +60,12 @@ class Optimade:
         return self._client
 
     def snapshot(self) -> Snapshot:
-        if self.recorded is not None:
-            before = self.recorded.snapshot
+        if self.previous is not None:
+            before = self.previous.snapshot
             is_same = is_unknown(self.stated_license) or self.stated_license == before.license
             license = before.license if is_same else self.stated_license
             now = replace(before, url=self.address, license=license)
-            if self.recorded.is_complete or now != before:  # the run names the difference
+            if self.previous.is_complete or now != before:  # the run names the difference
                 return now
         info = self.client.info()
         if (info.data.get("attributes") or {}).get("is_index"):

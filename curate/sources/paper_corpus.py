@@ -17,7 +17,7 @@ from pathlib import Path
 
 from curate.errors import InputError
 from curate.record import Refusal, StructureRecord, Value
-from curate.sources import Snapshot
+from curate.sources.base import Snapshot
 from curate.sources.entries import record_of, value_of
 from curate.sources.files import cif_structures
 

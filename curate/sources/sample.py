@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from curate.record import StructureRecord
-from curate.sources import Snapshot
+from curate.sources.base import Snapshot
 from curate.sources.entries import record_of_atoms, value_of
 
 JARVIS_LICENSE = "NIST terms of use"

@@ -11,8 +11,7 @@ from typing import IO, Any
 
 import ijson
 
-from curate.errors import InputError
-from curate.web.retry import first_line
+from curate.errors import InputError, first_line
 
 LARGEST = 16 * 2**30  # bytes unpacked; the largest known table has 2
 DENSEST = 200  # times smaller when packed; tables of crystals pack 5 to 10 times

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from curate.run.counts import Counts
-from curate.work.shards import Progress as Step
+from curate.work.progress import Progress as Step
 
 SECONDS_BETWEEN_LINES = 30.0  # where no terminal shows a bar
 

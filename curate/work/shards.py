@@ -5,29 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from curate.dataset.write import write_dataset
+from curate.dataset.write import finish
 from curate.describe import description as describing
 from curate.describe.description import DescribeOptions
 from curate.record import Description, Refusal, StructureRecord
-from curate.run.counts import Counts, count
 from curate.run.folder import Run
 from curate.work.load_balance import longest_first
 from curate.work.pool import Limits, Lost, work
+from curate.work.progress import Progress, Watch
 
 Describe = Callable[[StructureRecord, DescribeOptions], Description]
-
-
-@dataclass(frozen=True)
-class Progress:
-    """One step forward, for whoever watches."""
-
-    stage: str  # "downloading", in bytes, then "reading" and "describing", in crystals
-    done: int
-    total: int | None
-    description: Description | None = None
-
-
-Watch = Callable[[Progress], None]
 
 
 def describe_share(
@@ -42,17 +29,6 @@ def describe_share(
     if not run.missing_shards():
         with run.lock(wait=True):
             finish(run)
-
-
-def finish(run: Run) -> Counts:
-    """The dataset of a run whose shards are all described, written where it is not up to date."""
-    counts = count(run)
-    if counts.left:
-        raise ValueError(f"{counts.left} structures are unaccounted for")
-    if not run.is_dataset_current:
-        write_dataset(run, counts)
-        run.sweep()
-    return counts
 
 
 def describe_shards(

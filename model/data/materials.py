@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from curate.errors import InputError
+from curate.errors import InputError, first_line
 from curate.record import StructureRecord
 from model.config import TrainConfig
 from model.data.rows import LARGE, Rows
@@ -92,7 +92,7 @@ def load_rows(data: str) -> Rows:
     try:
         return Rows.of_dataset(load_dataset(data, split="train"))
     except Exception as error:  # the Hub may fail in many ways
-        raise InputError(f"no dataset {data!r} on the Hub ({_first_line(error)})") from error
+        raise InputError(f"no dataset {data!r} on the Hub ({first_line(error)})") from error
 
 
 def _local_rows(folder: Path) -> Rows:
@@ -104,11 +104,7 @@ def _local_rows(folder: Path) -> Rows:
     try:
         return Rows.of_files(files)
     except (OSError, ValueError) as error:
-        raise InputError(f"{folder} can't be read ({_first_line(error)})") from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [repr(error)])[0][:200]
+        raise InputError(f"{folder} can't be read ({first_line(error)})") from error
 
 
 def known_targets(rows: Rows) -> list[str]:

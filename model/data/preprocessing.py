@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from curate.errors import InputError
+from curate.files import write_json
 from curate.record import UNITS
 from model.config import GraphConfig, Modality, TextInput
-from model.files import write_json
 
 FILE = "preprocessing.json"
 

@@ -8,12 +8,13 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
+from curate.files import write_json, write_text
 from model.config import ExperimentConfig, TrainConfig
 from model.data.materials import LEAK, load_rows, read_materials
 from model.experiments.duplicates import across, near_duplicates
 from model.experiments.paired_bootstrap import Difference, Errors, paired_difference
 from model.experiments.run import NULLS, Variant, counterpart, test_rows, variants
-from model.files import read_csv, read_json, write_json, write_text
+from model.files import read_csv, read_json
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

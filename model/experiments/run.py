@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, get_args
 
+from curate.files import write_json
 from model.config import (
     ExperimentConfig,
     NetworkConfig,
@@ -23,7 +24,7 @@ from model.config import (
     TrainSettings,
     View,
 )
-from model.files import read_csv, read_json, write_csv, write_json
+from model.files import read_csv, read_json, write_csv
 from model.training.provenance import FILE as TRAINING
 
 log = logging.getLogger(__name__)

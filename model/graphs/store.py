@@ -25,10 +25,10 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from curate.batches import in_batches
+from curate.files import write_json
 from curate.record import StructureRecord
 from curate.work.pool import Limits, Lost, work
 from model.config import GraphConfig
-from model.files import write_json
 from model.graphs.build import CRYSTALS_AT_ONCE, AnyGraph, build_graphs
 from model.graphs.color_refinement import TOLERANCE, WIDEST
 from model.graphs.crystal_graph import CrystalGraph

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from curate.dataset.spacegroups import spacegroups
 from curate.dataset.token_lengths import LIMIT
 from curate.errors import InputError
 from curate.pages.crystals import Column, Packed, pack_crystals
 from curate.pages.page import number, packed, plotly_script, write_page
 from curate.pages.palette import periodic_table
-from curate.report.survey import spacegroups
 from model.config import ReportModelConfig
 from model.data.materials import load_rows, read_materials, record_of
 from model.data.preprocessing import Preprocessing

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from curate.files import write_table
 from curate.record import StructureRecord
-from curate.run.folder import write_table
 from model.data.materials import load_rows, record_of
 from model.files import read_csv
 from model.network.batch import Example

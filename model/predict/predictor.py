@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from curate.batches import in_batches
-from curate.errors import InputError
+from curate.errors import InputError, first_line
 from curate.record import StructureRecord
 from model.config import PredictConfig, default_cache
 from model.data.materials import load_rows, record_of
@@ -150,9 +150,8 @@ def model_folder(place: str | Path, revision: str | None = None) -> Path:
     try:
         return Path(snapshot_download(str(place), revision=revision, ignore_patterns="*.bin"))
     except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines() or [repr(error)]
         raise InputError(
-            f"no model {str(place)!r} in a folder or on the Hub ({reason[0][:200]})"
+            f"no model {str(place)!r} in a folder or on the Hub ({first_line(error)})"
         ) from error
 
 
@@ -189,5 +188,4 @@ def read_crystals(places: Sequence[str]) -> Iterator[StructureRecord | Predictio
         except OSError as error:
             yield Prediction(Path(place).stem, error=f"{place}: {error.strerror or error}")
         except Exception as error:  # a broken file may fail anywhere in the reader
-            reason = str(error.args[0] if error.args else error).strip().splitlines()
-            yield Prediction(Path(place).stem, error=f"{place}: {reason[0] if reason else error!r}")
+            yield Prediction(Path(place).stem, error=f"{place}: {first_line(error)}")

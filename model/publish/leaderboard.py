@@ -18,9 +18,10 @@ from pathlib import Path
 from curate import __version__
 from curate.dataset.splits import listed, official_splits
 from curate.errors import InputError, named
+from curate.files import write_json
 from model.config import LeaderboardConfig
 from model.data.prepare import LEAK
-from model.files import read_csv, read_json, write_json
+from model.files import read_csv, read_json
 
 DATASETS = ("dft_3d", "megnet")
 COLUMNS = ["id", "target", "prediction"]

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from curate.batches import in_batches
-from curate.errors import InputError
+from curate.errors import InputError, first_line
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ class TextEncoder:
             return AutoConfig.from_pretrained(self._place, revision=self.revision)
         except (OSError, ValueError) as error:
             raise InputError(
-                f"no text encoder {self.name!r} in a folder or on the Hub ({_first_line(error)})"
+                f"no text encoder {self.name!r} in a folder or on the Hub ({first_line(error)})"
             ) from error
 
     @property
@@ -205,7 +205,3 @@ def _hash_of_folder(folder: Path) -> str:
             with path.open("rb") as file:
                 total.update(hashlib.file_digest(file, "sha256").digest())
     return total.hexdigest()
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:200]

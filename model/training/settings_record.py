@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from curate.errors import InputError
+from curate.files import write_json
 from model.config import TrainConfig
 from model.data.materials import Material
-from model.files import write_json
 from model.network.encoders import encoder_settings
 
 FILE = "question.json"

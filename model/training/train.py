@@ -14,10 +14,11 @@ import numpy as np
 import torch
 from accelerate import PartialState
 
+from curate.files import write_json
 from model.config import TrainConfig
 from model.data.materials import load_rows, read_materials
 from model.data.prepare import PARTS, Prepared, prepare
-from model.files import write_csv, write_json
+from model.files import write_csv
 from model.network.crysmmnet import CrysMMNet, CrysMMNetConfig, refuse_randomness
 from model.network.encoders import encoder_class
 from model.network.inference import infer

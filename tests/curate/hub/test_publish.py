@@ -163,14 +163,14 @@ PUSH_ALL = """
 import json, sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from curate.web.retry import Patience
+from curate.web.retry import RetryPolicy
 from curate.hub.publish import push
 
-folder, patience = Path(sys.argv[1]) / "dataset", Patience(int(sys.argv[2]), 0.1, 0.2)
+folder, retry = Path(sys.argv[1]) / "dataset", RetryPolicy(int(sys.argv[2]), 0.1, 0.2)
 
 def outcome(name):
     try:
-        return name, push(folder, name, tag="v1", patience=patience).commit, None
+        return name, push(folder, name, tag="v1", retry=retry).commit, None
     except Exception as error:
         return name, type(error).__name__, str(error)
 
@@ -231,7 +231,7 @@ def test_a_hub_that_does_not_answer_ends_in_one_sentence(hub, built, tmp_path):
     error, said = outcomes["ada/crystals"]
     assert error == "PublishError"
     assert said == (
-        "the Hub's answers for ada/crystals can't be read; run the same push again to go on: what "
+        "the Hub's answers for ada/crystals can't be read; run the same push again to continue: what "
         "was sent stays there"
     )
     assert hub.dataset("ada/crystals").files() == {}
@@ -351,12 +351,12 @@ def test_the_token_is_found_nowhere(hub, built, tmp_path):
 ASK_EVERYTHING = """
 import logging, sys, traceback
 from pathlib import Path
-from curate.web.retry import Patience
+from curate.web.retry import RetryPolicy
 from curate.hub.publish import push
 
 logging.basicConfig(level=logging.DEBUG)
 try:
-    push(Path(sys.argv[1]) / "dataset", "ada/crystals", tag="v1", patience=Patience(2, 0.1))
+    push(Path(sys.argv[1]) / "dataset", "ada/crystals", tag="v1", retry=RetryPolicy(2, 0.1))
 except Exception as error:
     print("".join(traceback.TracebackException.from_exception(error, capture_locals=False).format()))
     while error is not None:

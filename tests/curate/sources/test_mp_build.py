@@ -11,11 +11,10 @@ import pytest
 from mp_bucket import Bucket
 from mp_server import KEY, MPServer
 
-from curate.build import question
+from curate.build import previous_run, question
 from curate.config import BuildConfig
 from curate.errors import InputError
 from curate.run.folder import Run
-from curate.sources import Recorded
 from curate.sources.mp import MaterialsProject
 from curate.sources.mp_client import Client
 
@@ -127,14 +126,15 @@ def test_an_unfinished_run_is_not_mixed_with_a_newer_database(server, place, mon
     client = Client(server.url)
     config = BuildConfig(out=place / "run", db="mp")
     first = MaterialsProject({"mp-1"}, client=client)
-    Run(config.out).ask(question(config, first))  # stopped before anything was read
-    recorded = Recorded.of(config.out)
-    assert recorded is not None and not recorded.is_complete
+    run = Run(config.out)
+    run.ask(question(config, first))  # stopped before anything was read
+    previous = previous_run(run)
+    assert previous is not None and not previous.is_complete
     server.version, before = "2027.1.1", server.version
     with pytest.raises(InputError, match=r"from 2026\.11\.1 to 2027\.1\.1 before all was read"):
-        MaterialsProject({"mp-1"}, recorded=recorded, client=client).snapshot()
+        MaterialsProject({"mp-1"}, previous=previous, client=client).snapshot()
     server.version = before
-    MaterialsProject({"mp-1"}, recorded=recorded, client=client).snapshot()
+    MaterialsProject({"mp-1"}, previous=previous, client=client).snapshot()
 
 
 @pytest.mark.parametrize(

@@ -28,9 +28,9 @@ from curate.sources.optimade import Optimade, license_of
 from curate.sources.optimade_client import Client
 from curate.sources.optimade_entries import record_of_entry
 from curate.sources.sample import Sample
-from curate.web.retry import Patience
+from curate.web.retry import RetryPolicy
 
-HASTY = Patience(attempts=3, first_wait=0.01, longest_wait=0.02)
+HASTY = RetryPolicy(attempts=3, first_wait=0.01, longest_wait=0.02)
 N = 45
 LICENSE = "https://spdx.org/licenses/CC-BY-4.0"
 
@@ -50,7 +50,7 @@ def healthy(server):
 
 
 def source(server, filter=None, **fields) -> Optimade:
-    return Optimade(server.url, filter, client=Client(server.url, patience=HASTY), **fields)
+    return Optimade(server.url, filter, client=Client(server.url, retry=HASTY), **fields)
 
 
 def read(source: Optimade) -> dict[str, StructureRecord | Refusal]:
@@ -204,13 +204,13 @@ def test_the_server_says_how_long_to_wait(server, caplog):
 
 def test_a_lasting_fault_is_one_sentence_and_the_same_call_works_later(server):
     server.fail(*[BUSY] * 99)
-    with pytest.raises(InputError, match="goes on answering 503; run the same command again"):
+    with pytest.raises(InputError, match="keeps answering 503; run the same command again"):
         read(source(server))
     server.fail({}, {}, {}, *[{"cut": True}] * 99)
     with pytest.raises(InputError, match=r"the connection to .* fails"):
         read(source(server))
     server.fail({}, *[{"body": "<html>"}] * 99)
-    with pytest.raises(InputError, match="goes on sending what can't be read"):
+    with pytest.raises(InputError, match="keeps sending what can't be read"):
         read(source(server))
     server.fail()
     assert len(read(source(server))) == N

@@ -13,8 +13,9 @@ from curate.build import build, describe_rank
 from curate.config import BuildConfig, DescribeConfig
 from curate.describe.description import DescribeOptions
 from curate.errors import InputError
+from curate.files import write_json
 from curate.run.counts import count
-from curate.run.folder import Run, write_json
+from curate.run.folder import Run
 from curate.work.load_balance import shares
 from curate.work.shards import describe_share
 
