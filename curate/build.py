@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import platform
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from datetime import date
 from importlib.metadata import version
@@ -18,6 +20,7 @@ from curate.dataset.token_lengths import load_tokenizer
 from curate.dataset.write import COLUMNS, finish
 from curate.describe import description as describing
 from curate.errors import InputError, named
+from curate.properties import parse_units, without_unit
 from curate.record import Refusal, StructureRecord
 from curate.run.counts import Counts, count
 from curate.run.folder import Run
@@ -27,6 +30,7 @@ from curate.work.load_balance import largest_first, shares
 from curate.work.progress import Progress, Watch
 from curate.work.shards import Describe, describe_shards, describe_share
 
+log = logging.getLogger(__name__)
 GENERATORS = ("robocrys", "pymatgen", "pymatgen-core", "matminer", "spglib", "numpy")
 
 
@@ -52,6 +56,7 @@ def build(
         run.ask(question(config, source))
         if run.fetched is None:
             fetch(run, source, config, watch)
+        state_units(run, parse_units(config.units))
         missing = run.missing_shards()
         if missing and config.executor == "slurm":
             from curate.work.slurm import submit  # only a cluster's user pays for its launcher
@@ -168,6 +173,30 @@ def fetch(run: Run, source: Source, config: BuildConfig, watch) -> None:
         "read_on": read_on,
     }
     run.finish_fetching(summary)
+
+
+def state_units(run: Run, given: Mapping[str, str]) -> None:
+    """Add a user's units to those of a frozen source; warn of numbers that have none.
+
+    Raises:
+        InputError: A unit is given for something that is no property of the source.
+    """
+    assert run.fetched is not None
+    types, units = run.fetched["properties"], run.fetched.get("units", {})
+    if strange := given.keys() - types.keys():
+        raise InputError(
+            f"--units: the source has no property {min(strange)}; it has "
+            f"{', '.join(sorted(types)) or 'none'}"
+        )
+    if {**units, **given} != units:
+        units = {**units, **given}
+        run.finish_fetching({**run.fetched, "units": units})
+    numbers = [name for name, type_name in types.items() if type_name == "number"]
+    if missing := without_unit(numbers, units):
+        words = " ".join(shlex.quote(f"{name}=UNIT") for name in missing)
+        log.warning(
+            "no unit is known for %s; to state it add --units %s", ", ".join(missing), words
+        )
 
 
 def selected(source: Source, config: BuildConfig) -> Iterator[StructureRecord | Refusal]:

@@ -131,6 +131,9 @@ class BuildConfig:
     """Text file with one material id a line: describe only these."""
     limit: int | None = None
     """Describe only the first N crystals."""
+    units: tuple[str, ...] = ()
+    """Units of properties of your own, as gap=eV hardness=GPa; 1 for a number without unit. They may be
+    added later: nothing is described again."""
     describe: tyro.conf.OmitArgPrefixes[DescribeOptions] = field(default_factory=DescribeOptions)
     tokenizer: str = "minilm"
     """Tokenizer of the text encoder that the card counts tokens for: a folder, a name on the Hub

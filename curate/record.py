@@ -1,4 +1,4 @@
-"""What travels from a source to a dataset: structure records, descriptions, units. Standard library only."""
+"""Structure records and descriptions: what travels from a source to a dataset."""
 
 from __future__ import annotations
 
@@ -31,40 +31,6 @@ STATUSES = (
 )
 
 SPLIT_LABELS = ("train", "val", "test", "leak")  # leak: the benchmark lists the id in two splits
-
-UNITS: Mapping[str, str] = {
-    # JARVIS-DFT, by the database's own names
-    "formation_energy_peratom": "eV/atom",
-    "optb88vdw_bandgap": "eV",
-    "optb88vdw_total_energy": "eV/atom",
-    "mbj_bandgap": "eV",
-    "ehull": "eV/atom",
-    "bulk_modulus_kv": "GPa",
-    "shear_modulus_gv": "GPa",
-    "slme": "%",
-    "spillage": "1",
-    # Materials Project, by the database's own names
-    "formation_energy_per_atom": "eV/atom",
-    "e_form": "eV/atom",
-    "band_gap": "eV",
-    "gap pbe": "eV",
-    "energy_above_hull": "eV/atom",
-    "energy_per_atom": "eV/atom",
-    "total_magnetization": "μB",
-    "density": "g/cm³",
-    "volume": "Å³",
-    "k_vrh": "GPa",
-    "g_vrh": "GPa",
-    "bulk modulus": "log10(GPa)",
-    "shear modulus": "log10(GPa)",
-}
-
-
-def unit_of(name: str) -> str:
-    """The unit of a property under its source's own name; KeyError names the known ones."""
-    if name not in UNITS:
-        raise KeyError(f"unknown property {name!r}; known: {', '.join(sorted(UNITS))}")
-    return UNITS[name]
 
 
 @dataclass(frozen=True)

@@ -15,36 +15,13 @@ from curate.dataset.splits import official_splits
 from curate.dataset.text_statistics import TextFacts, text_facts
 from curate.dataset.token_lengths import LIMIT
 from curate.licenses import card_fields
+from curate.properties import BY_NAME, citation_of
 from curate.record import SPLIT_LABELS
 
 if TYPE_CHECKING:
     from curate.run.counts import Counts
     from curate.run.folder import Run
 
-LEVELS = {  # of theory, by the property's own name in its database
-    "formation_energy_peratom": "DFT, OptB88vdW",
-    "optb88vdw_bandgap": "DFT, OptB88vdW",
-    "optb88vdw_total_energy": "DFT, OptB88vdW",
-    "ehull": "DFT, OptB88vdW",
-    "mbj_bandgap": "DFT, TB-mBJ",
-    "slme": "DFT, TB-mBJ",
-    "bulk_modulus_kv": "DFT, OptB88vdW; Voigt average",
-    "shear_modulus_gv": "DFT, OptB88vdW; Voigt average",
-    "spillage": "DFT with and without spin-orbit coupling",
-    "e_form": "DFT, PBE and PBE+U",
-    "gap pbe": "DFT, PBE and PBE+U",
-    "bulk modulus": "DFT, PBE; Voigt-Reuss-Hill average",
-    "shear modulus": "DFT, PBE; Voigt-Reuss-Hill average",
-    "formation_energy_per_atom": "DFT, as the Materials Project mixes PBE, PBE+U and r2SCAN",
-    "energy_above_hull": "DFT, as the Materials Project mixes PBE, PBE+U and r2SCAN",
-    "band_gap": "DFT, PBE and PBE+U or r2SCAN",
-    "k_vrh": "DFT, PBE; Voigt-Reuss-Hill average",
-    "g_vrh": "DFT, PBE; Voigt-Reuss-Hill average",
-}
-CITATIONS = {  # of databases that come in another's corpus
-    "JARVIS-DFT": "Choudhary et al., npj Computational Materials 6, 173 (2020)",
-    "Materials Project": "Jain et al., APL Materials 1, 011002 (2013)",
-}
 QUANTILES = {"5 %": 0.05, "median": 0.5, "95 %": 0.95, "longest": 1.0}
 MEANINGS = {
     "material_id": "the source's own id",
@@ -107,7 +84,7 @@ def dataset_card(run: Run, counts: Counts, default: Path) -> str:
             checksums={name: _checksum(default.parent / name) for name in ("default", "manifest")},
             origins=origins,
             citations={
-                database: _citation(database) or question["source"]["citation"]
+                database: citation_of(database) or question["source"]["citation"]
                 for (database, _), _ in origins
             },
         )
@@ -127,11 +104,6 @@ def _checksum(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def _citation(database: str) -> str | None:
-    """Of a database with or without its version: `JARVIS-DFT 2021.8.18`."""
-    return next((text for name, text in CITATIONS.items() if database.startswith(name)), None)
-
-
 def _column(field) -> dict[str, str]:
     unit = (field.metadata or {}).get(b"unit", b"").decode()
     meaning = MEANINGS.get(field.name)
@@ -140,8 +112,9 @@ def _column(field) -> dict[str, str]:
         meaning = "official split" if is_split else "property, under the source's own name"
     kind = str(field.type).replace("element: ", "").replace("item: ", "")
     kind = kind.replace("<", "[").replace(">", "]")  # Markdown takes <double> for a tag
-    level = LEVELS.get(field.name)
-    meaning += f"; {level}" if level else ""
+    known = BY_NAME.get(field.name)
+    if known is not None and known.level:
+        meaning += f"; {known.level}"
     return {"name": field.name, "type": kind, "unit": unit, "meaning": meaning}
 
 

@@ -16,7 +16,8 @@ from curate.batches import in_batches
 from curate.dataset.card import dataset_card
 from curate.dataset.splits import official_splits
 from curate.files import write_text
-from curate.record import UNITS, Description, Refusal, StructureRecord
+from curate.properties import UNITS
+from curate.record import Description, Refusal, StructureRecord
 from curate.run.counts import Counts, count
 from curate.run.folder import VECTOR, Run, shard_file
 

@@ -18,7 +18,8 @@ from curate.dataset.spacegroups import spacegroups
 from curate.dataset.text_statistics import seen
 from curate.dataset.token_lengths import EMBEDDED, load_tokenizer
 from curate.dataset.write import COLUMNS
-from curate.record import UNITS, reduced_formula
+from curate.properties import UNITS
+from curate.record import reduced_formula
 from curate.report.dataset_files import Place, batches, check, failed_structures
 
 if TYPE_CHECKING:

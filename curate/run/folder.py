@@ -155,10 +155,13 @@ class Run:
 
     @property
     def is_dataset_current(self) -> bool:
-        """Whether the dataset was written after the last shard was described."""
+        """Whether the dataset was written after the last shard was described and units were stated."""
         written = [path.stat().st_mtime_ns for path in self.dataset.glob("*/*.parquet")]
-        described = [path.stat().st_mtime_ns for path in self.descriptions.glob("*.parquet")]
-        return bool(written) and min(written) > max(described)
+        read = [
+            *self.descriptions.glob("*.parquet"),
+            self.structures_file,
+        ]  # the latter has the units
+        return bool(written) and min(written) > max(path.stat().st_mtime_ns for path in read)
 
     def sweep(self) -> None:
         """Remove what killed ranks left of shards they were writing."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from curate.errors import InputError
+from curate.properties import parse_units
 from curate.sources.base import PreviousRun, Source
 
 if TYPE_CHECKING:
@@ -47,9 +48,13 @@ def open_source(
             by_hand = None if config.input is None else Path(config.input)
             return Jarvis(config.snapshot, by_hand, config.mirror, previous, watch)
         case "files":
-            from curate.sources.files import Files
+            from curate.sources.files import Files, check_units
 
-            return Files(Path(_needed_input(config)), config.properties, config.license)
+            files = Files(Path(_needed_input(config)), config.properties, config.license)
+            if config.properties is not None and previous is None:
+                given = {**files.units, **parse_units(config.units)}
+                check_units(config.properties, files.table, given)
+            return files
         case "crysmmnet":
             _refuse_flags(config, "properties")
             from curate.sources.paper_corpus import PublishedCorpus

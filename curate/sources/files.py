@@ -6,14 +6,16 @@ import csv
 import glob
 import hashlib
 import json
+import shlex
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from curate.errors import InputError, named
+from curate.properties import split_unit, without_unit
 from curate.record import Refusal, StructureRecord, Value
 from curate.sources.base import Snapshot
 from curate.sources.entries import ID_KEYS, record_of, value_of
@@ -34,6 +36,7 @@ class Files:
         self.paths = find(pattern)
         self.table_path = properties
         self.table = read_table(properties) if properties else {}
+        self.units = table_units(properties) if properties else {}
 
     def snapshot(self) -> Snapshot:
         digest = hashlib.sha256()
@@ -188,7 +191,8 @@ def read_table(path: Path) -> dict[str, dict[str, Value]]:
         raise InputError(f"--properties {path} is not a CSV table: {error}") from error
     if len(rows) < 2 or len(rows[0]) < 2:
         raise InputError(f"--properties {path}: needs a header, an id column and a property column")
-    header, table = rows[0], {}
+    header: list[str] = [split_unit(name)[0] for name in rows[0]]
+    table: dict[str, dict[str, Value]] = {}
     for number, row in enumerate(rows[1:], start=2):
         if len(row) != len(header):
             raise InputError(
@@ -198,3 +202,36 @@ def read_table(path: Path) -> dict[str, dict[str, Value]]:
             raise InputError(f"--properties {path}, line {number}: {row[0]} is there twice")
         table[row[0]] = dict(zip(header[1:], map(value_of, row[1:]), strict=True))
     return table
+
+
+def table_units(path: Path) -> dict[str, str]:
+    """Units by property, from the header of a CSV whose columns are named `name:unit`."""
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        columns = [split_unit(name) for name in next(csv.reader(file))[1:]]
+    return {name: unit for name, unit in columns if unit is not None}
+
+
+def check_units(path: Path, table: dict[str, dict[str, Value]], units: Mapping[str, str]) -> None:
+    """Refuse a table of targets with numbers of an unknown unit.
+
+    Args:
+        path: The table, for the message.
+        table: Its values, as `read_table` gives them.
+        units: Units by property, from the header and from --units.
+
+    Raises:
+        InputError: A property has numbers, but no unit; the message shows what to add.
+    """
+    kinds: dict[str, set[bool]] = {}  # of the values of each property: whether they are numbers
+    for row in table.values():
+        for name, value in row.items():
+            if value is not None:
+                kinds.setdefault(name, set()).add(isinstance(value, int | float))
+    numbers = [name for name, are_numbers in kinds.items() if are_numbers == {True}]
+    if missing := without_unit(numbers, units):
+        words = " ".join(shlex.quote(f"{name}=UNIT") for name in missing)
+        raise InputError(
+            f"--properties {path}: the unit of {', '.join(missing)} is not known; add --units {words} "
+            f"with the units, 1 for a number without one, or write the column's name as "
+            f"{missing[0]}:UNIT"
+        )

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from curate.errors import InputError
+from curate.properties import JARVIS, MEGNET
 from curate.record import Refusal, StructureRecord
 from curate.sources.base import PreviousRun, Snapshot
 from curate.sources.entries import record_of, value_of
-from curate.sources.sample import JARVIS_CITATION, JARVIS_LICENSE
+from curate.sources.sample import JARVIS_LICENSE
 from curate.web.download import Download, Watch
 from curate.web.retry import RetryPolicy
 from curate.web.zipped_json import check_zip, entries
@@ -34,14 +35,14 @@ class Table:
     citation: str
 
 
-DFT = ("JARVIS-DFT", JARVIS_LICENSE, JARVIS_CITATION)
-MEGNET = ("Materials Project 2018.6.1", "CC-BY-4.0", "Chen et al., Chem. Mater. 31, 3564 (2019)")
+DFT = (JARVIS.name, JARVIS_LICENSE, JARVIS.citation)
+MP_2018 = (MEGNET.name, "CC-BY-4.0", MEGNET.citation)
 TABLES = {
     "dft_3d_2021": Table("dft_3d_2021", "2021", *DFT),
     "dft_3d_2022": Table("dft_3d_2022", "2022", *DFT),
     "dft_3d_2025": Table("dft_3d", "2025", *DFT),
     "dft_2d_2021": Table("dft_2d_2021", "2021", *DFT),
-    "megnet": Table("megnet", "", *MEGNET),
+    "megnet": Table("megnet", "", *MP_2018),
 }
 
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from curate.batches import in_batches
 from curate.errors import InputError
+from curate.properties import MATERIALS_PROJECT
 from curate.record import Refusal, StructureRecord
 from curate.sources.base import PreviousRun, Snapshot
 from curate.sources.mp_documents import (
-    CITATION,
     DATABASE,
     FIELDS,
     LICENSES,
@@ -82,7 +82,7 @@ class MaterialsProject:
             version=self.version,
             sha256="",
             license="per row" if self.noncommercial else LICENSES["BY-C"],
-            citation=CITATION,
+            citation=MATERIALS_PROJECT.citation,
             url="https://materialsproject.org",
         )
 

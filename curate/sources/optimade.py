@@ -126,8 +126,8 @@ class Optimade:
         }
         for name, said in numbers.items():
             unit = said.get("x-optimade-unit") or said.get("unit")
-            if unit and unit not in ("dimensionless", "inapplicable"):
-                self.units[name] = str(unit)
+            if unit and unit != "inapplicable":
+                self.units[name] = "1" if unit == "dimensionless" else str(unit)
         fields = [name for name in STRUCTURE if name in described] + sorted(numbers)
         return fields if described and len(",".join(fields)) < LONGEST_LIST else None
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from curate.errors import InputError
+from curate.properties import CORPUS
 from curate.record import Refusal, StructureRecord, Value
 from curate.sources.base import Snapshot
 from curate.sources.entries import record_of, value_of
@@ -92,11 +93,11 @@ class PublishedCorpus:
         with self.path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         return Snapshot(
-            database="CrysMMNet corpus",
+            database=CORPUS.name,
             version=ORIGIN,
             sha256=digest,
             license="per row",
-            citation="Das et al., UAI 2023, PMLR 216:507-517",
+            citation=CORPUS.citation,
             url="https://figshare.com/articles/dataset/23643669",
         )
 

@@ -79,7 +79,7 @@ def prepare(config: TrainConfig, materials: Sequence[Material]) -> Prepared:
     mean, std = scale_of(learned, config.log_target)
     preprocessing = Preprocessing(
         target=config.target,
-        unit=unit(config.target),
+        unit=unit(config.target, materials[0].rows.schema),
         log10=config.log_target,
         mean=mean,
         std=std,

@@ -10,7 +10,8 @@ from mp_entries import N, documents, read, texts
 from mp_server import KEY, MPServer
 
 from curate.errors import InputError
-from curate.record import UNITS, Refusal, StructureRecord
+from curate.properties import UNITS
+from curate.record import Refusal, StructureRecord
 from curate.sources.mp import MaterialsProject
 from curate.sources.mp_client import Client
 from curate.web.retry import RetryPolicy

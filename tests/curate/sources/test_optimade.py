@@ -171,7 +171,11 @@ def test_numbers_are_asked_for_by_name_with_their_units(tmp_path):
         assert reader.known_fields() == [
             *("species", "_x_energy", "_x_is_metal", "_x_moment", "_x_share")
         ]
-        assert reader.units == {"_x_energy": "eV", "_x_moment": "bohr_magneton"}
+        assert reader.units == {
+            "_x_energy": "eV",
+            "_x_moment": "bohr_magneton",
+            "_x_share": "1",
+        }
         many = described | {f"_x_{number}": {"type": "float"} for number in range(900)}
         pages.content = json.dumps({"data": {"properties": many}}).encode()
         assert Optimade(pages.url).known_fields() is None  # too many for an address
