@@ -1,4 +1,7 @@
-"""Source → frozen structures → descriptions → dataset; the same call again goes on where it stopped."""
+"""Build a dataset: read a source, describe its crystals, write the files.
+
+Calling it again resumes an interrupted build.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +27,7 @@ from curate.properties import parse_units, without_unit
 from curate.record import Refusal, StructureRecord
 from curate.run.counts import Counts, count
 from curate.run.folder import Run
-from curate.sources import open_source, wanted_ids
-from curate.sources.base import PreviousRun, Snapshot, Source
+from curate.sources.base import PreviousRun, Request, Snapshot, Source
 from curate.work.load_balance import largest_first, shares
 from curate.work.progress import Progress, Watch
 from curate.work.shards import Describe, describe_shards, describe_share
@@ -48,15 +50,19 @@ def build(
     load_tokenizer(config.tokenizer)  # its absence shows now, not after the last description
     run = Run(config.out)
     with run.lock():
-        source = source or open_source(
-            config,
-            previous_run(run),
-            lambda done, total: watch(Progress("downloading", done, total)),
+        ids, units = wanted_ids(config), parse_units(config.units)
+        source = source or config.source.open(
+            Request(
+                ids,
+                units,
+                previous_run(run),
+                lambda done, total: watch(Progress("downloading", done, total)),
+            )
         )
-        run.ask(question(config, source))
+        run.ask(question(config, source, ids), default_settings(config))
         if run.fetched is None:
-            fetch(run, source, config, watch)
-        state_units(run, parse_units(config.units))
+            fetch(run, source, config, ids, watch)
+        state_units(run, units)
         missing = run.missing_shards()
         if missing and config.executor == "slurm":
             from curate.work.slurm import submit  # only a cluster's user pays for its launcher
@@ -95,7 +101,8 @@ def describe_rank(config: DescribeConfig, watch: Watch = lambda progress: None) 
 
 
 def check(config: BuildConfig) -> None:
-    """InputError for numbers that make no sense and for a missing library."""
+    """InputError for settings that do not fit together, and for a missing library."""
+    config.source.check()
     for name in ("workers", "shard_size", "timeout", "memory", "limit"):
         value = getattr(config, name)
         if value is not None and value <= 0:
@@ -116,18 +123,20 @@ def check(config: BuildConfig) -> None:
         )
 
 
-def question(config: BuildConfig, source: Source) -> dict[str, Any]:
-    """All that changes the answer; a run folder holds the answer to exactly one question."""
-    ids = wanted_ids(config)
+def question(config: BuildConfig, source: Source, ids: set[str] | None = None) -> dict[str, Any]:
+    """What defines a run, for run.json: the source's snapshot, and all settings that change the dataset.
+
+    Args:
+        config: The build's settings.
+        source: What will be read.
+        ids: The material ids that are wanted; None for all.
+    """
     return {
         "source": asdict(source.snapshot()),
         "settings": {
-            "db": config.db,
-            "snapshot": config.snapshot,
-            "filter": config.filter,
+            "db": config.source.db,
+            **config.source.recorded(),
             "limit": config.limit,
-            "descriptions": config.descriptions,
-            "include_noncommercial": config.include_noncommercial,
             "ids_sha256": _sha256(ids) if ids else None,
             "shard_size": config.shard_size,
             "tokenizer": config.tokenizer,
@@ -139,6 +148,34 @@ def question(config: BuildConfig, source: Source) -> dict[str, Any]:
     }
 
 
+def default_settings(config: BuildConfig) -> dict[str, Any]:
+    """What a setting means where a run.json does not name it.
+
+    A source's new setting is at its default there. Version 0.1.0 recorded some settings for every
+    source; at these values they say nothing about the others.
+    """
+    recorded_for_all = {
+        "snapshot": "dft_3d_2021",
+        "filter": None,
+        "descriptions": "own",
+        "include_noncommercial": False,
+    }
+    return {**recorded_for_all, **type(config.source)().recorded()}
+
+
+def wanted_ids(config: BuildConfig) -> set[str] | None:
+    """The ids of --ids in the spelling of their database; None where all are wanted."""
+    if config.ids is None:
+        return None
+    try:
+        ids = {line.strip() for line in config.ids.read_text().splitlines()} - {""}
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"--ids {config.ids} can't be read: {error}") from error
+    if not ids:
+        raise InputError(f"--ids {config.ids} holds no ids")
+    return set(map(config.source.canonical_id, ids))
+
+
 def versions() -> dict[str, str]:
     """Of all that shapes a text."""
     return {
@@ -148,11 +185,13 @@ def versions() -> dict[str, str]:
     }
 
 
-def fetch(run: Run, source: Source, config: BuildConfig, watch) -> None:
+def fetch(
+    run: Run, source: Source, config: BuildConfig, ids: set[str] | None, watch: Watch
+) -> None:
     """Freeze the source in the run folder; InputError where an id comes twice or is missing."""
     n_entries = 0
     types: dict[str, str | None] = {}
-    for number, shard in enumerate(in_batches(selected(source, config), config.shard_size)):
+    for number, shard in enumerate(in_batches(selected(source, config, ids), config.shard_size)):
         run.write_structures(number, shard)
         n_entries += len(shard)
         for entry in shard:
@@ -199,9 +238,10 @@ def state_units(run: Run, given: Mapping[str, str]) -> None:
         )
 
 
-def selected(source: Source, config: BuildConfig) -> Iterator[StructureRecord | Refusal]:
+def selected(
+    source: Source, config: BuildConfig, wanted: set[str] | None
+) -> Iterator[StructureRecord | Refusal]:
     """The entries the build asks for, each id once."""
-    wanted = wanted_ids(config)
     seen: set[str] = set()
     for entry in source.records():
         if config.limit is not None and len(seen) == config.limit:

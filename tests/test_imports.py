@@ -21,8 +21,8 @@ ROOMS = {
         ("build",),
         ("report", "work", "hub"),
         ("dataset",),
-        ("sources",),
         ("config",),
+        ("sources",),
         ("run",),
         ("describe", "pages", "web"),
         ("package",),
@@ -59,7 +59,7 @@ MODEL_MAY_USE = (
     "curate.record",
     "curate.sources.sample",
     "curate.web.retry",
-    "curate.work.interrupt",
+    "curate.work.command",
     "curate.work.pool",
 )
 

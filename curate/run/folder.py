@@ -89,14 +89,26 @@ class Run:
         """Settings, versions and source snapshot this run was started with."""
         return json.loads(self.question_file.read_text())
 
-    def ask(self, question: dict[str, Any]) -> None:
-        """Start the run with this question, or check that it was started with it."""
+    def ask(self, question: dict[str, Any], defaults: Mapping[str, Any] | None = None) -> None:
+        """Start the run with this question, or check that it was started with it.
+
+        Args:
+            question: Snapshot, settings and versions that define the run.
+            defaults: Settings that count as recorded where either side does not name them.
+
+        Raises:
+            InputError: The run was started with another question, or the folder holds other files.
+        """
         if not self.question_file.exists():
             if self.folder.is_dir() and any(p.name != ".lock" for p in self.folder.iterdir()):
                 raise InputError(f"{self.folder} holds other files; give --out a new folder")
             write_json(self.question_file, question)
             return
-        if differences := list(_differences(self.question, question)):
+        new = json.loads(json.dumps(question))  # as it would be read back
+        old = self.question
+        for record in (old, new):
+            record["settings"] = {**(defaults or {}), **record["settings"]}
+        if differences := list(_differences(old, new)):
             raise InputError(
                 f"{self.folder} was started with other settings ({'; '.join(differences)}); "
                 "repeat them or give --out a new folder"

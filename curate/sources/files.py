@@ -9,18 +9,43 @@ import json
 import shlex
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from curate.errors import InputError, named
 from curate.properties import split_unit, without_unit
 from curate.record import Refusal, StructureRecord, Value
-from curate.sources.base import Snapshot
+from curate.sources.base import IN_SNAPSHOT, Request, Snapshot, Source, SourceSettings
 from curate.sources.entries import ID_KEYS, record_of, value_of
 
 SUFFIXES = (".cif", ".vasp", ".poscar", ".extxyz", ".xyz", ".json", ".jsonl")
+
+
+@dataclass(frozen=True)
+class FilesSettings(SourceSettings):
+    """Which files are read, and the targets that belong to them."""
+
+    db: ClassVar[str] = "files"
+
+    input: Path | None = field(default=None, metadata=IN_SNAPSHOT)
+    """File, folder or quoted glob of CIF, POSCAR, extxyz or JSON."""
+    properties: Path | None = field(default=None, metadata=IN_SNAPSHOT)
+    """CSV of targets whose first column holds the material ids. A column of numbers needs a unit: name it
+    gap:eV, or add --units gap=eV."""
+    license: str = field(default="unknown", metadata=IN_SNAPSHOT)
+    """Licence of your files, as an SPDX identifier; goes into the dataset."""
+
+    def check(self) -> None:
+        if self.input is None:
+            raise InputError("--db files needs --input PATH")
+
+    def open(self, request: Request) -> Source:
+        files = Files(self.input or Path(), self.properties, self.license)
+        if self.properties is not None and request.previous is None:
+            check_units(self.properties, files.table, {**files.units, **request.units})
+        return files
 
 
 class Files:

@@ -5,21 +5,29 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 from curate.errors import InputError
 from curate.properties import JARVIS, MEGNET
 from curate.record import Refusal, StructureRecord
-from curate.sources.base import PreviousRun, Snapshot
+from curate.sources.base import (
+    IN_SNAPSHOT,
+    PreviousRun,
+    Request,
+    Snapshot,
+    Source,
+    SourceSettings,
+)
 from curate.sources.entries import record_of, value_of
-from curate.sources.sample import JARVIS_LICENSE
+from curate.sources.sample import JARVIS_LICENSE, Sample
 from curate.web.download import Download, Watch
 from curate.web.retry import RetryPolicy
 from curate.web.zipped_json import check_zip, entries
 
+JarvisTable = Literal["dft_3d_2021", "dft_3d_2022", "dft_3d_2025", "dft_2d_2021", "megnet"]
 FIGSHARE_API = "https://api.figshare.com/v2/file/download"
 NOT_PROPERTIES = {"spg_number", "xml_data_link"}
 
@@ -44,6 +52,39 @@ TABLES = {
     "dft_2d_2021": Table("dft_2d_2021", "2021", *DFT),
     "megnet": Table("megnet", "", *MP_2018),
 }
+
+
+@dataclass(frozen=True)
+class JarvisSettings(SourceSettings):
+    """Which table of JARVIS is read, and from where."""
+
+    db: ClassVar[str] = "jarvis"
+
+    sample: bool = field(default=False, metadata=IN_SNAPSHOT)
+    """Use the 400 JARVIS-DFT crystals embedded in the package; needs no network."""
+    snapshot: JarvisTable = "dft_3d_2021"
+    """Which table: JARVIS-DFT as it was in that year (2021 is what the paper, ALIGNN and the leaderboard
+    use), or the Materials Project 2018.6.1 as `megnet`."""
+    mirror: str | None = field(default=None, metadata=IN_SNAPSHOT)
+    """Address that has figshare's files by their number, instead of figshare's own."""
+    input: Path | None = field(default=None, metadata=IN_SNAPSHOT)
+    """A table's zip that was downloaded by hand."""
+
+    def check(self) -> None:
+        if not self.sample:
+            return
+        if self.snapshot != type(self).snapshot:
+            raise InputError(
+                "--snapshot names a whole table, not the --sample; leave one of them out"
+            )
+        for name in ("input", "mirror"):
+            if getattr(self, name) is not None:
+                raise InputError(f"--{name} has no meaning for --sample; leave it out")
+
+    def open(self, request: Request) -> Source:
+        if self.sample:
+            return Sample()
+        return Jarvis(self.snapshot, self.input, self.mirror, request.previous, request.watch)
 
 
 class Jarvis:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from curate.batches import in_batches
 from curate.errors import InputError
 from curate.properties import MATERIALS_PROJECT
 from curate.record import Refusal, StructureRecord
-from curate.sources.base import PreviousRun, Snapshot
+from curate.sources.base import PreviousRun, Request, Snapshot, Source, SourceSettings
 from curate.sources.mp_documents import (
     DATABASE,
     FIELDS,
@@ -20,6 +21,7 @@ from curate.sources.mp_documents import (
     NONCOMMERCIAL,
     TEXT_FIELDS,
     WITHDRAWN_FIELDS,
+    asked_id,
     objection,
     record_of_document,
     shown_id,
@@ -33,6 +35,29 @@ if TYPE_CHECKING:
 IDS_A_CALL = 500  # the client's address becomes too long for the server above 1,000
 ROWS_AT_ONCE = 512
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class MPSettings(SourceSettings):
+    """Which entries of the Materials Project are taken, and with which texts."""
+
+    db: ClassVar[str] = "mp"
+
+    descriptions: Literal["own", "published"] = "own"
+    """Describe each crystal, or take the texts that the Materials Project publishes."""
+    include_noncommercial: bool = False
+    """Take entries under CC BY-NC as well; your account must have accepted their terms."""
+
+    def open(self, request: Request) -> Source:
+        return MaterialsProject(
+            ids=request.ids,
+            published=self.descriptions == "published",
+            noncommercial=self.include_noncommercial,
+            previous=request.previous,
+        )
+
+    def canonical_id(self, given: str) -> str:
+        return asked_id(given)
 
 
 class MaterialsProject:

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote
 
 from curate.errors import InputError
 from curate.licenses import is_unknown
 from curate.record import Refusal, StructureRecord
-from curate.sources.base import PreviousRun, Snapshot
+from curate.sources.base import (
+    IN_SNAPSHOT,
+    PreviousRun,
+    Request,
+    Snapshot,
+    Source,
+    SourceSettings,
+)
 from curate.sources.optimade_entries import STRUCTURE, record_of_entry
 
 if TYPE_CHECKING:
@@ -20,6 +27,28 @@ if TYPE_CHECKING:
 
 NO_NUMBERS = {"string", "timestamp", "list", "dictionary", "array", "object"}
 LONGEST_LIST = 4_000  # characters of field names that fit into an address
+
+
+@dataclass(frozen=True)
+class OptimadeSettings(SourceSettings):
+    """Which server is asked, and for which structures."""
+
+    db: ClassVar[str] = "optimade"
+
+    input: str | None = field(default=None, metadata=IN_SNAPSHOT)
+    """The server's address, as https://oqmd.org/optimade."""
+    filter: str | None = None
+    """Which structures, in OPTIMADE's words: 'elements HAS ALL "Ga","N" AND nelements=2'; all of them
+    where it is left out."""
+    license: str = field(default="unknown", metadata=IN_SNAPSHOT)
+    """Licence of the structures, in place of what the server says."""
+
+    def check(self) -> None:
+        if self.input is None:
+            raise InputError("--db optimade needs --input URL")
+
+    def open(self, request: Request) -> Source:
+        return Optimade(self.input or "", self.filter, self.license, request.previous)
 
 
 class Optimade:

@@ -12,13 +12,14 @@ import hashlib
 import io
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 from curate.errors import InputError
 from curate.properties import CORPUS
 from curate.record import Refusal, StructureRecord, Value
-from curate.sources.base import Snapshot
+from curate.sources.base import IN_SNAPSHOT, Request, Snapshot, Source, SourceSettings
 from curate.sources.entries import record_of, value_of
 from curate.sources.files import cif_structures
 
@@ -59,6 +60,23 @@ PARTS = (
         )
     ),
 )
+
+
+@dataclass(frozen=True)
+class PaperCorpusSettings(SourceSettings):
+    """Where the corpus lies."""
+
+    db: ClassVar[str] = "crysmmnet"
+
+    input: Path | None = field(default=None, metadata=IN_SNAPSHOT)
+    """The zip of figshare article 23643669."""
+
+    def check(self) -> None:
+        if self.input is None:
+            raise InputError("--db crysmmnet needs --input PATH")
+
+    def open(self, request: Request) -> Source:
+        return PublishedCorpus(self.input or Path())
 
 
 class PublishedCorpus:

@@ -15,7 +15,7 @@ from curate.build import previous_run, question
 from curate.config import BuildConfig
 from curate.errors import InputError
 from curate.run.folder import Run
-from curate.sources.mp import MaterialsProject
+from curate.sources.mp import MaterialsProject, MPSettings
 from curate.sources.mp_client import Client
 
 IDS = ("mp-9", "mp-aaaaaaak", "mp-11", "mp-12", "mp-4000")  # mp-10 as the database stores it
@@ -124,7 +124,7 @@ def test_the_whole_database_by_its_bulk_tables(server, place):
 def test_an_unfinished_run_is_not_mixed_with_a_newer_database(server, place, monkeypatch):
     monkeypatch.setenv("MP_API_KEY", KEY)
     client = Client(server.url)
-    config = BuildConfig(out=place / "run", db="mp")
+    config = BuildConfig(out=place / "run", source=MPSettings())
     first = MaterialsProject({"mp-1"}, client=client)
     run = Run(config.out)
     run.ask(question(config, first))  # stopped before anything was read
@@ -142,10 +142,18 @@ def test_an_unfinished_run_is_not_mixed_with_a_newer_database(server, place, mon
     [
         ((), {"MP_API_KEY": ""}, "--db mp needs an API key in MP_API_KEY"),
         ((), {"MP_API_KEY": "tooshortakey"}, "one has 32 letters and digits"),
-        (("--input", "x"), {}, "--input has no meaning for --db mp"),
+        (
+            ("--input", "x"),
+            {},
+            "--input belongs to --db jarvis, optimade, files or crysmmnet, not to --db mp",
+        ),
         (("--sample",), {}, "--sample belongs to --db jarvis"),
         (("--ids", "ids.txt"), {}, "JVASP-1002 is no id of the Materials Project, such as mp-149"),
-        (("--db", "jarvis", "--descriptions", "published"), {}, "belong to --db mp"),
+        (
+            ("--db", "jarvis", "--descriptions", "published"),
+            {},
+            "--descriptions belongs to --db mp",
+        ),
     ],
 )
 def test_a_users_mistake_costs_no_request(server, place, arguments, environment, sentence):

@@ -19,12 +19,11 @@ from optimade_server import (
     documents,
 )
 
-from curate.config import BuildConfig
 from curate.errors import InputError
 from curate.record import Refusal, StructureRecord
 from curate.run.folder import Run
-from curate.sources import open_source
-from curate.sources.optimade import Optimade, license_of
+from curate.sources.base import Request
+from curate.sources.optimade import Optimade, OptimadeSettings, license_of
 from curate.sources.optimade_client import Client
 from curate.sources.optimade_entries import record_of_entry
 from curate.sources.sample import Sample
@@ -289,14 +288,12 @@ def test_a_users_mistake_is_one_sentence(server, tmp_path):
             "does not answer as an OPTIMADE server": {"input": pages.url},
             "is an index of databases": {"input": many.url},
             "nowhere.invalid is not known": {"input": "http://nowhere.invalid"},
-            "--properties has no meaning for": {"input": server.url, "properties": Path("x.csv")},
-            "--filter has no meaning for": {"db": "files", "input": "x", "filter": "y"},
-            "--db jarvis brings its own licences": {"db": "jarvis", "license": "MIT"},
         }
         for sentence, arguments in mistakes.items():
-            config = BuildConfig(out=tmp_path / "run", **{"db": "optimade", **arguments})
+            settings = OptimadeSettings(**arguments)
             with pytest.raises(InputError) as error:
-                open_source(config).snapshot()
+                settings.check()
+                settings.open(Request()).snapshot()
             assert sentence in str(error.value) and "\n" not in str(error.value)
     done = curate("--input", "oqmd.org", "--out", tmp_path / "run")
     assert done.returncode == 2 and len(done.stderr.splitlines()) == 1

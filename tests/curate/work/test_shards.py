@@ -16,6 +16,7 @@ from curate.errors import InputError
 from curate.files import write_json
 from curate.run.counts import count
 from curate.run.folder import Run
+from curate.sources.jarvis import JarvisSettings
 from curate.work.load_balance import shares
 from curate.work.shards import describe_share
 
@@ -38,7 +39,9 @@ def test_shares_hold_every_shard_once_and_weigh_nearly_the_same():
 
 
 def options_without_work(out, **changed) -> BuildConfig:
-    return BuildConfig(out=out, sample=True, limit=24, shard_size=4, workers=1, **changed)
+    return BuildConfig(
+        out=out, source=JarvisSettings(sample=True), limit=24, shard_size=4, workers=1, **changed
+    )
 
 
 def test_ranks_a_killed_one_and_a_local_build_make_one_dataset(tmp_path):
