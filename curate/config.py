@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from curate.describe.description import DescribeOptions
+from curate.describe.options import DescribeOptions
 from curate.errors import InputError
 from curate.sources import DEFAULT, SOURCES, settings_class
 from curate.sources.base import SourceSettings

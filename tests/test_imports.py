@@ -27,7 +27,7 @@ ROOMS = {
         ("describe", "pages", "web"),
         ("package",),
         ("properties",),
-        ("record", "licenses", "files", "batches", "errors"),
+        ("record", "licenses", "files", "cache", "batches", "errors"),
     ),
     "model": (
         ("__main__",),
@@ -47,6 +47,7 @@ ROOMS = {
 MODEL_MAY_USE = (
     "curate",  # its version
     "curate.batches",
+    "curate.cache",
     "curate.dataset.spacegroups",
     "curate.dataset.splits",
     "curate.dataset.token_lengths",
@@ -85,9 +86,9 @@ DOORS = {
     "plotly": {"curate/pages/page.py"},
     "pymatviz": {"curate/pages/figures.py", "curate/pages/palette.py"},
     "robocrys": {
-        "curate/describe/description.py",
-        "curate/describe/molecules.py",
         "curate/describe/fast",
+        "curate/describe/molecules.py",
+        "curate/describe/render.py",
     },
     "tokenizers": {"curate/dataset/token_lengths.py", "curate/report/survey.py"},
     "torch": {

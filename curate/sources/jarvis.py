@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from curate.cache import cache_folder
 from curate.errors import InputError
 from curate.properties import JARVIS, MEGNET
 from curate.record import Refusal, StructureRecord
@@ -183,5 +183,4 @@ def known_file(table: Table) -> tuple[str, str]:
 
 def default_cache() -> Path:
     """Where downloads are kept for other runs."""
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(home) / "crysmmnet" / "downloads"
+    return cache_folder() / "downloads"

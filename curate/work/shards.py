@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from curate.dataset.write import finish
 from curate.describe import description as describing
-from curate.describe.description import DescribeOptions
+from curate.describe.options import DescribeOptions
 from curate.record import Description, Refusal, StructureRecord
 from curate.run.folder import Run
 from curate.work.load_balance import longest_first
