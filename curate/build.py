@@ -20,13 +20,14 @@ from curate import __version__
 from curate.batches import in_batches
 from curate.config import BuildConfig, DescribeConfig
 from curate.dataset.token_lengths import load_tokenizer
-from curate.dataset.write import COLUMNS, finish
+from curate.dataset.write import finish
 from curate.describe import description as describing
 from curate.errors import InputError, named
 from curate.properties import parse_units, without_unit
 from curate.record import Refusal, StructureRecord
 from curate.run.counts import Counts, count
 from curate.run.folder import Run
+from curate.schema import DATASET
 from curate.sources.base import PreviousRun, Request, Snapshot, Source
 from curate.work.load_balance import largest_first, shares
 from curate.work.progress import Progress, Watch
@@ -201,7 +202,7 @@ def fetch(
         watch(Progress("reading", n_entries, config.limit))
     if not n_entries:
         raise InputError("the source holds no entries")
-    if clash := types.keys() & COLUMNS:
+    if clash := types.keys() & set(DATASET):
         raise InputError(f"property {min(clash)} has the name of a dataset column; rename it")
     read_on = date.today().isoformat()
     summary = {

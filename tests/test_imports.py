@@ -26,7 +26,7 @@ ROOMS = {
         ("run",),
         ("describe", "pages", "web"),
         ("package",),
-        ("properties",),
+        ("schema", "properties"),
         ("record", "licenses", "files", "cache", "batches", "errors"),
     ),
     "model": (
@@ -58,6 +58,7 @@ MODEL_MAY_USE = (
     "curate.pages",
     "curate.properties",
     "curate.record",
+    "curate.schema",
     "curate.sources.sample",
     "curate.web.retry",
     "curate.work.command",

@@ -17,26 +17,13 @@ from curate.dataset.token_lengths import LIMIT
 from curate.licenses import card_fields
 from curate.properties import BY_NAME, citation_of
 from curate.record import SPLIT_LABELS
+from curate.schema import COLUMNS, DATASET
 
 if TYPE_CHECKING:
     from curate.run.counts import Counts
     from curate.run.folder import Run
 
 QUANTILES = {"5 %": 0.05, "median": 0.5, "95 %": 0.95, "longest": 1.0}
-MEANINGS = {
-    "material_id": "the source's own id",
-    "source": "database the entry comes from",
-    "chemical_formula_reduced": "elements in alphabetical order, coprime counts",
-    "nsites": "atoms in the cell",
-    "lattice_vectors": "3×3, rows a, b, c",
-    "cartesian_site_positions": "nsites×3",
-    "species_at_sites": "chemical symbols, one a site",
-    "spacegroup_number": "the source's",
-    "description": "the text",
-    "condensed_structure": "Robocrystallographer's middle form as JSON; `curate.describe.render` makes texts",
-    "description_origin": "what wrote the text",
-    "license": "of the entry",
-}
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
 
@@ -106,10 +93,12 @@ def _checksum(folder: Path) -> str:
 
 def _column(field) -> dict[str, str]:
     unit = (field.metadata or {}).get(b"unit", b"").decode()
-    meaning = MEANINGS.get(field.name)
-    if meaning is None:
-        is_split = field.name.startswith("split_")
-        meaning = "official split" if is_split else "property, under the source's own name"
+    if field.name in DATASET:
+        meaning = COLUMNS[field.name].meaning
+    elif field.name.startswith("split_"):
+        meaning = "official split"
+    else:
+        meaning = "property, under the source's own name"
     kind = str(field.type).replace("element: ", "").replace("item: ", "")
     kind = kind.replace("<", "[").replace(">", "]")  # Markdown takes <double> for a tag
     known = BY_NAME.get(field.name)

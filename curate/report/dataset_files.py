@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 from curate.errors import InputError
 from curate.record import StructureRecord
 from curate.run.folder import Run
+from curate.schema import GEOMETRY
 
 ROWS_AT_ONCE = 1_000
-CELL = ("lattice_vectors", "cartesian_site_positions", "species_at_sites")
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def batches(place: Place) -> Iterator[tuple[int, pa.Table]]:
 def check(schema: pa.Schema, place: Place) -> None:
     """InputError where a column is missing that every dataset has."""
     if missing := [
-        name for name in ("material_id", *CELL, "description") if name not in schema.names
+        name for name in ("material_id", *GEOMETRY, "description") if name not in schema.names
     ]:
         raise InputError(f"{place.folder} is no dataset of crystals: no column {missing[0]!r}")
 
@@ -68,7 +68,7 @@ def failed_structures(place: Place, ids: set[str]) -> dict[str, dict[str, Any]]:
                     "nsites": entry.nsites,
                     "spacegroup": entry.spacegroup_number,
                     "source": entry.source,
-                    **{name: getattr(entry, name) for name in CELL},
+                    **{name: getattr(entry, name) for name in GEOMETRY},
                     **entry.properties,
                 }
     return found

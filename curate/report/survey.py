@@ -17,10 +17,10 @@ import pyarrow.parquet as pq
 from curate.dataset.spacegroups import spacegroups
 from curate.dataset.text_statistics import seen
 from curate.dataset.token_lengths import EMBEDDED, load_tokenizer
-from curate.dataset.write import COLUMNS
 from curate.properties import UNITS
 from curate.record import reduced_formula
 from curate.report.dataset_files import Place, batches, check, failed_structures
+from curate.schema import DATASET
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -179,7 +179,7 @@ def property_units(schema: pa.Schema) -> dict[str, str]:
         column.name: (column.metadata or {}).get(b"unit", b"").decode()
         or UNITS.get(column.name, "")
         for column in schema
-        if column.name not in COLUMNS
+        if column.name not in DATASET
         and (pa.types.is_floating(column.type) or pa.types.is_integer(column.type))
     }
 

@@ -15,7 +15,7 @@ import json
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, fields
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,42 +26,9 @@ import pyarrow.parquet as pq
 from curate.errors import InputError
 from curate.files import write_json, write_table
 from curate.record import Description, Refusal, StructureRecord
+from curate.schema import DESCRIPTIONS, RECORD_FIELDS, STRUCTURES, record_of_row
 
 ABANDONED = 3600.0  # s; a temporary file that old belongs to a process that was killed
-VECTOR = pa.list_(pa.float64())
-STRUCTURES = pa.schema(
-    [
-        ("material_id", pa.string()),
-        ("source", pa.string()),
-        ("license", pa.string()),
-        ("lattice_vectors", pa.list_(VECTOR)),
-        ("cartesian_site_positions", pa.list_(VECTOR)),
-        ("species_at_sites", pa.list_(pa.string())),
-        ("spacegroup_number", pa.int32()),
-        ("properties", pa.string()),  # JSON
-        ("description", pa.string()),
-        ("description_origin", pa.string()),
-        ("note", pa.string()),
-        ("status", pa.string()),  # of an entry that could not become a record, else null
-        ("error_type", pa.string()),
-        ("error_message", pa.string()),
-    ]
-)
-DESCRIPTIONS = pa.schema(
-    [
-        ("material_id", pa.string()),
-        ("status", pa.string()),
-        ("text", pa.string()),
-        ("condensed_structure", pa.string()),
-        ("origin", pa.string()),
-        ("symprec", pa.float64()),
-        ("seconds", pa.float64()),
-        ("stage", pa.string()),
-        ("error_type", pa.string()),
-        ("error_message", pa.string()),
-        ("note", pa.string()),
-    ]
-)
 
 
 class Run:
@@ -217,9 +184,6 @@ def shard_file(folder: Path, number: int) -> Path:
     return folder / f"{number:05d}.parquet"
 
 
-RECORD_FIELDS = {field.name for field in fields(StructureRecord)}
-
-
 def _row(entry: StructureRecord | Refusal) -> dict[str, Any]:
     if isinstance(entry, Refusal):
         return asdict(entry)
@@ -230,12 +194,8 @@ def _row(entry: StructureRecord | Refusal) -> dict[str, Any]:
 def _entry(row: dict[str, Any]) -> StructureRecord | Refusal:
     if row["status"] is not None:
         return Refusal(row["material_id"], row["status"], row["error_type"], row["error_message"])
-    values = {name: row[name] for name in RECORD_FIELDS}
-    values["properties"] = json.loads(row["properties"])
-    for name in ("lattice_vectors", "cartesian_site_positions"):
-        values[name] = tuple(map(tuple, row[name]))
-    values["species_at_sites"] = tuple(row["species_at_sites"])
-    return StructureRecord(**values)
+    properties = json.loads(row["properties"])
+    return replace(record_of_row(row), properties=properties, note=row["note"])
 
 
 def _differences(old: Mapping, new: Mapping, path: str = "") -> Iterator[str]:

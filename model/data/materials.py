@@ -9,26 +9,16 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
 from curate.errors import InputError, first_line
 from curate.record import StructureRecord
+from curate.schema import OF_RECORD, record_of_row
 from model.config import TrainConfig
 from model.data.rows import LARGE, Rows
 
 LEAK = "in more than one official split"
-OF_RECORD = (
-    "material_id",
-    "lattice_vectors",
-    "species_at_sites",
-    "cartesian_site_positions",
-    "source",
-    "spacegroup_number",
-    "description",
-    "description_origin",
-)
 NOT_TARGETS = {"nsites", "spacegroup_number"}
 
 
@@ -46,7 +36,7 @@ class Material:
     @property
     def record(self) -> StructureRecord:
         """The crystal with its text."""
-        return record_of(self.rows[self.number])
+        return record_of_row(self.rows[self.number])
 
     @property
     def condensed(self) -> str | None:
@@ -149,21 +139,6 @@ def read_materials(rows: Rows, target: str | None, official: bool = False) -> li
         )
         for number, (name, value, split) in enumerate(zip(ids, values, splits, strict=True))
     ]
-
-
-def record_of(row: dict[str, Any]) -> StructureRecord:
-    """A row of the dataset as the structure record it was made of."""
-    a, b, c = map(tuple, row["lattice_vectors"])
-    return StructureRecord(
-        material_id=row["material_id"],
-        lattice_vectors=(a, b, c),
-        species_at_sites=tuple(row["species_at_sites"]),
-        cartesian_site_positions=tuple(map(tuple, row["cartesian_site_positions"])),
-        source=row.get("source") or "files",
-        spacegroup_number=row.get("spacegroup_number"),
-        description=row.get("description"),
-        description_origin=row.get("description_origin"),
-    )
 
 
 def usable(

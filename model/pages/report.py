@@ -12,8 +12,9 @@ from curate.errors import InputError
 from curate.pages.crystals import Column, Packed, pack_crystals
 from curate.pages.page import number, packed, plotly_script, write_page
 from curate.pages.palette import periodic_table
+from curate.schema import record_of_row
 from model.config import ReportModelConfig
-from model.data.materials import load_rows, read_materials, record_of
+from model.data.materials import load_rows, read_materials
 from model.data.preprocessing import Preprocessing
 from model.data.rows import Rows
 from model.files import read_csv, read_json
@@ -140,7 +141,7 @@ def explain(config: ReportModelConfig, folder: Path, rows: list[dict[str, Any]])
         raise InputError(f"--explain {unknown[0]}: the model's predictions hold no such crystal")
     predictor = Predictor.from_pretrained(folder, config.cache)
     for name in config.explain:
-        found = erase_sentences(predictor, record_of(known[name]))
+        found = erase_sentences(predictor, record_of_row(known[name]))
         unit = predictor.preprocessing.unit
         known[name]["extra"] = {
             "erased": {

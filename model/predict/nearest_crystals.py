@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 
 from curate.files import write_table
 from curate.record import StructureRecord
-from model.data.materials import load_rows, record_of
+from curate.schema import record_of_row
+from model.data.materials import load_rows
 from model.files import read_csv
 from model.network.batch import Example
 from model.network.inference import embed
@@ -51,7 +52,7 @@ class TrainingCrystals:
             for row in read_csv(folder / "predictions.csv")
             if row["split"] == "train"
         }
-        records = [record_of(row) for row in load_rows(data) if row["material_id"] in targets]
+        records = [record_of_row(row) for row in load_rows(data) if row["material_id"] in targets]
         vectors, kept = embedded(predictor, records)
         return cls(
             [record.material_id for record in kept],

@@ -16,8 +16,9 @@ import numpy as np
 from curate.batches import in_batches
 from curate.errors import InputError, first_line
 from curate.record import StructureRecord
+from curate.schema import record_of_row
 from model.config import PredictConfig, default_cache
-from model.data.materials import load_rows, record_of
+from model.data.materials import load_rows
 from model.data.preprocessing import Preprocessing
 from model.files import write_csv
 from model.graphs.build import build_graphs
@@ -176,7 +177,7 @@ def read_crystals(places: Sequence[str]) -> Iterator[StructureRecord | Predictio
     """Records of files, or of one dataset; a file that can't be read is a prediction that failed."""
     if len(places) == 1 and not Path(places[0]).is_file():
         for row in load_rows(places[0]):
-            yield record_of(row)
+            yield record_of_row(row)
         return
     from pymatgen.core import Structure
 

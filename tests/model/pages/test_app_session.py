@@ -7,7 +7,8 @@ import pytest
 
 from curate.errors import InputError
 from curate.pages.page import plotly_script
-from model.data.materials import load_rows, record_of
+from curate.schema import record_of_row
+from model.data.materials import load_rows
 from model.pages.app import cell_of, effects_html, make_page
 from model.pages.app_session import MAX_ATOMS, Trial
 from model.predict.nearest_crystals import TrainingCrystals, embedded
@@ -53,7 +54,9 @@ def test_a_cif_is_described_predicted_and_compared(trial, cif, rutile, cache):
 
 
 def test_a_training_crystal_is_most_like_itself(trial, dataset, trained, cache, tmp_path):
-    record = next(r for r in map(record_of, load_rows(dataset)) if r.material_id in trial.known.ids)
+    record = next(
+        r for r in map(record_of_row, load_rows(dataset)) if r.material_id in trial.known.ids
+    )
     nearest = trial.neighbors(record)[0]
     assert nearest.similarity == pytest.approx(1, abs=1e-5)
     vectors, _ = embedded(trial.predictor, [record])
@@ -119,7 +122,7 @@ def test_what_the_head_reads_gives_the_prediction(trained, dataset, cache):
     from model.network.inference import embed, infer
 
     predictor = Predictor.from_pretrained(trained, cache)
-    records = [record_of(row) for row in load_rows(dataset)][:5]
+    records = [record_of_row(row) for row in load_rows(dataset)][:5]
     examples = list(predictor.examples(records))
     vectors = embed(predictor.model, examples, 2)
     with torch.inference_mode():
