@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,16 +40,16 @@ def dataset_card(run: Run, counts: Counts, default: Path) -> str:
         zip(table["source"].to_pylist(), table["license"].to_pylist(), strict=True)
     ).most_common()
     facts = text_facts(default, question["settings"]["tokenizer"])
+    licenses = {license for (_, license), _ in origins}
+    pretty_name = f"{question['source']['database']} crystals with descriptions"
     generators = sorted(set(table["description_origin"].to_pylist()) - {None})
     template = (files("hub_cards") / "dataset_card.md").read_text()
     return (
         Environment(undefined=StrictUndefined, keep_trailing_newline=True)
         .from_string(template)
         .render(
-            pretty_name=f"{question['source']['database']} crystals with descriptions",
-            license=card_fields(license for (_, license), _ in origins),
-            annotations_creators="machine-generated",
-            size_category=next((name for n, name in SIZES if counts.described < n), "n>1M"),
+            pretty_name=pretty_name,
+            metadata=metadata(pretty_name, licenses, counts, default.parent),
             counts=counts,
             reasons=counts.reasons.most_common(),
             source=question["source"],
@@ -68,7 +69,6 @@ def dataset_card(run: Run, counts: Counts, default: Path) -> str:
                 if name.startswith("split_")
             ],
             verification=run.verification,
-            checksums={name: _checksum(default.parent / name) for name in ("default", "manifest")},
             origins=origins,
             citations={
                 database: citation_of(database) or question["source"]["citation"]
@@ -76,6 +76,33 @@ def dataset_card(run: Run, counts: Counts, default: Path) -> str:
             },
         )
     )
+
+
+def metadata(
+    pretty_name: str, licenses: Iterable[str | None], counts: Counts, dataset: Path
+) -> str:
+    """The card's YAML head, which the Hub and `datasets` read."""
+    from huggingface_hub import DatasetCardData
+
+    configs = [
+        {
+            "config_name": name,
+            "description": f"sha256 {_checksum(dataset / name)}",
+            **({"default": True} if name == "default" else {}),
+            "data_files": [{"split": "train", "path": f"{name}/train-*.parquet"}],
+        }
+        for name in ("default", "manifest")
+    ]
+    return DatasetCardData(
+        pretty_name=pretty_name,
+        language="en",
+        **card_fields(licenses),  # type: ignore[arg-type]
+        annotations_creators=["machine-generated"],
+        task_categories=["tabular-regression", "text-generation"],
+        tags=["chemistry", "materials-science", "crystal-structure", "robocrystallographer"],
+        size_categories=[next((name for n, name in SIZES if counts.described < n), "n>1M")],
+        configs=configs,
+    ).to_yaml()
 
 
 def _checksum(folder: Path) -> str:
