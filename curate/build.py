@@ -43,9 +43,19 @@ def build(
     describe: Describe = describing.describe,
     watch: Watch = lambda progress: None,
 ) -> Counts:
-    """Build the dataset of a run folder and return its counts; on a cluster, the counts so far.
+    """Build the dataset of a run folder, or resume an interrupted build.
 
-    Raises InputError for what the user can mend; what is finished by then stays in the folder.
+    Args:
+        config: The settings, as the command line gives them.
+        source: What is read; by default the source that the settings choose.
+        describe: Writes the text of one crystal; called in worker processes.
+        watch: Called with each step of progress.
+
+    Returns:
+        The counts of the run; on a cluster, the counts so far.
+
+    Raises:
+        InputError: The user can correct something; what is finished by then stays in the folder.
     """
     check(config)
     load_tokenizer(config.tokenizer)  # its absence shows now, not after the last description
@@ -84,9 +94,14 @@ def previous_run(run: Run) -> PreviousRun | None:
 
 
 def describe_rank(config: DescribeConfig, watch: Watch = lambda progress: None) -> None:
-    """One rank's share of a run whose source is frozen; ranks need not know of each other.
+    """Describe one rank's share of a run whose structures are complete.
 
-    Raises InputError where the versions here would give other texts than the run's question asks for.
+    Args:
+        config: Run folder, rank and number of ranks; ranks need not know of each other.
+        watch: Called with each step of progress.
+
+    Raises:
+        InputError: The installed versions are not those of the run, or its structures are incomplete.
     """
     for name, least in (("of", 1), ("rank", 0), ("workers", 1)):
         if getattr(config, name) < least:
@@ -96,7 +111,7 @@ def describe_rank(config: DescribeConfig, watch: Watch = lambda progress: None) 
     run = Run.load(config.run)
     run.ask({**run.question, "versions": versions()})
     if run.fetched is None:
-        raise InputError(f"{config.run} is not read whole yet: the command that began it goes on")
+        raise InputError(f"{config.run} is not read whole yet: run the command that began it again")
     share = shares(run.sizes(run.shards()), config.of)[config.rank]
     describe_share(run, share, config.workers, watch=watch)
 
@@ -178,7 +193,7 @@ def wanted_ids(config: BuildConfig) -> set[str] | None:
 
 
 def versions() -> dict[str, str]:
-    """Of all that shapes a text."""
+    """Versions of Python and of every package that shapes a text."""
     return {
         "python": platform.python_version(),
         "crysmmnet": __version__,
@@ -189,7 +204,11 @@ def versions() -> dict[str, str]:
 def fetch(
     run: Run, source: Source, config: BuildConfig, ids: set[str] | None, watch: Watch
 ) -> None:
-    """Freeze the source in the run folder; InputError where an id comes twice or is missing."""
+    """Write the source's entries into the run folder, shard by shard.
+
+    Raises:
+        InputError: An id occurs twice or is missing, or a property has the name of a dataset column.
+    """
     n_entries = 0
     types: dict[str, str | None] = {}
     for number, shard in enumerate(in_batches(selected(source, config, ids), config.shard_size)):
@@ -242,7 +261,7 @@ def state_units(run: Run, given: Mapping[str, str]) -> None:
 def selected(
     source: Source, config: BuildConfig, wanted: set[str] | None
 ) -> Iterator[StructureRecord | Refusal]:
-    """The entries the build asks for, each id once."""
+    """The entries that the build wants; InputError where an id occurs twice or is missing."""
     seen: set[str] = set()
     for entry in source.records():
         if config.limit is not None and len(seen) == config.limit:

@@ -1,4 +1,4 @@
-"""curate build | describe | status | verify | report | push: a crystal database in, a text dataset out."""
+"""The commands of `curate`: build, describe, status, verify, report and push."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ class ReportConfig:
 
 @dataclass(frozen=True)
 class DescribeConfig:
-    """Describe one of N shares of a run, for schedulers that start ranks; the last writes the dataset.
+    """Describe one of N shares of a run, for schedulers that start ranks; the last rank writes the dataset.
 
     `curate build … --executor none` freezes the structures first. Ranks may be started again, in any
     number and any order: what is described is not described again.
@@ -84,7 +84,7 @@ class DescribeConfig:
 
 @dataclass(frozen=True)
 class SlurmConfig:
-    """What is asked of the scheduler; the site's defaults hold for what is left out."""
+    """What is requested of the scheduler; anything left out keeps the site's default."""
 
     tasks: int | None = None
     """Tasks of the array job that share the crystals (--executor slurm)."""
@@ -95,18 +95,18 @@ class SlurmConfig:
     cpus_per_task: int | None = None
     """Processes of each task that describe side by side (--executor slurm)."""
     account: str | None = None
-    """Who is charged (--executor slurm)."""
+    """Account that is charged (--executor slurm)."""
 
 
 @dataclass(frozen=True)
 class BuildConfig:
     """Read crystals, describe each with Robocrystallographer, write a dataset to OUT/dataset.
 
-    The same command again takes up where it was stopped.
+    The same command again resumes an interrupted build.
     """
 
     out: Path
-    """Run folder; one folder answers one question and is resumed by the same command."""
+    """Run folder; it holds one build, which the same command resumes."""
     source: tyro.conf.OmitArgPrefixes[SourceSettings] = field(default_factory=default_source)
     ids: Path | None = None
     """Text file with one material id a line: describe only these."""
@@ -120,9 +120,9 @@ class BuildConfig:
     """Tokenizer of the text encoder that the card counts tokens for: a folder, a name on the Hub
     (m3rg-iitd/matscibert), or `minilm` (extra `demo`)."""
     timeout: float = 300.0
-    """Seconds after which a crystal is given up."""
+    """Seconds after which describing a crystal is stopped."""
     memory: float = 4.0
-    """GiB a worker may add to what it starts with; asked of the scheduler for each processor."""
+    """GiB that a worker may use beyond what it starts with; requested per processor from a scheduler."""
     shard_size: int = 200
     """Crystals described between two saves."""
     workers: int = field(default_factory=processors)

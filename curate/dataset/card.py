@@ -1,4 +1,4 @@
-"""A run's own files in, the dataset's card out. No number on a card is typed by hand."""
+"""Write a dataset's card from the run's own files; no number on it is typed by hand."""
 
 from __future__ import annotations
 
@@ -29,7 +29,13 @@ SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_
 
 
 def dataset_card(run: Run, counts: Counts, default: Path) -> str:
-    """The README.md of a dataset whose described rows are in the folder `default`."""
+    """The text of a dataset's README.md.
+
+    Args:
+        run: The run that the dataset was made by.
+        counts: Its counts.
+        default: Folder with the described rows; the manifest lies beside it.
+    """
     from jinja2 import Environment, StrictUndefined
 
     question = run.question

@@ -1,4 +1,4 @@
-"""Finished shards in, the typed dataset that `datasets.load_dataset` opens out."""
+"""Write the dataset of a run in the form that `datasets.load_dataset` opens."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def finish(run: Run) -> Counts:
 
 
 def write_dataset(run: Run, counts: Counts) -> None:
-    """RUN/dataset anew: described rows, the manifest of all rows, the card."""
+    """Write RUN/dataset anew: the described rows, the manifest of all rows, and the card."""
     partial = run.folder / "dataset.partial"
     shutil.rmtree(partial, ignore_errors=True)
     tasks = tasks_of(run)
@@ -59,7 +59,7 @@ def write_dataset(run: Run, counts: Counts) -> None:
 
 
 def write_card(run: Run, counts: Counts, dataset: Path) -> None:
-    """The README.md of a dataset folder."""
+    """Write the README.md of a dataset folder."""
     write_text(dataset / "README.md", dataset_card(run, counts, dataset / "default"))
 
 

@@ -1,4 +1,4 @@
-"""Rows of crystals in; the table's columns and each crystal's details, as the page unpacks them, out."""
+"""Pack a table of crystals and the details of each for a page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A template, numbers and texts in; one HTML file out that needs nothing else. The door to jinja2 here.
+"""Fill an HTML template into one file that needs nothing else; the only file here that knows jinja2.
 
 What comes from a dataset is never markup: the template escapes it, and all data travel compressed, in
 base64, to be shown as text by the page's own script. A content security policy forbids every request.
@@ -31,7 +31,15 @@ def write_page(
     data: dict[str, str],
     more: Sequence[Path] = (),
 ) -> None:
-    """The page as a file, whole or not at all; `data` are packed, `more` folders with templates."""
+    """Write a page as one HTML file, atomically.
+
+    Args:
+        out: The file.
+        template: Name of the template.
+        context: What the template is filled with; everything in it is escaped.
+        data: Packed data by name, see `packed`.
+        more: Further folders with templates.
+    """
     write_text(out, render(template, context, data, more))
 
 

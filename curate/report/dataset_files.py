@@ -1,4 +1,4 @@
-"""A folder in; the files of the run or dataset in it, and their rows, out."""
+"""Find and read the files of a run or of a dataset folder."""
 
 from __future__ import annotations
 

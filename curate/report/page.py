@@ -1,4 +1,4 @@
-"""`curate report`: a run or dataset folder in, its page out."""
+"""The page of `curate report`: table, plots and counts of a run or dataset."""
 
 from __future__ import annotations
 
@@ -23,10 +23,21 @@ N_GROUPS = 12  # of repeats, listed one by one
 def report(
     config: ReportConfig, watch: Callable[[int, int], None] = lambda done, total: None
 ) -> Packed:
-    """Write the page; what it shows. Raises InputError where there is no dataset."""
+    """Write the page of a run or dataset folder.
+
+    Args:
+        config: Folder, page and sample.
+        watch: Called with rows done and rows in all.
+
+    Returns:
+        What the page shows.
+
+    Raises:
+        InputError: There is no dataset, or the extra `report` is not installed.
+    """
     if config.rows < 1:
         raise InputError(f"--rows {config.rows}: must be above 0")
-    plotly_script()  # a missing extra is said before the work
+    plotly_script()  # fail early if the optional dependency is missing
     place = place_of(config.place)
     found = survey(place, config.rows, config.seed, config.tokenizer, watch)
     columns = table_columns(found)

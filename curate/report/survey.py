@@ -1,4 +1,4 @@
-"""A run or dataset folder in, what its page says out: facts about all crystals, rows for the table."""
+"""Facts about all crystals of a dataset, and the rows that its page shows."""
 
 from __future__ import annotations
 
@@ -60,10 +60,18 @@ def survey(
     tokenizer: str | None = None,
     watch: Callable[[int, int], None] = lambda done, total: None,
 ) -> Survey:
-    """Read every row once; of more than `limit`, those the table shows are drawn with the seed.
+    """Read every row of a dataset once.
 
-    Failed crystals and the slowest are always shown (at most half of the table). `watch` is told
-    rows done and rows in all. Raises InputError where a file is no dataset's.
+    Args:
+        place: Its files.
+        limit: Rows that the table may show; of more, a sample. Failed crystals and the slowest are
+            always shown (at most half of the table).
+        seed: Seed of the sample.
+        tokenizer: As for `load_tokenizer`; by default the run's.
+        watch: Called with rows done and rows in all.
+
+    Raises:
+        InputError: A file is not one of a dataset.
     """
     named = tokenizer or (place.run.question["settings"]["tokenizer"] if place.run else EMBEDDED)
     found = Survey()

@@ -1,11 +1,11 @@
-"""The run folder: its question, its shards, what is left to do.
+"""The run folder: the record that defines it, its shards, and what is left to do.
 
-    RUN/run.json                  the question: settings, versions, source snapshot
-    RUN/structures/00000.parquet  what the source said, frozen; structures.json when it is complete
+    RUN/run.json                  the record: settings, versions, source snapshot
+    RUN/structures/00000.parquet  the source's entries; structures.json when they are complete
     RUN/descriptions/00000.parquet  the texts of structures/00000.parquet, in the same order
     RUN/dataset/                  what is pushed
 
-Each file is written whole or not at all, so what is left to do is a look at the folder.
+Each file is written atomically, so the files that exist say what is left to do.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ ABANDONED = 3600.0  # s; a temporary file that old belongs to a process that was
 
 
 class Run:
-    """One folder with one question's answers."""
+    """A folder that holds one build."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -45,10 +45,10 @@ class Run:
 
     @classmethod
     def load(cls, folder: Path) -> Run:
-        """An existing run; InputError where there is none."""
+        """An existing run; InputError if the folder is not one."""
         run = cls(folder)
         if not run.question_file.is_file():
-            raise InputError(f"{folder} is no run folder: it has no run.json")
+            raise InputError(f"{folder} is not a run folder (no run.json)")
         return run
 
     @property
@@ -83,9 +83,13 @@ class Run:
 
     @contextmanager
     def lock(self, wait: bool = False) -> Iterator[None]:
-        """Hold the folder; where another process does, wait for it or raise InputError.
+        """Lock the folder for this process.
 
-        Needed to ask, to freeze the source and to write the dataset, not to describe a shard.
+        Needed to start a run, to write the source's entries and to write the dataset, not to describe
+        a shard.
+
+        Args:
+            wait: Wait for another process that holds the lock, instead of raising InputError.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / ".lock").open("w") as file:
@@ -104,13 +108,13 @@ class Run:
 
     @property
     def fetched(self) -> dict[str, Any] | None:
-        """Counts and property types of the frozen source; None until it is complete."""
+        """Counts, property types and units of the source's entries; None until all are written."""
         if not self.structures_file.exists():
             return None
         return json.loads(self.structures_file.read_text())
 
     def finish_fetching(self, summary: dict[str, Any]) -> None:
-        """Note that the source is frozen whole; structure shards beyond it are left-overs."""
+        """Record that all entries are written; shards beyond them are removed."""
         for number in self.shards():
             if number >= summary["shards"]:
                 shard_file(self.structures, number).unlink()
@@ -143,7 +147,7 @@ class Run:
         return bool(written) and min(written) > max(path.stat().st_mtime_ns for path in read)
 
     def sweep(self) -> None:
-        """Remove what killed ranks left of shards they were writing."""
+        """Remove what killed processes left of shards they were writing."""
         for path in self.descriptions.glob("*.partial"):
             with suppress(FileNotFoundError):
                 if time.time() - path.stat().st_mtime > ABANDONED:
@@ -169,7 +173,7 @@ class Run:
         return [Description(**row) for row in rows]
 
     def write_structures(self, number: int, entries: list[StructureRecord | Refusal]) -> None:
-        """Freeze one shard of the source."""
+        """Save one shard of the source's entries."""
         table = pa.Table.from_pylist([_row(entry) for entry in entries], schema=STRUCTURES)
         write_table(shard_file(self.structures, number), table)
 

@@ -1,4 +1,4 @@
-"""CIF, POSCAR, extxyz and JSON files in, structure records out."""
+"""Source `files`: CIF, POSCAR, extxyz and JSON files."""
 
 from __future__ import annotations
 

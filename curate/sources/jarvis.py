@@ -1,4 +1,4 @@
-"""A dated table of JARVIS in, structure records out; downloaded once, streamed from its zip."""
+"""Source `jarvis`: a dated table of JARVIS, downloaded once and streamed from its zip."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Materials Project in, structure records out: the whole database in bulk, or a list of ids."""
+"""Source `mp`: the Materials Project, the whole database in bulk or a list of ids."""
 
 from __future__ import annotations
 
@@ -99,8 +99,8 @@ class MaterialsProject:
             self.version = version_of(self.summary)
         if self.previous is not None and self.previous.snapshot.version != self.version:
             raise InputError(
-                f"the Materials Project moved on from {self.previous.snapshot.version} to "
-                f"{self.version} before all was read; give --out a new folder"
+                f"the Materials Project was updated from {self.previous.snapshot.version} to "
+                f"{self.version} before all entries were read; give --out a new folder"
             )
         return Snapshot(
             database=DATABASE,
@@ -125,7 +125,7 @@ class MaterialsProject:
                 yield self.entry(material_id, documents.get(material_id), texts.get(material_id))
         if (now := self.client.version()) != self.version:
             raise InputError(
-                f"the Materials Project moved on from {self.version} to {now} while it was read; "
+                f"the Materials Project was updated from {self.version} to {now} while it was read; "
                 "give --out a new folder"
             )
 

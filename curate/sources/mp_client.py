@@ -1,4 +1,4 @@
-"""An API key in, documents and tables of the Materials Project out: the one door to its client."""
+"""Read documents and tables of the Materials Project; the only file that knows its client."""
 
 from __future__ import annotations
 

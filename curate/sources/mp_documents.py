@@ -1,4 +1,4 @@
-"""Documents of the Materials Project in, structure records or the reason against them out.
+"""Turn documents of the Materials Project into structure records.
 
 A document is a plain dictionary with the fields of `FIELDS`, from REST or from the bulk table.
 """

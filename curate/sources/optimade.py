@@ -1,4 +1,4 @@
-"""An OPTIMADE server's address and a filter in, structure records out: OQMD, Alexandria, COD and others."""
+"""Source `optimade`: any server that speaks OPTIMADE, such as OQMD, Alexandria or COD."""
 
 from __future__ import annotations
 

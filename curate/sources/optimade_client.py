@@ -1,4 +1,4 @@
-"""Address of an OPTIMADE server in, its pages out: the one door to optimade-python-tools' client.
+"""Read the pages of an OPTIMADE server; the only file that knows optimade-python-tools' client.
 
 A page a call, by the client's own hook for paging from outside. Its query of all pages loses what it
 has when one page fails, repeats a 429 for ever, and counts each against an upper limit of pages at

@@ -1,4 +1,4 @@
-"""The zip the paper published in, structure records with its own texts and targets out.
+"""Source `crysmmnet`: the corpus that the paper published, with its own texts and targets.
 
 Figshare article 23643669: CSV tables of id, composition, target(s), description and one unused column,
 read by position behind a header line, and a CIF for each id. Nothing is unpacked to disk; a member of

@@ -1,4 +1,4 @@
-"""The 400 JARVIS-DFT crystals in the package, as structure records. No network."""
+"""The 400 JARVIS-DFT crystals that are embedded in the package; needs no network."""
 
 from __future__ import annotations
 

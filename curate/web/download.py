@@ -1,4 +1,4 @@
-"""Addresses of one file in, the file out: resumed after a cut, checked, whole or not at all."""
+"""Download one file from several addresses: resumed after an interruption, checked, atomic."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Refused(Exception):
 
 @dataclass
 class Download:
-    """A file that several addresses offer; one that refuses is not asked again."""
+    """A file that several addresses offer; one that refuses is not tried again."""
 
     urls: Sequence[str]
     path: Path  # where it goes
@@ -47,9 +47,15 @@ class Download:
     watch: Watch = lambda done, total: None
 
     def fetch(self) -> Path:
-        """The path, with the file there; InputError in one sentence where it can't be had.
+        """Download the file, unless it is there already.
 
-        What has arrived stays beside the path and is not asked for again, also after a kill.
+        What has arrived stays beside the path and is not requested again, even after a kill.
+
+        Returns:
+            The path of the file.
+
+        Raises:
+            InputError: No address gives the file; the message says what to do.
         """
         if self.path.exists():
             return self.path

@@ -1,4 +1,4 @@
-"""Progress and counts in, what a person sees on the terminal out."""
+"""Progress bar and table of counts for the terminal."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SECONDS_BETWEEN_LINES = 30.0  # where no terminal shows a bar
 
 @contextmanager
 def progress_bar() -> Iterator[Callable[[Step], None]]:
-    """Something to hand to `build`; a bar on a terminal, a line now and then elsewhere."""
+    """A callback that shows progress: a bar on a terminal, a line every 30 s elsewhere."""
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),

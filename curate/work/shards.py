@@ -1,4 +1,4 @@
-"""The shards of a run in, their descriptions beside them out; by one process or by many ranks at once."""
+"""Describe the shards of a run, in one process or in many ranks at once."""
 
 from __future__ import annotations
 
@@ -24,7 +24,15 @@ def describe_share(
     describe: Describe = describing.describe,
     watch: Watch = lambda progress: None,
 ) -> None:
-    """What one of several ranks does: describe its shards and, if it is the last, write the dataset."""
+    """Describe a rank's shards and, if no other shard is left, write the dataset.
+
+    Args:
+        run: The run, whose structures are complete.
+        share: Numbers of the rank's shards.
+        workers: Processes side by side.
+        describe: Writes the text of one crystal.
+        watch: Called after each crystal.
+    """
     describe_shards(run, share, workers, describe, watch)
     if not run.missing_shards():
         with run.lock(wait=True):
@@ -34,7 +42,7 @@ def describe_share(
 def describe_shards(
     run: Run, shards: Sequence[int], workers: int, describe: Describe, watch: Watch
 ) -> None:
-    """Describe shards as the run's question asks; one that exists by the time of its turn is left."""
+    """Describe shards with the run's own options; those finished meanwhile elsewhere are skipped."""
     pending = [number for number in shards if not run.is_described(number)]
     if not pending:
         return
@@ -74,7 +82,7 @@ def describe_shards(
 
 @dataclass(frozen=True)
 class _Task:
-    """What a worker does with an entry: describe it, or pass on why it was refused."""
+    """What a worker does with an entry: describe it, or pass on why it could not be read."""
 
     describe: Describe
 

@@ -1,4 +1,4 @@
-"""Shards of a run in, a SLURM array job that describes them out. The one door to datatrove.
+"""Describe the shards of a run in a SLURM array job; the only file that knows datatrove.
 
     RUN/slurm/DATE/launch_script.slurm   what was submitted; tasks' output is beside it in slurm_logs
 

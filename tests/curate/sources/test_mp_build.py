@@ -131,7 +131,9 @@ def test_an_unfinished_run_is_not_mixed_with_a_newer_database(server, place, mon
     previous = previous_run(run)
     assert previous is not None and not previous.is_complete
     server.version, before = "2027.1.1", server.version
-    with pytest.raises(InputError, match=r"from 2026\.11\.1 to 2027\.1\.1 before all was read"):
+    with pytest.raises(
+        InputError, match=r"from 2026\.11\.1 to 2027\.1\.1 before all entries were read"
+    ):
         MaterialsProject({"mp-1"}, previous=previous, client=client).snapshot()
     server.version = before
     MaterialsProject({"mp-1"}, previous=previous, client=client).snapshot()
