@@ -117,7 +117,7 @@ def by_curate(mirror: str) -> int:
         source = Jarvis("dft_3d_2022", mirror=mirror, cache=Path(folder) / "cache")
         run = Run(config.out)
         with run.lock():
-            run.ask({"source": vars(source.snapshot())})
+            run.check_settings({"source": vars(source.snapshot())})
             fetch(run, source, config, None, watch=lambda progress: None)
         assert run.fetched is not None
         return run.fetched["entries"]

@@ -93,7 +93,7 @@ def described(config: Config, workers: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         run = Run(Path(folder) / "run")
         run.structures.mkdir(parents=True)
-        shutil.copy(config.run / "run.json", run.question_file)
+        shutil.copy(config.run / "run.json", run.settings_file)
         for number in range(config.n_shards):
             shutil.copy(config.run / "structures" / f"{number:05d}.parquet", run.structures)
         ends: list[float] = []

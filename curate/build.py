@@ -70,7 +70,7 @@ def build(
                 lambda done, total: watch(Progress("downloading", done, total)),
             )
         )
-        run.ask(question(config, source, ids), default_settings(config))
+        run.check_settings(settings_record(config, source, ids), default_settings(config))
         if run.fetched is None:
             fetch(run, source, config, ids, watch)
         state_units(run, units)
@@ -88,9 +88,9 @@ def build(
 
 def previous_run(run: Run) -> PreviousRun | None:
     """What the run folder was read from before; None if it is new."""
-    if not run.question_file.exists():
+    if not run.settings_file.exists():
         return None
-    return PreviousRun(Snapshot(**run.question["source"]), run.fetched is not None)
+    return PreviousRun(Snapshot(**run.settings_record["source"]), run.fetched is not None)
 
 
 def describe_rank(config: DescribeConfig, watch: Watch = lambda progress: None) -> None:
@@ -109,7 +109,7 @@ def describe_rank(config: DescribeConfig, watch: Watch = lambda progress: None) 
     if config.rank >= config.of:
         raise InputError(f"--rank {config.rank} --of {config.of}: ranks count from 0")
     run = Run.load(config.run)
-    run.ask({**run.question, "versions": versions()})
+    run.check_settings({**run.settings_record, "versions": versions()})
     if run.fetched is None:
         raise InputError(f"{config.run} is not read whole yet: run the command that began it again")
     share = shares(run.sizes(run.shards()), config.of)[config.rank]
@@ -139,7 +139,9 @@ def check(config: BuildConfig) -> None:
         )
 
 
-def question(config: BuildConfig, source: Source, ids: set[str] | None = None) -> dict[str, Any]:
+def settings_record(
+    config: BuildConfig, source: Source, ids: set[str] | None = None
+) -> dict[str, Any]:
     """What defines a run, for run.json: the source's snapshot, and all settings that change the dataset.
 
     Args:

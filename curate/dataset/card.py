@@ -38,16 +38,16 @@ def dataset_card(run: Run, counts: Counts, default: Path) -> str:
     """
     from jinja2 import Environment, StrictUndefined
 
-    question = run.question
+    record = run.settings_record
     assert run.fetched is not None
     dataset = pq.ParquetDataset(default)
     table = dataset.read(["description_origin", "source", "license"])
     origins = Counter(
         zip(table["source"].to_pylist(), table["license"].to_pylist(), strict=True)
     ).most_common()
-    facts = text_facts(default, question["settings"]["tokenizer"])
+    facts = text_facts(default, record["settings"]["tokenizer"])
     licenses = {license for (_, license), _ in origins}
-    pretty_name = f"{question['source']['database']} crystals with descriptions"
+    pretty_name = f"{record['source']['database']} crystals with descriptions"
     generators = sorted(set(table["description_origin"].to_pylist()) - {None})
     template = (files("hub_cards") / "dataset_card.md").read_text()
     return (
@@ -58,15 +58,15 @@ def dataset_card(run: Run, counts: Counts, default: Path) -> str:
             metadata=metadata(pretty_name, licenses, counts, default.parent),
             counts=counts,
             reasons=counts.reasons.most_common(),
-            source=question["source"],
+            source=record["source"],
             read_on=run.fetched["read_on"],
             facts=facts,
             token_quantiles={
                 name: facts.tokens.quantile(q) for name, q in QUANTILES.items() if facts.tokens
             },
             token_limit=LIMIT,
-            describe=question["describe"],
-            versions=question["versions"],
+            describe=record["describe"],
+            versions=record["versions"],
             generators=generators,
             columns=[_column(field) for field in dataset.schema],
             splits=[
@@ -77,7 +77,7 @@ def dataset_card(run: Run, counts: Counts, default: Path) -> str:
             verification=run.verification,
             origins=origins,
             citations={
-                database: citation_of(database) or question["source"]["citation"]
+                database: citation_of(database) or record["source"]["citation"]
                 for (database, _), _ in origins
             },
         )

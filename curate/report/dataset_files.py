@@ -19,7 +19,7 @@ ROWS_AT_ONCE = 1_000
 
 
 @dataclass(frozen=True)
-class Place:
+class DatasetFiles:
     """Where the files of a dataset lie."""
 
     folder: Path
@@ -28,7 +28,7 @@ class Place:
     run: Run | None = None
 
 
-def place_of(folder: Path) -> Place:
+def find_dataset(folder: Path) -> DatasetFiles:
     """The dataset of a run folder, or of a dataset folder; InputError where there is none."""
     run = Run(folder) if (folder / "run.json").is_file() else None
     dataset = run.dataset if run else folder
@@ -37,10 +37,10 @@ def place_of(folder: Path) -> Place:
         raise InputError(f"{folder} holds no dataset yet: finish its `curate build` first")
     if not rows:
         raise InputError(f"{folder} is neither a run nor a dataset: it holds no Parquet files")
-    return Place(folder, tuple(rows), tuple(sorted(dataset.glob("manifest/*.parquet"))), run)
+    return DatasetFiles(folder, tuple(rows), tuple(sorted(dataset.glob("manifest/*.parquet"))), run)
 
 
-def batches(place: Place) -> Iterator[tuple[int, pa.Table]]:
+def batches(place: DatasetFiles) -> Iterator[tuple[int, pa.Table]]:
     """Number of the first row, and some rows."""
     start = 0
     for path in place.rows:
@@ -49,7 +49,7 @@ def batches(place: Place) -> Iterator[tuple[int, pa.Table]]:
             start += len(batch)
 
 
-def check(schema: pa.Schema, place: Place) -> None:
+def check(schema: pa.Schema, place: DatasetFiles) -> None:
     """InputError where a column is missing that every dataset has."""
     if missing := [
         name for name in ("material_id", *GEOMETRY, "description") if name not in schema.names
@@ -57,7 +57,7 @@ def check(schema: pa.Schema, place: Place) -> None:
         raise InputError(f"{place.folder} is no dataset of crystals: no column {missing[0]!r}")
 
 
-def failed_structures(place: Place, ids: set[str]) -> dict[str, dict[str, Any]]:
+def failed_structures(place: DatasetFiles, ids: set[str]) -> dict[str, dict[str, Any]]:
     """Structures of crystals without a text: the run keeps them, a dataset does not."""
     found: dict[str, dict[str, Any]] = {}
     for number in place.run.shards() if place.run and ids else ():

@@ -13,7 +13,7 @@ from curate.pages.crystals import Column, Packed, pack_crystals
 from curate.pages.figures import Figure, histogram, spacegroup_sunburst
 from curate.pages.page import packed, plotly_script, write_page
 from curate.pages.palette import periodic_table
-from curate.report.dataset_files import place_of
+from curate.report.dataset_files import find_dataset
 from curate.report.survey import Survey, survey
 from curate.run.folder import Run
 
@@ -38,7 +38,7 @@ def report(
     if config.rows < 1:
         raise InputError(f"--rows {config.rows}: must be above 0")
     plotly_script()  # fail early if the optional dependency is missing
-    place = place_of(config.place)
+    place = find_dataset(config.place)
     found = survey(place, config.rows, config.seed, config.tokenizer, watch)
     columns = table_columns(found)
     views = table_views(found)
@@ -158,7 +158,7 @@ def context(
     return {
         "title": f"{name}: crystals and their descriptions",
         "name": name,
-        "source": run.question["source"] if run else None,
+        "source": run.settings_record["source"] if run else None,
         "requested": requested,
         "described": described,
         "failed": failed,

@@ -19,7 +19,7 @@ from curate.dataset.text_statistics import seen
 from curate.dataset.token_lengths import EMBEDDED, load_tokenizer
 from curate.properties import UNITS
 from curate.record import reduced_formula
-from curate.report.dataset_files import Place, batches, check, failed_structures
+from curate.report.dataset_files import DatasetFiles, batches, check, failed_structures
 from curate.schema import DATASET
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Survey:
 
 
 def survey(
-    place: Place,
+    place: DatasetFiles,
     limit: int,
     seed: int,
     tokenizer: str | None = None,
@@ -73,7 +73,9 @@ def survey(
     Raises:
         InputError: A file is not one of a dataset.
     """
-    named = tokenizer or (place.run.question["settings"]["tokenizer"] if place.run else EMBEDDED)
+    named = tokenizer or (
+        place.run.settings_record["settings"]["tokenizer"] if place.run else EMBEDDED
+    )
     found = Survey()
     counter = load_tokenizer(named)
     found.tokenizer = named if counter else None
@@ -86,7 +88,7 @@ def survey(
     drawn = set(range(n_rows))
     if n_rows > room:
         drawn = set(random.Random(seed).sample(range(n_rows), max(room - len(always), 0)))
-    keys = Keys()
+    keys = RowKeys()
     for start, batch in batches(place):
         check(batch.schema, place)
         found.units |= property_units(batch.schema)
@@ -115,7 +117,7 @@ def survey(
 
 
 @dataclass
-class Keys:
+class RowKeys:
     """What repeats and leaks are found by, of all rows in order."""
 
     ids: list[str] = field(default_factory=list)
@@ -152,7 +154,7 @@ def light_rows(
     return rows
 
 
-def read_manifest(place: Place, found: Survey) -> dict[str, dict[str, Any]]:
+def read_manifest(place: DatasetFiles, found: Survey) -> dict[str, dict[str, Any]]:
     """Rows of the manifest by id; their counts go into the survey."""
     rows = {}
     for path in place.manifest:

@@ -36,7 +36,7 @@ class Run:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self.question_file = folder / "run.json"
+        self.settings_file = folder / "run.json"
         self.structures = folder / "structures"
         self.structures_file = folder / "structures.json"
         self.descriptions = folder / "descriptions"
@@ -47,34 +47,36 @@ class Run:
     def load(cls, folder: Path) -> Run:
         """An existing run; InputError if the folder is not one."""
         run = cls(folder)
-        if not run.question_file.is_file():
+        if not run.settings_file.is_file():
             raise InputError(f"{folder} is not a run folder (no run.json)")
         return run
 
     @property
-    def question(self) -> dict[str, Any]:
+    def settings_record(self) -> dict[str, Any]:
         """Settings, versions and source snapshot this run was started with."""
-        return json.loads(self.question_file.read_text())
+        return json.loads(self.settings_file.read_text())
 
-    def ask(self, question: dict[str, Any], defaults: Mapping[str, Any] | None = None) -> None:
-        """Start the run with this question, or check that it was started with it.
+    def check_settings(
+        self, record: dict[str, Any], defaults: Mapping[str, Any] | None = None
+    ) -> None:
+        """Start the run with these settings, or check that it was started with them.
 
         Args:
-            question: Snapshot, settings and versions that define the run.
+            record: Snapshot, settings and versions that define the run.
             defaults: Settings that count as recorded where either side does not name them.
 
         Raises:
-            InputError: The run was started with another question, or the folder holds other files.
+            InputError: The run was started with other settings, or the folder holds other files.
         """
-        if not self.question_file.exists():
+        if not self.settings_file.exists():
             if self.folder.is_dir() and any(p.name != ".lock" for p in self.folder.iterdir()):
                 raise InputError(f"{self.folder} holds other files; give --out a new folder")
-            write_json(self.question_file, question)
+            write_json(self.settings_file, record)
             return
-        new = json.loads(json.dumps(question))  # as it would be read back
-        old = self.question
-        for record in (old, new):
-            record["settings"] = {**(defaults or {}), **record["settings"]}
+        new = json.loads(json.dumps(record))  # as it would be read back
+        old = self.settings_record
+        for each in (old, new):
+            each["settings"] = {**(defaults or {}), **each["settings"]}
         if differences := list(_differences(old, new)):
             raise InputError(
                 f"{self.folder} was started with other settings ({'; '.join(differences)}); "

@@ -30,7 +30,7 @@ from curate.sources.mp_documents import (
 if TYPE_CHECKING:
     import pyarrow.dataset as ds
 
-    from curate.sources.mp_client import Client
+    from curate.sources.mp_client import MPClient
 
 IDS_A_CALL = 500  # the client's address becomes too long for the server above 1,000
 ROWS_AT_ONCE = 512
@@ -73,7 +73,7 @@ class MaterialsProject:
         published: bool = False,
         noncommercial: bool = False,
         previous: PreviousRun | None = None,
-        client: Client | None = None,
+        client: MPClient | None = None,
     ):
         self.ids = sorted(ids) if ids is not None else None
         self.published = published
@@ -83,11 +83,11 @@ class MaterialsProject:
         self._client = client
 
     @property
-    def client(self) -> Client:
+    def client(self) -> MPClient:
         if self._client is None:
-            from curate.sources.mp_client import Client
+            from curate.sources.mp_client import MPClient
 
-            self._client = Client()
+            self._client = MPClient()
         return self._client
 
     def snapshot(self) -> Snapshot:

@@ -61,7 +61,7 @@ def api_key() -> str:
     return key
 
 
-class Client:
+class MPClient:
     """The Materials Project's REST interface and its bulk tables."""
 
     def __init__(

@@ -23,7 +23,7 @@ from curate.sources.base import (
 from curate.sources.optimade_entries import STRUCTURE, record_of_entry
 
 if TYPE_CHECKING:
-    from curate.sources.optimade_client import Client
+    from curate.sources.optimade_client import OptimadeReader
 
 NO_NUMBERS = {"string", "timestamp", "list", "dictionary", "array", "object"}
 LONGEST_LIST = 4_000  # characters of field names that fit into an address
@@ -60,7 +60,7 @@ class Optimade:
         filter: str | None = None,
         license: str = "unknown",  # stated by the user; else what the server says
         previous: PreviousRun | None = None,
-        client: Client | None = None,
+        client: OptimadeReader | None = None,
     ):
         if not re.fullmatch(r"https?://[^/\s]+\S*", url):
             raise InputError(
@@ -77,15 +77,15 @@ class Optimade:
         self.units: dict[str, str] = {}  # by property, as the server tells them
 
     @property
-    def client(self) -> Client:
+    def client(self) -> OptimadeReader:
         if self._client is None:
             if find_spec("optimade") is None:
                 raise InputError(
                     "--db optimade needs optimade-python-tools: pip install 'crysmmnet[optimade]'"
                 )
-            from curate.sources.optimade_client import Client
+            from curate.sources.optimade_client import OptimadeReader
 
-            self._client = Client(self.url)
+            self._client = OptimadeReader(self.url)
         return self._client
 
     def snapshot(self) -> Snapshot:

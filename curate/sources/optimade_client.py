@@ -62,7 +62,7 @@ class Page:
     next: str | None  # address of the following page
 
 
-class Client:
+class OptimadeReader:
     """The structures of one OPTIMADE server."""
 
     def __init__(self, url: str, retry: RetryPolicy | None = None, timeout: float = TIMEOUT):

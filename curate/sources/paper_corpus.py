@@ -29,7 +29,7 @@ LARGEST_TEXT = 10 * 2**20
 
 
 @dataclass(frozen=True)
-class Part:
+class CorpusTable:
     """One table of the corpus."""
 
     table: str  # member name below the corpus' folder
@@ -44,12 +44,12 @@ MP, JARVIS = (
     ("JARVIS-DFT 2021.8.18", "NIST terms of use"),
 )
 PARTS = (
-    Part("mp_2018_new/mat_text.csv", "mp_2018_new", ("formation_energy", "band_gap"), *MP),
-    Part(
+    CorpusTable("mp_2018_new/mat_text.csv", "mp_2018_new", ("formation_energy", "band_gap"), *MP),
+    CorpusTable(
         "mp_2018_small/description.csv", "mp_2018_small/cif", ("shear_modulus", "bulk_modulus"), *MP
     ),
     *(
-        Part(f"jarvis/{name}/description.csv", f"jarvis/{name}/cif", (name,), *JARVIS)
+        CorpusTable(f"jarvis/{name}/description.csv", f"jarvis/{name}/cif", (name,), *JARVIS)
         for name in (
             "formation_energy_peratom",
             "optb88vdw_bandgap",
@@ -166,7 +166,7 @@ class PublishedCorpus:
             return Refusal(material_id, "unreadable", type(error).__name__, str(error)[:500])
         return record_of((structures[0], values), material_id, fields)
 
-    def _rows(self, part: Part) -> Iterator[tuple[str, dict[str, Value], str]]:
+    def _rows(self, part: CorpusTable) -> Iterator[tuple[str, dict[str, Value], str]]:
         """Id, targets and text of each line of a table."""
         csv.field_size_limit(LARGEST_TEXT)
         columns = 2 + len(part.targets)

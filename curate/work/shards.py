@@ -46,9 +46,9 @@ def describe_shards(
     pending = [number for number in shards if not run.is_described(number)]
     if not pending:
         return
-    question = run.question
-    options = DescribeOptions(**question["describe"])
-    limits = Limits(workers, question["settings"]["timeout"], question["settings"]["memory"])
+    record = run.settings_record
+    options = DescribeOptions(**record["describe"])
+    limits = Limits(workers, record["settings"]["timeout"], record["settings"]["memory"])
     sizes = run.sizes(shards)
     total = sum(map(len, sizes.values()))
     progress = total - sum(len(sizes[number]) for number in pending)

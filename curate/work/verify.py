@@ -85,7 +85,7 @@ def verify(
         seed: Seed of the sample.
         watch: Called with the number of crystals done.
     """
-    options = DescribeOptions(**run.question["describe"])
+    options = DescribeOptions(**run.settings_record["describe"])
     differences, checked = [], []
     for record, description in sample(run, n, seed):
         if difference := compare(record, description.text, options):

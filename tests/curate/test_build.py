@@ -115,7 +115,7 @@ def test_the_same_command_again_does_nothing_twice(tmp_path):
     assert (tmp_path / "dataset" / "README.md").stat().st_mtime_ns == card
 
 
-def test_another_question_is_refused_and_the_difference_named(tmp_path):
+def test_other_settings_are_refused_and_the_difference_named(tmp_path):
     config = BuildConfig(out=tmp_path, limit=1, source=JarvisSettings(sample=True), workers=1)
     build(config)
     with pytest.raises(InputError, match=r"settings timeout was 300\.0, now 60"):
@@ -125,12 +125,12 @@ def test_another_question_is_refused_and_the_difference_named(tmp_path):
     build(replace(config, workers=2, strict=True))  # these do not change the answer
 
 
-def test_other_versions_are_another_question(tmp_path):
+def test_other_versions_are_refused(tmp_path):
     config = BuildConfig(out=tmp_path, limit=1, source=JarvisSettings(sample=True), workers=1)
     build(config)
-    question = json.loads((tmp_path / "run.json").read_text())
-    question["versions"]["robocrys"] = "0.2.12"
-    (tmp_path / "run.json").write_text(json.dumps(question))
+    record = json.loads((tmp_path / "run.json").read_text())
+    record["versions"]["robocrys"] = "0.2.12"
+    (tmp_path / "run.json").write_text(json.dumps(record))
     with pytest.raises(InputError, match=r"versions robocrys was 0\.2\.12, now 0\.2\.13"):
         build(config)
 

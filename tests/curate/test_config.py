@@ -6,7 +6,7 @@ from dataclasses import MISSING, fields
 import pytest
 from commands import curate
 
-from curate.build import build, question
+from curate.build import build, settings_record
 from curate.config import BuildConfig, SlurmConfig, build_flags
 from curate.describe.description import DescribeOptions
 from curate.errors import InputError
@@ -72,7 +72,7 @@ def test_the_last_choice_counts_and_jarvis_is_the_default():
 
 def test_what_is_recorded_follows_from_the_settings(tmp_path):
     config = BuildConfig(out=tmp_path, source=MPSettings(descriptions="published"))
-    assert question(config, Sample())["settings"] == {
+    assert settings_record(config, Sample())["settings"] == {
         "db": "mp",
         "descriptions": "published",
         "include_noncommercial": False,

@@ -11,12 +11,12 @@ import pytest
 from mp_bucket import Bucket
 from mp_server import KEY, MPServer
 
-from curate.build import previous_run, question
+from curate.build import previous_run, settings_record
 from curate.config import BuildConfig
 from curate.errors import InputError
 from curate.run.folder import Run
 from curate.sources.mp import MaterialsProject, MPSettings
-from curate.sources.mp_client import Client
+from curate.sources.mp_client import MPClient
 
 IDS = ("mp-9", "mp-aaaaaaak", "mp-11", "mp-12", "mp-4000")  # mp-10 as the database stores it
 
@@ -95,7 +95,7 @@ def test_a_list_of_ids_with_published_texts(server, place):
     schema = pq.read_schema(next(Path("run/dataset/default").glob("*.parquet")))
     assert schema.field("volume").metadata == {b"unit": "Å³".encode()}
     assert schema.field("formation_energy_per_atom").metadata == {b"unit": b"eV/atom"}
-    assert Run(Path("run")).question["source"]["version"] == mp_crystals.VERSION
+    assert Run(Path("run")).settings_record["source"]["version"] == mp_crystals.VERSION
     card = Path("run/dataset/README.md").read_text()
     assert f"| source | Materials Project, {mp_crystals.VERSION}" in card
     assert "sha256 of what was read" not in card
@@ -117,17 +117,17 @@ def test_the_whole_database_by_its_bulk_tables(server, place):
     assert done.returncode == 1, done.stderr  # one entry has no published text
     assert len(rows_of("run")) == 29 and len(rows_of("run", "manifest")) == 30
     assert rows_of("run", "manifest")["mp-12"]["error_type"] == "NoPublishedText"
-    assert Run(Path("run")).question["source"]["version"] == mp_crystals.VERSION
+    assert Run(Path("run")).settings_record["source"]["version"] == mp_crystals.VERSION
     assert holds_key(place) == [] and KEY not in done.stderr + done.stdout
 
 
 def test_an_unfinished_run_is_not_mixed_with_a_newer_database(server, place, monkeypatch):
     monkeypatch.setenv("MP_API_KEY", KEY)
-    client = Client(server.url)
+    client = MPClient(server.url)
     config = BuildConfig(out=place / "run", source=MPSettings())
     first = MaterialsProject({"mp-1"}, client=client)
     run = Run(config.out)
-    run.ask(question(config, first))  # stopped before anything was read
+    run.check_settings(settings_record(config, first))  # stopped before anything was read
     previous = previous_run(run)
     assert previous is not None and not previous.is_complete
     server.version, before = "2027.1.1", server.version

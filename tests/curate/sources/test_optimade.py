@@ -24,7 +24,7 @@ from curate.record import Refusal, StructureRecord
 from curate.run.folder import Run
 from curate.sources.base import Request
 from curate.sources.optimade import Optimade, OptimadeSettings, license_of
-from curate.sources.optimade_client import Client
+from curate.sources.optimade_client import OptimadeReader
 from curate.sources.optimade_entries import record_of_entry
 from curate.sources.sample import Sample
 from curate.web.retry import RetryPolicy
@@ -49,7 +49,7 @@ def healthy(server):
 
 
 def source(server, filter=None, **fields) -> Optimade:
-    return Optimade(server.url, filter, client=Client(server.url, retry=HASTY), **fields)
+    return Optimade(server.url, filter, client=OptimadeReader(server.url, retry=HASTY), **fields)
 
 
 def read(source: Optimade) -> dict[str, StructureRecord | Refusal]:
@@ -261,10 +261,10 @@ def test_a_build_goes_from_the_server_to_a_dataset(server, tmp_path):
         assert row["_tst_energy"] == pytest.approx(energies[number - 1])
     schema = pq.read_schema(next((run / "dataset" / "default").glob("*.parquet")))
     assert schema.field("_tst_energy").metadata == {b"unit": b"eV/atom"}
-    question = Run(run).question
-    assert question["settings"]["filter"] == filter
+    record = Run(run).settings_record
+    assert record["settings"]["filter"] == filter
     card = (run / "dataset" / "README.md").read_text()
-    assert question["source"]["version"] in card and question["source"]["url"] in card
+    assert record["source"]["version"] in card and record["source"]["url"] in card
 
     server.fail(*[{"status": 404}] * 9)  # what is frozen needs no server
     server.asked()

@@ -104,13 +104,13 @@ def test_a_rank_that_cannot_help_says_why(tmp_path):
     with pytest.raises(InputError, match="--of 0: must be at least 1"):
         describe_rank(DescribeConfig(tmp_path, rank=0, of=0))
     run = Run(tmp_path)
-    question = run.question
-    question["versions"]["robocrys"] = "0.2.12"
-    write_json(run.question_file, question)
+    record = run.settings_record
+    record["versions"]["robocrys"] = "0.2.12"
+    write_json(run.settings_file, record)
     with pytest.raises(InputError, match=r"versions robocrys was 0\.2\.12, now 0\.2\.13"):
         describe_rank(DescribeConfig(tmp_path, rank=0, of=1))
     run.structures_file.unlink()
-    question["versions"]["robocrys"] = "0.2.13"
-    write_json(run.question_file, question)
+    record["versions"]["robocrys"] = "0.2.13"
+    write_json(run.settings_file, record)
     with pytest.raises(InputError, match="not read whole yet"):
         describe_rank(DescribeConfig(tmp_path, rank=0, of=1))
