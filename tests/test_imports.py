@@ -96,7 +96,7 @@ DOORS = {
         "model/experiments/encoder_table.py",
         "model/experiments/run.py",
         "model/network",
-        "model/text/encoder.py",
+        "model/text",
         "model/training",
     },
     "transformers": {

@@ -18,6 +18,7 @@ import torch
 
 from curate.batches import in_batches
 from curate.errors import InputError, first_line
+from model.text.bert import Bert
 
 log = logging.getLogger(__name__)
 
@@ -123,11 +124,18 @@ class TextEncoder:
 
     @cached_property
     def _loaded(self):
-        from transformers import AutoModel, AutoTokenizer
+        from transformers import AutoTokenizer
 
+        device = "cuda" if torch.cuda.is_available() else "cpu"
         tokenizer = AutoTokenizer.from_pretrained(self._place, revision=self.revision)
+        if Bert.is_in(Path(self._place)):
+            return tokenizer, Bert(Path(self._place)).to(device)
+        from transformers import AutoModel
+        from transformers.utils import logging as transformers_logging
+
+        transformers_logging.disable_progress_bar()
         model = AutoModel.from_pretrained(self._place, revision=self.revision).eval()
-        return tokenizer, model.to("cuda" if torch.cuda.is_available() else "cpu")
+        return tokenizer, model.to(device)
 
 
 class EmbeddingCache:

@@ -3,7 +3,6 @@
 from collections import Counter
 from dataclasses import replace
 
-import dgl
 import numpy as np
 import pytest
 import torch
@@ -130,6 +129,7 @@ def test_cutoff_grows_where_an_atom_has_too_few_neighbours():
     assert graph.n_bonds == 18
 
 
+@pytest.mark.dgl
 def test_exact_shell_gives_the_released_edges_to_the_last_one(sample):
     """jarvis-tools holds the loops that the released code copied."""
     from jarvis.core.atoms import Atoms
@@ -167,7 +167,10 @@ def test_exact_shell_gives_the_released_edges_to_the_last_one(sample):
     assert fewer > 0  # shells that the last bits of a float cut
 
 
+@pytest.mark.dgl
 def test_line_graph_is_dgls(sample):
+    import dgl
+
     for record in sample[:10]:
         graph = build_graph(record, GraphConfig(exact_shell=True))
         bonds = dgl.graph((torch.from_numpy(graph.tails), torch.from_numpy(graph.heads)))

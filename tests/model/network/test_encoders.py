@@ -99,6 +99,7 @@ def in_double(found):
     return replace(found, **{n: getattr(found, n).double() for n in names})
 
 
+@pytest.mark.dgl
 def test_torch_and_dgl_agree_bit_for_bit(name, sample):
     outputs = []
     for backend in ("dgl", "torch"):
