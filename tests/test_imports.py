@@ -100,7 +100,6 @@ DOORS = {
         "model/training",
     },
     "transformers": {
-        "model/cli.py",
         "model/network/crysmmnet.py",
         "model/text/encoder.py",
         "model/training/trainer.py",
