@@ -120,6 +120,11 @@ class BuildConfig:
     (--db optimade); all of them where it is left out."""
     properties: Path | None = None
     """CSV of targets whose first column holds the material ids (--db files)."""
+    allow_missing_hydrogen: bool = False
+    """Describe a CIF whose formula has hydrogen that has no positions, with a note (--db files); such
+    files are refused otherwise."""
+    ids_from: Literal["name", "path"] = "name"
+    """Take ids from the names of files, or keep the folders below --input in them (--db files)."""
     license: str = "unknown"
     """Licence of your own files, as an SPDX identifier; goes into the dataset (--db files). With
     --db optimade in place of what the server says."""

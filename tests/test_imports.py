@@ -6,7 +6,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 DOORS = {  # heavy library: the only files that may know it
     "robocrys": {"description.py", "molecules.py", "fast"},
-    "ase": {"files.py"},
+    "ase": {"extxyz.py"},
     "mp_api": {"mp_client.py"},
     "optimade": {"optimade_client.py"},
     "jinja2": {"card.py", "push.py", "page.py"},

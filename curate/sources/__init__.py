@@ -69,6 +69,8 @@ def open_source(
         _refuse_flags(config, "mirror")
     if config.db != "optimade":
         _refuse_flags(config, "filter")
+    if config.db != "files" and (config.allow_missing_hydrogen or config.ids_from != "name"):
+        raise InputError("--allow-missing-hydrogen and --ids-from belong to --db files")
     if config.license != type(config).license and config.db not in ("files", "optimade"):
         raise InputError(f"--license: --db {config.db} brings its own licences; leave it out")
     if config.snapshot != type(config).snapshot and (config.db != "jarvis" or config.sample):
@@ -89,7 +91,13 @@ def open_source(
         case "files":
             from curate.sources.files import Files
 
-            return Files(Path(_needed_input(config)), config.properties, config.license)
+            return Files(
+                Path(_needed_input(config)),
+                config.properties,
+                config.license,
+                config.allow_missing_hydrogen,
+                config.ids_from,
+            )
         case "crysmmnet":
             _refuse_flags(config, "properties")
             from curate.sources.paper_corpus import PublishedCorpus
