@@ -133,7 +133,7 @@ def test_numbers_that_a_format_names_stay_properties():
 def test_hydrogen_without_positions_is_taken_when_asked_for():
     (row,) = Files(READERS / "brucite_without_H.cif", allow_missing_hydrogen=True).records()
     assert (row.chemical_formula_reduced, row.nsites) == ("MgO2", 3)
-    assert row.note == "2 H of its formula 'H2 Mg O2' have no position"
+    assert "2 H of its formula 'H2 Mg O2' have no position" in row.note
 
 
 @pytest.mark.parametrize("name", ["negative_scale", "bang_comment", "velocities"])
