@@ -24,7 +24,9 @@ from crystals import Crystal, load, stratified
 from setting import setting
 from stock import condenser, describe_with_stock
 
-from curate.describe.description import SYMPRECS, DescribeOptions, condense, describe, warm_up
+from curate.describe.condense import SYMPRECS, condense, warm_up
+from curate.describe.description import describe
+from curate.describe.options import DescribeOptions
 
 RESULT = Path(__file__).parent / "results" / "describe.json"
 STEPS = {  # step of the fast condenser -> its functions, none called from another
@@ -169,7 +171,7 @@ def _condense_or_not(structure, options) -> None:
 
 
 START = {
-    "fast": "from curate.describe.description import describe, warm_up; warm_up()",
+    "fast": "from curate.describe.condense import warm_up; warm_up()",
     "stock": "from stock import *; describe = describe_with_stock; condenser(0.01); describer()",
 }
 

@@ -24,7 +24,8 @@ from crystals import Crystal, load
 from setting import setting
 from stock import describe_with_stock, settled
 
-from curate.describe.description import describe, warm_up
+from curate.describe.condense import warm_up
+from curate.describe.description import describe
 
 RESULTS = Path(__file__).parent / "results"
 log = logging.getLogger("benchmark")

@@ -14,7 +14,8 @@ from functools import lru_cache
 
 from robocrys import StructureCondenser, StructureDescriber
 
-from curate.describe.description import SYMPRECS, in_fixed_order
+from curate.describe.condense import SYMPRECS
+from curate.describe.render import in_fixed_order
 from curate.record import StructureRecord
 
 

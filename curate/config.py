@@ -9,7 +9,7 @@ from typing import Literal
 
 import tyro
 
-from curate.describe.description import DescribeOptions
+from curate.describe.options import DescribeOptions
 
 JarvisTable = Literal["dft_3d_2021", "dft_3d_2022", "dft_3d_2025", "dft_2d_2021", "megnet"]
 Database = Literal["jarvis", "mp", "optimade", "files", "crysmmnet"]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
 from tyro.conf import OmitArgPrefixes, Positional
 
+from curate.cache import cache_folder
 from curate.errors import InputError
 
 Modality = Literal["both", "graph", "text"]
@@ -20,8 +20,7 @@ ExperimentKind = Literal["modality", "encoder", "text", "low-data"]
 
 def default_cache() -> Path:
     """Where text embeddings and graphs are kept between runs."""
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(home) / "crysmmnet"
+    return cache_folder()
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from curate.dataset.splits import LABELS, official_splits
+from curate.dataset.splits import LABELS, task_sizes
 from curate.dataset.text_statistics import TextFacts, text_facts
 from curate.dataset.token_lengths import LIMIT
 from curate.licenses import card_fields
@@ -149,7 +149,7 @@ def _split(dataset: pq.ParquetDataset, name: str, facts: TextFacts) -> dict[str,
     table = dataset.read(["material_id", name])
     labels = Counter(table[name].to_pylist())
     leaks = table.filter(pc.equal(table[name], "leak"))["material_id"].to_pylist()
-    there, whole = labels.total() - labels[None], len(official_splits()[task])
+    there, whole = labels.total() - labels[None], task_sizes()[task]
     share = "equal" if there == whole else f"part: {there} of {whole} ids"
     return {
         "task": task,

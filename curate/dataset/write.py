@@ -128,9 +128,7 @@ def tasks_of(run: Run) -> dict[str, dict[str, str]]:
     for number in run.shards():
         table = pq.read_table(shard_file(run.structures, number), columns=["material_id"])
         ids.update(table["material_id"].to_pylist())
-    return {
-        task: labels for task, labels in official_splits().items() if not ids.isdisjoint(labels)
-    }
+    return official_splits(ids)
 
 
 def write_files(folder: Path, rows: Iterable[dict[str, Any]], schema: pa.Schema) -> None:

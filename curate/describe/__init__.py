@@ -1,5 +1,7 @@
-"""Structure record in, English description out."""
+"""Structures described in English by Robocrystallographer."""
 
-from curate.describe.description import DescribeOptions, describe, render
+from curate.describe.description import describe
+from curate.describe.options import DescribeOptions
+from curate.describe.render import render
 
 __all__ = ["DescribeOptions", "describe", "render"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-from curate.describe.description import rendered_parts
+from curate.describe.render import rendered_parts
 
 SENTENCE_END = re.compile(r"(?<=[.])\s+(?=[A-Z])")
 CONNECTIVITY = re.compile(r"-sharing|that share|tilt angle")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from curate.cache import cache_folder
 from curate.errors import InputError
 from curate.record import Refusal, StructureRecord
 from curate.sources import Recorded, Snapshot
@@ -141,5 +141,4 @@ def known_file(table: Table) -> tuple[str, str]:
 
 def default_cache() -> Path:
     """Where downloads are kept for other runs."""
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(home) / "crysmmnet" / "downloads"
+    return cache_folder() / "downloads"

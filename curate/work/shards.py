@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from curate.dataset.write import write_dataset
 from curate.describe import description as describing
-from curate.describe.description import DescribeOptions
+from curate.describe.options import DescribeOptions
 from curate.record import Description, Refusal, StructureRecord
 from curate.run.counts import Counts, count
 from curate.run.folder import Run

@@ -9,7 +9,8 @@ from itertools import groupby
 
 import pyarrow.parquet as pq
 
-from curate.describe.description import DescribeOptions, describe
+from curate.describe.description import describe
+from curate.describe.options import DescribeOptions
 from curate.record import Description, StructureRecord
 from curate.run.folder import Run, shard_file
 

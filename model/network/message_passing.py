@@ -3,9 +3,10 @@
 Nodes and edges may be classes of a quotient graph, with counts of their members: sums, means and
 batch statistics are then those of the whole graph. Without counts each stands for itself.
 
-DGL does it wherever its build supports the device, torch's index operations elsewhere. DGL's wheels
-on PyPI know the CPU only, so on a GPU it is torch. With edges sorted by head both add the same
-numbers in the same order: outputs and gradients are equal bit for bit.
+DGL does it where it is installed and its build supports the device, torch's index operations
+elsewhere. DGL's wheels on PyPI know the CPU and Python up to 3.11 only, so on a GPU or a later Python
+it is torch. With edges sorted by head both add the same numbers in the same order: outputs and
+gradients are equal bit for bit.
 """
 
 from __future__ import annotations
@@ -13,14 +14,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import cached_property, lru_cache
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
 
-os.environ.setdefault("DGLBACKEND", "pytorch")  # else DGL writes a settings file into the home
-import dgl
-from dgl import ops
+if TYPE_CHECKING:
+    from dgl import DGLGraph
 
 Backend = Literal["dgl", "torch"]
 
@@ -64,25 +64,34 @@ class Graph:
         return (self.edge_counts / self.node_counts[self.heads])[:, None]
 
     @cached_property
-    def dgl(self) -> dgl.DGLGraph:
-        """The same graph as DGL's."""
-        return dgl.graph((self.tails, self.heads), num_nodes=self.n_nodes)
+    def dgl(self) -> DGLGraph:
+        """The same graph as DGL's; ImportError where DGL is not installed."""
+        return import_dgl().graph((self.tails, self.heads), num_nodes=self.n_nodes)
 
 
 @lru_cache
 def backend_for(device: str) -> Backend:
-    """DGL where its build supports the device type, torch elsewhere."""
+    """DGL where it is installed and its build supports the device type, torch elsewhere."""
     try:
-        dgl.graph(([0], [0])).to(device)
-    except Exception:  # DGL's own errors differ between builds; any of them means "not here"
+        import_dgl().graph(([0], [0])).to(device)
+    except Exception:  # absent, or made for another torch or device: each fails in its own way
         return "torch"
     return "dgl"
+
+
+@lru_cache
+def import_dgl() -> Any:
+    """The module dgl; raises what its import raises."""
+    os.environ.setdefault("DGLBACKEND", "pytorch")  # else DGL writes a settings file into the home
+    import dgl
+
+    return dgl
 
 
 def gather(graph: Graph, from_tails: Tensor, from_heads: Tensor) -> Tensor:
     """(n_edges, d): on each edge, its tail's value plus its head's; both are (n_nodes, d)."""
     if graph.backend == "dgl":
-        return ops.u_add_v(graph.dgl, from_tails, from_heads)
+        return import_dgl().ops.u_add_v(graph.dgl, from_tails, from_heads)
     return from_tails.index_select(0, graph.tails) + from_heads.index_select(0, graph.heads)
 
 
@@ -119,7 +128,7 @@ def weighted_mean(graph: Graph, from_tails: Tensor, gates: Tensor) -> Tensor:
     if graph.weights is not None:
         gates = gates * graph.weights
     if graph.backend == "dgl":
-        total = ops.u_mul_e_sum(graph.dgl, from_tails, gates)
+        total = import_dgl().ops.u_mul_e_sum(graph.dgl, from_tails, gates)
     else:
         total = _sum_at_heads(graph, from_tails.index_select(0, graph.tails) * gates)
     return total / (_sum_at_heads(graph, gates) + 1e-6)
@@ -127,7 +136,7 @@ def weighted_mean(graph: Graph, from_tails: Tensor, gates: Tensor) -> Tensor:
 
 def _sum_at_heads(graph: Graph, on_edges: Tensor) -> Tensor:
     if graph.backend == "dgl":
-        return ops.copy_e_sum(graph.dgl, on_edges)
+        return import_dgl().ops.copy_e_sum(graph.dgl, on_edges)
     return on_edges.new_zeros(graph.n_nodes, on_edges.shape[1]).index_add(0, graph.heads, on_edges)
 
 

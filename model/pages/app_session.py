@@ -8,7 +8,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from curate.describe.description import warm_up
+from curate.describe.condense import warm_up
 from curate.errors import InputError
 from curate.record import StructureRecord
 from model.predict.nearest_crystals import Neighbor, TrainingCrystals, embedded

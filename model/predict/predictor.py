@@ -117,7 +117,8 @@ class Predictor:
         """The record with a description: its own, or a new one."""
         if record.description:
             return record
-        from curate.describe.description import DescribeOptions, describe
+        from curate.describe.description import describe
+        from curate.describe.options import DescribeOptions
 
         result = describe(record, DescribeOptions())
         if result.text is None:

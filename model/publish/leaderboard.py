@@ -16,7 +16,7 @@ from datetime import date
 from pathlib import Path
 
 from curate import __version__
-from curate.dataset.splits import listed, official_splits
+from curate.dataset.splits import ids_in_split, task_sizes
 from curate.errors import InputError, named
 from model.config import LeaderboardConfig
 from model.data.prepare import LEAK
@@ -86,7 +86,7 @@ def file_name(task: str) -> str:
 
 def parts_of(task: str) -> tuple[str, str]:
     """Dataset and property of a task; InputError where it is none."""
-    known = sorted(official_splits())
+    known = sorted(task_sizes())
     if task not in known:
         raise InputError(f"--task {task}: no such benchmark; known: {', '.join(known)}")
     dataset = next(name for name in DATASETS if task.startswith(f"{name}_"))
@@ -96,7 +96,7 @@ def parts_of(task: str) -> tuple[str, str]:
 def test_ids(task: str) -> set[str]:
     """All test ids of a benchmark, those it also lists elsewhere included."""
     parts_of(task)
-    return {name for of, name, split in listed() if of == task and split == "test"}
+    return set(ids_in_split(task, "test"))
 
 
 def write_zip(path: Path, predictions: dict[str, tuple[str, str]]) -> None:

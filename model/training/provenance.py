@@ -13,6 +13,7 @@ import torch
 
 from curate import __version__
 from model.data.rows import Rows
+from model.network.message_passing import backend_for
 
 FILE = "training.json"
 LIBRARIES = ("torch", "transformers", "datasets", "numpy")
@@ -25,6 +26,7 @@ def provenance(data: str, rows: Rows, contents: str, seconds: float) -> dict[str
         "revision": rows.revision,
         "contents_sha256": contents,
         "hardware": hardware(),
+        "message_passing": message_passing(),
         "seconds": round(seconds, 3),
         "versions": {
             "python": platform.python_version(),
@@ -32,6 +34,12 @@ def provenance(data: str, rows: Rows, contents: str, seconds: float) -> dict[str
             **{name: version(name) for name in LIBRARIES},
         },
     }
+
+
+def message_passing() -> str:
+    """The library that passes messages on this machine, with its version: `dgl 1.1.3`."""
+    library = backend_for("cuda" if torch.cuda.is_available() else "cpu")
+    return f"{library} {version(library)}"
 
 
 def hardware() -> str:

@@ -24,7 +24,7 @@ from model.network.inference import infer
 from model.training.allocator import keep_large_blocks
 from model.training.metrics import scores
 from model.training.provenance import FILE as TRAINING
-from model.training.provenance import provenance
+from model.training.provenance import message_passing, provenance
 from model.training.settings_record import check_folder, digest, question_of, write_question
 from model.training.trainer import (
     CrysMMNetTrainer,
@@ -66,6 +66,8 @@ def train(config: TrainConfig) -> dict[str, Any]:
         if config.graph.graph == "quotient" and config.modality != "text":
             refuse_randomness(model.graph_encoder)
     trainer = make_trainer(model, prepared, config)
+    if trainer.is_world_process_zero() and config.modality != "text":
+        log.info("message passing by %s", message_passing())
     train_or_resume(trainer)
     if trainer.is_world_process_zero():
         seconds = sum(epoch.get("seconds", 0.0) for epoch in history_of(trainer))

@@ -5,8 +5,8 @@ import os
 import time
 from pathlib import Path
 
-from curate.describe.description import DescribeOptions
 from curate.describe.description import describe as really_describe
+from curate.describe.options import DescribeOptions
 from curate.record import Description, StructureRecord
 
 ENDINGS = ("hang", "hang-in-c", "exit", "segfault", "kill", "memory", "raise")

@@ -1,4 +1,4 @@
-"""Structure in, Robocrystallographer's condensed structure out; each thing is done once."""
+"""Robocrystallographer's condensed structure of a crystal, with each thing done once."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ from curate.describe.fast.components import (
 )
 from curate.describe.fast.fingerprints import (
     site_fingerprint,
-    stock_site_fingerprint,
     structure_fingerprint,
+    with_stock_rounding,
 )
 from curate.describe.fast.mineral import FastMineralMatcher
+from curate.describe.fast.minerals import Minerals
 from curate.describe.fast.neighbors import Neighbors, site_neighbors
 from curate.describe.fast.sites import FastSiteAnalyzer
 from curate.describe.fast.symmetry import Orbits, Symmetry, find_orbits
@@ -36,7 +37,7 @@ from curate.describe.molecules import FormulaOnly, MoleculeNamer, NamingCondense
 class FastCondenser(NamingCondenser):
     """The condensed structure of the stock condenser with its default settings, sooner."""
 
-    mineral_matcher: FastMineralMatcher
+    mineral_matcher: FastMineralMatcher  # type: ignore[assignment]
 
     def __init__(
         self,
@@ -134,7 +135,7 @@ def _surroundings(symmetry: Symmetry) -> tuple[Orbits, dict[int, Neighbors], np.
     """Orbits, neighbours of one site of each, and the fingerprints of all sites (n, 61).
 
     The library gives equivalent sites different fingerprints where rounding decides; to say the same,
-    such sites are taken from the library one by one.
+    the features that it decides are taken from the library, site by site.
     """
     orbits = find_orbits(symmetry)
     structure = symmetry.structure
@@ -142,7 +143,9 @@ def _surroundings(symmetry: Symmetry) -> tuple[Orbits, dict[int, Neighbors], np.
     prints = {site: site_fingerprint(found) for site, found in neighbors.items()}
     fingerprints = np.array(
         [
-            stock_site_fingerprint(structure, site) if prints[first][1] else prints[first][0]
+            with_stock_rounding(structure, site, *prints[first])
+            if prints[first][1]
+            else prints[first][0]
             for site, first in enumerate(orbits.representative.tolist())
         ]
     )
@@ -152,4 +155,4 @@ def _surroundings(symmetry: Symmetry) -> tuple[Orbits, dict[int, Neighbors], np.
 @lru_cache(maxsize=1)
 def mineral_matcher() -> FastMineralMatcher:
     """The matcher of this process; it holds the prototypes, nothing of any crystal."""
-    return FastMineralMatcher()
+    return FastMineralMatcher(Minerals.load())

@@ -1,16 +1,18 @@
-"""Neighbours in, order parameters of every site and of the structure out.
+"""Order parameters of every site, and the fingerprint of the structure.
 
 Stands in for `robocrys.condense.fingerprint`, which computes the same 61 numbers of each site
-twice: for the geometry of the sites and for the fingerprint of the structure.
+twice: for the geometry of the sites and for the fingerprint of the structure. The library's numbers are
+those of matminer's `CrystalNNFingerprint`, which is a loop over pymatgen's `LocalStructOrderParams`.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
-from matminer.featurizers.site import CrystalNNFingerprint
 from pymatgen.core import Structure
+from pymatgen.core.local_env import CN_OPT_PARAMS, CrystalNN, LocalStructOrderParams
 
 from curate.describe.fast.neighbors import Neighbors
 from curate.describe.fast.order_parameters import TWO_POLES, Angles, order_parameter, uncertainty
@@ -19,38 +21,70 @@ STEPPED = TWO_POLES | {"bcc", "cuboct_max", "pent_plan_max"}  # motifs that roun
 EQUAL = 1e-6  # difference of weights that come in either order
 NOISE = 1e-4  # of a feature; ten times finer than what makes sites differ
 
+# Motifs by coordination number: the preset "ops" of matminer 0.10.1 (BSD licence),
+# matminer/featurizers/site/fingerprint.py, load_cn_target_motif_op.
+MOTIFS = {
+    1: ("sgl_bd",),
+    2: ("L-shaped", "water-like", "bent 120 degrees", "bent 150 degrees", "linear"),
+    3: ("trigonal planar", "trigonal non-coplanar", "T-shaped"),
+    4: (
+        "square co-planar",
+        "tetrahedral",
+        "rectangular see-saw-like",
+        "see-saw-like",
+        "trigonal pyramidal",
+    ),
+    5: ("pentagonal planar", "square pyramidal", "trigonal bipyramidal"),
+    6: ("hexagonal planar", "octahedral", "pentagonal pyramidal"),
+    7: ("hexagonal pyramidal", "pentagonal bipyramidal"),
+    8: ("body-centered cubic", "hexagonal bipyramidal"),
+    9: ("q2", "q4", "q6"),
+    10: ("q2", "q4", "q6"),
+    11: ("q2", "q4", "q6"),
+    12: ("cuboctahedral", "q2", "q4", "q6"),
+}
+LARGEST_CN = 24
+
 
 @lru_cache(maxsize=1)
-def featurizer() -> CrystalNNFingerprint:
-    """The library's own, with the settings Robocrystallographer gives it."""
-    return CrystalNNFingerprint.from_preset("ops", cation_anion=False)
+def features() -> tuple[tuple[int, str, LocalStructOrderParams | None], ...]:
+    """The library's features in order: coordination number, name, and what computes the likeness to
+    the motif; None for the weight of the coordination number itself, whose name is "wt"."""
+    found: list[tuple[int, str, LocalStructOrderParams | None]] = []
+    for cn in range(1, LARGEST_CN + 1):
+        found.append((cn, "wt", None))
+        for name in MOTIFS.get(cn, ()):
+            entry: Any = CN_OPT_PARAMS.get(cn, {}).get(name, (name,))
+            motif, parameters = entry[0], entry[1] if len(entry) > 1 else None
+            found.append((cn, name, LocalStructOrderParams([motif], parameters=[parameters])))
+    return tuple(found)
 
 
 @lru_cache(maxsize=1)
 def motifs() -> tuple[tuple[int, str, dict], ...]:
-    """The library's features in order: coordination number, "wt" or motif, parameters."""
+    """Of each feature: coordination number, "wt" or pymatgen's name of the motif, its parameters."""
     return tuple(
-        (cn, "wt", {}) if op == "wt" else (cn, op._types[0], op._params[0] or {})
-        for cn in range(1, 25)
-        for op in featurizer().ops[cn]
+        (cn, "wt", {}) if op is None else (cn, op._types[0], op._params[0] or {})
+        for cn, _, op in features()
     )
 
 
 @lru_cache(maxsize=1)
 def labels() -> tuple[str, ...]:
     """The features' names: "wt CN_1", "sgl_bd CN_1", …"""
-    return tuple(featurizer().feature_labels())
+    return tuple(f"{name} CN_{cn}" for cn, name, _ in features())
 
 
-def site_fingerprint(neighbors: Neighbors) -> tuple[np.ndarray, bool]:
-    """The features of one site (61,), and whether rounding decides one of them."""
+def site_fingerprint(neighbors: Neighbors) -> tuple[np.ndarray, list[int]]:
+    """The features of one site (61,), and the numbers of those that rounding decides."""
     weights = neighbors.cn_weights
     longest = max((cn for cn, weight in weights.items() if weight != 0 and cn <= 12), default=0)
     angles = Angles(neighbors.vector[:longest])
     steps = np.diff(neighbors.weight[:longest], prepend=neighbors.weight[:1])
     groups = np.cumsum(steps < -EQUAL)
-    values, uncertain = [], False
-    for cn, motif, parameters in motifs():
+    values: list[float] = []
+    uncertain: list[int] = []
+    for number, (cn, motif, parameters) in enumerate(motifs()):
         weight = weights.get(cn, 0)
         if motif == "wt" or weight == 0:
             values.append(weight)
@@ -59,13 +93,34 @@ def site_fingerprint(neighbors: Neighbors) -> tuple[np.ndarray, bool]:
         values.append(weight * order_parameter(motif, parameters, first))
         if motif in STEPPED:
             spread = uncertainty(motif, parameters, first, groups[:cn])
-            uncertain = uncertain or weight * spread > NOISE
+            if weight * spread > NOISE:
+                uncertain.append(number)
     return np.array(values, float), uncertain
 
 
-def stock_site_fingerprint(structure: Structure, site: int) -> np.ndarray:
-    """The features as the library computes them, with its own rounding."""
-    return np.array([value or 0.0 for value in featurizer().featurize(structure, site)], float)
+def with_stock_rounding(
+    structure: Structure, site: int, values: np.ndarray, uncertain: list[int]
+) -> np.ndarray:
+    """The features (61,) of a site, the uncertain ones as the library computes them for this site."""
+    found = _crystal_nn().get_nn_data(structure, site)
+    values = values.copy()
+    for number in uncertain:
+        cn, _, op = features()[number]
+        assert op is not None  # a weight is never uncertain
+        neighbors = [neighbor["site"] for neighbor in found.cn_nninfo.get(cn, ())]
+        likeness = None
+        if neighbors:
+            numbers = list(range(1, len(neighbors) + 1))
+            sites: Any = [structure[site], *neighbors]
+            likeness = op.get_order_parameters(sites, 0, indices_neighs=numbers)[0]
+        values[number] = found.cn_weights.get(cn, 0) * (likeness or 0)
+    return values
+
+
+@lru_cache(maxsize=1)
+def _crystal_nn() -> CrystalNN:
+    """The library's neighbour finder, with the settings Robocrystallographer gives it."""
+    return CrystalNN(cation_anion=False)
 
 
 def structure_fingerprint(site_fingerprints: np.ndarray) -> np.ndarray:

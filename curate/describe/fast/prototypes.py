@@ -32,15 +32,20 @@ def reduced_structure(structure: Structure) -> Structure:
 class ReducedCell:
     """A structure's primitive Niggli cell, elements as numbers."""
 
-    def __init__(self, structure: Structure):
-        reduced = reduced_structure(structure)
-        self.lattice = reduced.lattice
-        self.frac = np.array(reduced.frac_coords)
-        kinds = {species: number for number, species in enumerate(reduced.elements)}
-        self.kind = np.array([kinds[site.specie] for site in reduced])  # (n,)
-        counts = Counter(self.kind.tolist())
-        self.counts = tuple(counts[kind] for kind in range(len(kinds)))
+    def __init__(self, lattice: Lattice, frac: np.ndarray, kind: np.ndarray):
+        self.lattice = lattice
+        self.frac = frac  # (n, 3) fractional coordinates
+        self.kind = kind  # (n,) number of each atom's element, from 0
+        counts = Counter(kind.tolist())
+        self.counts = tuple(counts[number] for number in range(len(counts)))
         self.stoichiometry = tuple(sorted(self.counts))
+
+    @classmethod
+    def from_reduced(cls, reduced: Structure) -> ReducedCell:
+        """The cell of a structure that `reduced_structure` gave."""
+        kinds = {species: number for number, species in enumerate(reduced.elements)}
+        kind = np.array([kinds[site.specie] for site in reduced])
+        return cls(reduced.lattice, np.array(reduced.frac_coords), kind)
 
 
 class Mapping:

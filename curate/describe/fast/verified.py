@@ -1,20 +1,26 @@
-"""Installed versions in, whether the fast steps may be trusted out.
+"""Whether the fast steps give stock Robocrystallographer's texts with what is installed.
 
-The steps of `curate.describe.fast` repeat what these releases do. Under any other release they describe a
-few crystals both ways, once a process, and are left aside where a text differs.
+The steps of `curate.describe.fast` repeat what the releases in VERIFIED do. With any other release they
+describe a few crystals both ways and are left aside where a text differs. That takes half a minute, so
+the answer is kept on disk for these releases and this code.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from importlib.metadata import version
+from pathlib import Path
 
 from pymatgen.core import Lattice, Structure
 from robocrys import StructureCondenser
+
+from curate.cache import cache_folder
+from curate.describe.render import plain, render
 
 VERIFIED = {
     "robocrys": "0.2.13",
@@ -28,30 +34,25 @@ log = logging.getLogger(__name__)
 @lru_cache(maxsize=1)
 def is_trusted() -> bool:
     """Whether the fast condenser gives stock's texts with what is installed here."""
-    from curate.describe.fast.condenser import FastCondenser
-    from curate.describe.molecules import FormulaOnly, NamingCondenser
-
-    return trust(
-        {name: version(name) for name in VERIFIED},
-        fast=FastCondenser(molecule_namer=FormulaOnly()),
-        stock=NamingCondenser(molecule_namer=FormulaOnly()),
-    )
+    return trust({name: version(name) for name in VERIFIED}, compare, cache_folder())
 
 
-def trust(
-    installed: Mapping[str, str],
-    fast: StructureCondenser,
-    stock: StructureCondenser,
-    crystals: Mapping[str, Structure] | None = None,
-) -> bool:
-    """True for the verified versions, else whether both condensers describe the crystals alike.
+def trust(installed: Mapping[str, str], compare: Callable[[], list[str]], cache: Path) -> bool:
+    """True for the verified releases, else whether no crystal is described in another way.
 
-    The built-in crystals take stock half a minute.
+    Args:
+        installed: releases of the libraries in VERIFIED.
+        compare: names the crystals that the fast steps describe in another way than stock.
+        cache: folder that keeps the answer of `compare`, one file for each set of releases.
     """
     if dict(installed) == VERIFIED:
         return True
-    different = differing(fast, stock, crystals or built_in_crystals())
     found = ", ".join(f"{name} {number}" for name, number in installed.items())
+    path = cache / f"fast-describer-{_digest(installed)}.json"
+    different = _kept(path)
+    if different is None:
+        different = compare()
+        _keep(path, {"installed": dict(installed), "differing": different})
     if different:
         log.warning(
             "the fast steps differ from stock Robocrystallographer on %s with %s; "
@@ -62,6 +63,41 @@ def trust(
     else:
         log.info("the fast steps agree with stock Robocrystallographer with %s", found)
     return not different
+
+
+def compare() -> list[str]:
+    """Names of the built-in crystals that the fast steps describe in another way than stock."""
+    from curate.describe.fast.condenser import FastCondenser
+    from curate.describe.molecules import FormulaOnly, NamingCondenser
+
+    fast = FastCondenser(molecule_namer=FormulaOnly())
+    stock = NamingCondenser(molecule_namer=FormulaOnly())
+    return differing(fast, stock, built_in_crystals())
+
+
+def _digest(installed: Mapping[str, str]) -> str:
+    """Of the releases and of the code of the fast steps."""
+    total = hashlib.sha256(repr(sorted(installed.items())).encode())
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        total.update(path.read_bytes())
+    return total.hexdigest()[:16]
+
+
+def _kept(path: Path) -> list[str] | None:
+    try:
+        return json.loads(path.read_text())["differing"]
+    except (OSError, ValueError, KeyError):  # not there, or damaged: it is made anew
+        return None
+
+
+def _keep(path: Path, content: dict) -> None:
+    from curate.run.folder import write_json
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, content)
+    except OSError as error:  # a read-only home costs half a minute the next time, no more
+        log.info("%s can't be written (%s)", path, error.strerror)
 
 
 def differing(
@@ -101,8 +137,6 @@ def built_in_crystals() -> dict[str, Structure]:
 
 def _text(condenser: StructureCondenser, structure: Structure) -> str:
     """The text, or the error where there is none: both condensers must fail alike."""
-    from curate.describe.description import plain, render
-
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

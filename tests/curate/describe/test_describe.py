@@ -10,7 +10,9 @@ import pytest
 from pymatgen.core import Element, Lattice, Structure
 
 from curate import StructureRecord
-from curate.describe.description import DescribeOptions, describe, in_fixed_order, render
+from curate.describe.description import describe
+from curate.describe.options import DescribeOptions
+from curate.describe.render import in_fixed_order, render
 from curate.record import STATUSES
 
 DATA = Path(__file__).parents[2] / "data"

@@ -12,14 +12,15 @@ import pytest
 from pymatgen.core import Composition, Lattice, Structure
 
 from curate import StructureRecord
-from curate.describe.description import DescribeOptions, describe
+from curate.describe.description import describe
 from curate.describe.fast import FastCondenser
 from curate.describe.fast.neighbors import site_neighbors
 from curate.describe.fast.oxidation import oxidation_states
 from curate.describe.fast.symmetry import Symmetry, find_orbits
-from curate.describe.fast.verified import VERIFIED, trust
+from curate.describe.fast.verified import VERIFIED, differing, trust
 from curate.describe.fast.voronoi import voronoi_faces
 from curate.describe.molecules import FormulaOnly, NamingCondenser
+from curate.describe.options import DescribeOptions
 from curate.sources.sample import Sample
 
 GOLDEN = json.loads((Path(__file__).parents[2] / "data" / "stock_texts.json").read_text())
@@ -165,19 +166,33 @@ def test_decorated_crystals_are_described_like_stock_does(rutile):
     assert describe(rutile, options).text == stock.text
 
 
-def test_a_release_with_other_words_is_left_to_stock(caplog):
+def test_a_release_with_other_words_is_left_to_stock(caplog, tmp_path):
     """The cell as given of solid xenon holds one atom, the conventional one four."""
     xenon = Structure(Lattice([[0, 3.2, 3.2], [3.2, 0, 3.2], [3.2, 3.2, 0]]), ["Xe"], [[0, 0, 0]])
     stock = NamingCondenser(molecule_namer=FormulaOnly())
     fast = FastCondenser(molecule_namer=FormulaOnly())
     other = FastCondenser(molecule_namer=FormulaOnly(), use_conventional_cell=False)
     newer = VERIFIED | {"robocrys": "0.3.0"}
-    assert trust(VERIFIED, other, stock, {"Xe": xenon})
+    asked = []
+
+    def compare(condenser):
+        asked.append(condenser)
+        return differing(condenser, stock, {"Xe": xenon})
+
+    assert trust(VERIFIED, lambda: compare(other), tmp_path)
+    assert not asked
     with caplog.at_level(logging.INFO):
-        assert trust(newer, fast, stock, {"Xe": xenon})
+        assert trust(newer, lambda: compare(fast), tmp_path / "agree")
         assert "agree" in caplog.text
-        assert not trust(newer, other, stock, {"Xe": xenon})
+        assert not trust(newer, lambda: compare(other), tmp_path / "differ")
     assert "differ from stock Robocrystallographer on Xe with robocrys 0.3.0" in caplog.text
+    assert not trust(newer, lambda: compare(fast), tmp_path / "differ")  # as it was found before
+    assert asked == [fast, other]
+    (kept,) = (tmp_path / "agree").iterdir()
+    kept.write_text("{")  # damage is no answer
+    assert trust(newer, lambda: compare(fast), tmp_path / "agree")
+    assert asked == [fast, other, fast]
+    assert not trust(newer | {"matminer": "1"}, lambda: compare(other), tmp_path / "agree")
 
 
 def run(code: str, **environment: str) -> str:

@@ -3,7 +3,7 @@ import sys
 
 LOST = """
 import os, signal
-from curate import interrupt
+from curate.work import interrupt
 
 class Loser:
     def __del__(self):

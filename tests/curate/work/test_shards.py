@@ -11,7 +11,7 @@ from builds import Crystals, some, without_times
 
 from curate.build import build, describe_rank
 from curate.config import BuildConfig, DescribeConfig
-from curate.describe.description import DescribeOptions
+from curate.describe.options import DescribeOptions
 from curate.errors import InputError
 from curate.run.counts import count
 from curate.run.folder import Run, write_json

@@ -15,7 +15,8 @@ import pytest
 from corpus import TARGET, rows, write_dataset
 from small import reordered, rotated, supercell
 
-from curate.describe.description import condense, describe
+from curate.describe.condense import condense
+from curate.describe.description import describe
 from curate.describe.text_views import view
 from curate.errors import InputError
 from model.config import ExperimentConfig, NetworkConfig
@@ -29,7 +30,7 @@ from model.experiments.run import run, trainings, variants
 
 @pytest.fixture(scope="module")
 def condensed(rutile):
-    from curate.describe.description import DescribeOptions
+    from curate.describe.options import DescribeOptions
 
     return condense(rutile.to_pymatgen(), DescribeOptions())[0]
 

@@ -34,7 +34,8 @@ def values(path, name) -> np.ndarray:
 
 NOTING = """
 import os, sys
-from model import cli, trainer
+from model import cli
+from model.training import trainer
 
 collate = trainer.collate
 

@@ -1,0 +1,87 @@
+"""The English text of a condensed structure, and the condensed structure as JSON."""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import lru_cache
+from typing import Any
+
+from curate.describe.lean_imports import import_robocrys
+from curate.describe.options import DescribeOptions
+
+
+def render(condensed: str, options: DescribeOptions | None = None) -> str:
+    """The text of a condensed structure (JSON, as `condense` gives it)."""
+    options = options or DescribeOptions()
+    return in_fixed_order(describer(options).describe(restored(json.loads(condensed))))
+
+
+def rendered_parts(condensed: str) -> dict[str, str]:
+    """The text of a condensed structure by what it tells of: mineral, component_makeup, components.
+
+    A part that says nothing about the crystal is empty.
+    """
+    parts = _part_describer().describe(restored(json.loads(condensed)))
+    return {name: in_fixed_order(text or "") for name, text in parts.items()}
+
+
+@lru_cache(maxsize=8)
+def describer(options: DescribeOptions):
+    """The describer for these options; made once a process."""
+    import_robocrys()
+    from robocrys import StructureDescriber
+
+    return StructureDescriber(describe_symmetry_labels=options.site_labels, fmt=options.text_format)
+
+
+@lru_cache(maxsize=1)
+def _part_describer():
+    import_robocrys()
+    from robocrys import StructureDescriber
+
+    return StructureDescriber(return_parts=True)
+
+
+def plain(value: Any) -> Any:
+    """The same data in JSON's types: no tuples, no numpy scalars, text keys."""
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value.item() if hasattr(value, "item") else value
+
+
+def restored(value: Any, key: str = "") -> Any:
+    """The condensed structure from its JSON: site numbers are integers, orientations tuples."""
+    if isinstance(value, dict):
+        numbered = bool(value) and all(name.isdigit() for name in value)
+        return {int(k) if numbered else k: restored(item, k) for k, item in value.items()}
+    if isinstance(value, list):
+        items = [restored(item) for item in value]
+        return tuple(items) if key == "orientation" else items
+    return value
+
+
+def in_fixed_order(text: str) -> str:
+    """The text with the words sorted that Robocrystallographer lists in the order of a set of strings.
+
+    These are the kinds of sharing ("corner and edge-sharing") and the directions of components;
+    with more than one of them stock output depends on PYTHONHASHSEED.
+    """
+    text = re.sub(r"(?<=a mixture of )((?:distorted )?)([a-z, ]+)(?=-sharing)", _sorted_words, text)
+    return re.sub(r"(?<=oriented in the )(.+?)(?= directions)", _sorted_directions, text)
+
+
+def _sorted_words(match: re.Match) -> str:
+    return match[1] + _joined(sorted(re.findall(r"corner|edge|face", match[2])))
+
+
+def _sorted_directions(match: re.Match) -> str:
+    directions = re.findall(r"\([^()]*\)", match[1])
+    return _joined(sorted(directions, key=lambda d: [int(x) for x in re.findall(r"-?\d+", d)]))
+
+
+def _joined(words: list[str]) -> str:
+    head = ", ".join(words[:-1]) + ("," if len(words) > 2 else "")
+    return f"{head} and {words[-1]}" if head else words[-1]
