@@ -95,9 +95,7 @@ class Files:
 
     def records(self) -> Iterator[StructureRecord | Refusal]:
         """Every entry of every file; InputError where two have one id or a target has no structure."""
-        if self.passed_over:
-            names = named({str(path) for path in self.passed_over})
-            log.warning("%d files are no structure files: %s", len(self.passed_over), names)
+        self.say_passed_over()
         unmatched = set(self.table)
         places: dict[str, Path] = {}
         for path in self.paths:
@@ -120,6 +118,12 @@ class Files:
                 f"{self.table_path}: no structure for {named(unmatched)}; "
                 "its first column must hold the ids of the structures"
             )
+
+    def say_passed_over(self) -> None:
+        """Name the files of a folder that are not read."""
+        if self.passed_over:
+            names = named({str(path) for path in self.passed_over})
+            log.warning("%d files are no structure files: %s", len(self.passed_over), names)
 
     def name_of(self, path: Path) -> str:
         """The id of a file with one structure."""
