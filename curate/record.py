@@ -31,6 +31,7 @@ STATUSES = (
 )
 
 SPLIT_LABELS = ("train", "val", "test", "leak")  # leak: the benchmark lists the id in two splits
+ISOTOPES = {"D": "deuterium", "T": "tritium"}  # of hydrogen, by their symbols
 
 
 @dataclass(frozen=True)
@@ -72,25 +73,25 @@ class StructureRecord:
 
     @classmethod
     def from_pymatgen(cls, structure: Structure, material_id: str, **fields) -> StructureRecord:
-        """A record of an ordered structure; oxidation states are left out, deuterium becomes hydrogen.
+        """A record of an ordered structure; oxidation states are left out, deuterium and tritium
+        become hydrogen.
 
         `fields` are other fields of the record. Raises ValueError where a site is shared by several
         species, partly occupied, or holds no element.
         """
         from pymatgen.core import DummySpecies as PymatgenDummy
 
-        symbols, has_deuterium = [], False
+        symbols, isotopes = [], set()
         for number, site in enumerate(structure):
             if not site.is_ordered:
                 raise DisorderedStructure(f"site {number} holds {site.species_string}")
             species = site.specie
             if isinstance(species, PymatgenDummy):
                 raise DummySpecies(f"site {number} holds {species}, which is no element")
-            symbols.append(species.symbol)  # pymatgen's symbol of deuterium is H
-            has_deuterium |= getattr(species, "element", species).name == "D"
-        note = fields.pop("note", None)
-        if has_deuterium:
-            note = "; ".join(filter(None, (note, "deuterium read as hydrogen")))
+            symbols.append(species.symbol)  # pymatgen's symbol of deuterium and tritium is H
+            isotopes.add(ISOTOPES.get(getattr(species, "element", species).name))
+        read = [f"{isotope} read as hydrogen" for isotope in sorted(filter(None, isotopes))]
+        note = "; ".join(filter(None, (fields.pop("note", None), *read))) or None
         return cls(
             material_id=material_id,
             lattice_vectors=rows(structure.lattice.matrix),

@@ -27,7 +27,7 @@ ROOMS = {
         ("describe", "pages", "web"),
         ("package",),
         ("schema", "properties"),
-        ("record", "licenses", "files", "cache", "batches", "errors"),
+        ("record", "geometry", "licenses", "files", "cache", "batches", "errors"),
     ),
     "model": (
         ("__main__",),
@@ -54,11 +54,14 @@ MODEL_MAY_USE = (
     "curate.describe",
     "curate.errors",
     "curate.files",
+    "curate.geometry",
     "curate.hub",
     "curate.pages",
     "curate.properties",
     "curate.record",
     "curate.schema",
+    "curate.sources.file_names",
+    "curate.sources.files",
     "curate.sources.sample",
     "curate.web.retry",
     "curate.work.command",
@@ -68,7 +71,7 @@ MODEL_MAY_USE = (
 # Heavy or optional libraries: the only files, or folders, that may import them, at the top or lazily.
 DOORS = {
     "accelerate": {"model/training"},
-    "ase": {"curate/sources/files.py"},
+    "ase": {"curate/sources/extxyz.py"},
     "datasets": {"model/data/materials.py", "model/data/rows.py"},
     "datatrove": {"curate/work/slurm.py"},
     "dgl": {"model/network/message_passing.py"},

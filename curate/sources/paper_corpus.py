@@ -12,7 +12,7 @@ import hashlib
 import io
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -20,8 +20,8 @@ from curate.errors import InputError
 from curate.properties import CORPUS
 from curate.record import Refusal, StructureRecord, Value
 from curate.sources.base import IN_SNAPSHOT, Request, Snapshot, Source, SourceSettings
-from curate.sources.entries import record_of, value_of
-from curate.sources.files import cif_structures
+from curate.sources.cif import crystals
+from curate.sources.entries import Crystal, record_of, value_of
 
 ORIGIN = "figshare 23643669"
 LARGEST_CIF = 10 * 2**20  # bytes; the largest unit cells stay far below
@@ -157,14 +157,17 @@ class PublishedCorpus:
             size = f"{info.filename} is {info.file_size / 2**20:.0f} MiB"
             return Refusal(material_id, "unreadable", "TooLarge", size)
         try:
-            structures = list(cif_structures(self.zip.read(info).decode(errors="replace")))
-            if len(structures) != 1:
-                raise ValueError(f"{len(structures)} structures in {info.filename}")
+            found = list(crystals(self.zip.read(info).decode(errors="replace")))
+            if len(found) != 1:
+                raise ValueError(f"{len(found)} structures in {info.filename}")
         except (
             Exception
         ) as error:  # parsers fail in many ways; the entry becomes a row with the reason
-            return Refusal(material_id, "unreadable", type(error).__name__, str(error)[:500])
-        return record_of((structures[0], values), material_id, fields)
+            return Refusal.of(material_id, error)
+        (entry,) = found
+        if isinstance(entry, Crystal):
+            entry = replace(entry, properties=values)
+        return record_of(entry, material_id, fields)
 
     def _rows(self, part: CorpusTable) -> Iterator[tuple[str, dict[str, Value], str]]:
         """Id, targets and text of each line of a table."""

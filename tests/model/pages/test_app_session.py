@@ -77,7 +77,19 @@ def test_a_broken_cif_is_answered_with_a_sentence(trial, tmp_path):
     assert str(tmp_path) not in said["status"]
     other = tmp_path / "crystal.json"
     other.write_text('{"@module": "os", "@class": "system"}')
-    assert answers(trial, other)["status"] == "crystal.json: this page reads CIF files (.cif)"
+    status = answers(trial, other)["status"]
+    assert status == "crystal.json: neither a pymatgen structure nor a jarvis atoms dictionary"
+    other = tmp_path / "crystal.pkl"
+    other.write_text("")
+    assert answers(trial, other)["status"].startswith("crystal.pkl: unknown kind of file")
+
+
+def test_a_file_of_two_crystals_is_refused(trial, rutile, tmp_path):
+    one = rutile.to_pymatgen().to(fmt="cif")
+    (tmp_path / "two.cif").write_text(one + one)
+    assert answers(trial, tmp_path / "two.cif")["status"] == (
+        "two.cif: it holds 2 crystals; this page takes one at a time"
+    )
 
 
 def test_a_large_cell_is_refused(trial, rock_salt, tmp_path):
