@@ -1,4 +1,4 @@
-"""Chemical symbols in; how each is drawn, and where it stands in the periodic table, out."""
+"""Colors and radii of the elements, crystal systems, and the periodic table of a page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run folder in, its counts out: how many described, how many failed and why, how long it took."""
+"""Counts of a run: how many crystals are described, how many failed and why, how long it took."""
 
 from __future__ import annotations
 

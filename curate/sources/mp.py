@@ -1,25 +1,27 @@
-"""The Materials Project in, structure records out: the whole database in bulk, or a list of ids."""
+"""Source `mp`: the Materials Project, the whole database in bulk or a list of ids."""
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from curate.batches import in_batches
 from curate.errors import InputError
+from curate.properties import MATERIALS_PROJECT
 from curate.record import Refusal, StructureRecord
-from curate.sources import Recorded, Snapshot
+from curate.sources.base import PreviousRun, Request, Snapshot, Source, SourceSettings
 from curate.sources.mp_documents import (
-    CITATION,
     DATABASE,
     FIELDS,
     LICENSES,
     NONCOMMERCIAL,
     TEXT_FIELDS,
     WITHDRAWN_FIELDS,
+    asked_id,
     objection,
     record_of_document,
     shown_id,
@@ -28,11 +30,34 @@ from curate.sources.mp_documents import (
 if TYPE_CHECKING:
     import pyarrow.dataset as ds
 
-    from curate.sources.mp_client import Client
+    from curate.sources.mp_client import MPClient
 
 IDS_A_CALL = 500  # the client's address becomes too long for the server above 1,000
 ROWS_AT_ONCE = 512
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class MPSettings(SourceSettings):
+    """Which entries of the Materials Project are taken, and with which texts."""
+
+    db: ClassVar[str] = "mp"
+
+    descriptions: Literal["own", "published"] = "own"
+    """Describe each crystal, or take the texts that the Materials Project publishes."""
+    include_noncommercial: bool = False
+    """Take entries under CC BY-NC as well; your account must have accepted their terms."""
+
+    def open(self, request: Request) -> Source:
+        return MaterialsProject(
+            ids=request.ids,
+            published=self.descriptions == "published",
+            noncommercial=self.include_noncommercial,
+            previous=request.previous,
+        )
+
+    def canonical_id(self, given: str) -> str:
+        return asked_id(given)
 
 
 class MaterialsProject:
@@ -47,42 +72,42 @@ class MaterialsProject:
         ids: Iterable[str] | None = None,
         published: bool = False,
         noncommercial: bool = False,
-        recorded: Recorded | None = None,
-        client: Client | None = None,
+        previous: PreviousRun | None = None,
+        client: MPClient | None = None,
     ):
         self.ids = sorted(ids) if ids is not None else None
         self.published = published
         self.noncommercial = noncommercial
-        is_ours = recorded is not None and recorded.snapshot.database == DATABASE
-        self.recorded = recorded if is_ours else None
+        is_ours = previous is not None and previous.snapshot.database == DATABASE
+        self.previous = previous if is_ours else None
         self._client = client
 
     @property
-    def client(self) -> Client:
+    def client(self) -> MPClient:
         if self._client is None:
-            from curate.sources.mp_client import Client
+            from curate.sources.mp_client import MPClient
 
-            self._client = Client()
+            self._client = MPClient()
         return self._client
 
     def snapshot(self) -> Snapshot:
-        if self.recorded is not None and self.recorded.is_complete:
-            return self.recorded.snapshot
+        if self.previous is not None and self.previous.is_complete:
+            return self.previous.snapshot
         self.served = self.version = self.client.version()
         if self.ids is None:
             self.summary = self.summary_table()
             self.version = version_of(self.summary)
-        if self.recorded is not None and self.recorded.snapshot.version != self.version:
+        if self.previous is not None and self.previous.snapshot.version != self.version:
             raise InputError(
-                f"the Materials Project moved on from {self.recorded.snapshot.version} to "
-                f"{self.version} before all was read; give --out a new folder"
+                f"the Materials Project was updated from {self.previous.snapshot.version} to "
+                f"{self.version} before all entries were read; give --out a new folder"
             )
         return Snapshot(
             database=DATABASE,
             version=self.version,
             sha256="",
             license="per row" if self.noncommercial else LICENSES["BY-C"],
-            citation=CITATION,
+            citation=MATERIALS_PROJECT.citation,
             url="https://materialsproject.org",
         )
 
@@ -100,7 +125,7 @@ class MaterialsProject:
                 yield self.entry(material_id, documents.get(material_id), texts.get(material_id))
         if (now := self.client.version()) != self.version:
             raise InputError(
-                f"the Materials Project moved on from {self.version} to {now} while it was read; "
+                f"the Materials Project was updated from {self.version} to {now} while it was read; "
                 "give --out a new folder"
             )
 

@@ -1,4 +1,4 @@
-"""A structure in OPTIMADE's JSON in, a structure record or the reason against it out."""
+"""Turn structures in OPTIMADE's JSON into structure records."""
 
 from __future__ import annotations
 

@@ -18,9 +18,9 @@ from pathlib import Path
 from curate import __version__
 from curate.dataset.splits import ids_in_split, task_sizes
 from curate.errors import InputError, named
+from curate.files import write_json
 from model.config import LeaderboardConfig
 from model.data.splits import LEAK
-from model.files import write_json
 from model.model_folder import ModelFolder
 
 DATASETS = ("dft_3d", "megnet")

@@ -91,7 +91,7 @@ def _kept(path: Path) -> list[str] | None:
 
 
 def _keep(path: Path, content: dict) -> None:
-    from curate.run.folder import write_json
+    from curate.files import write_json
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

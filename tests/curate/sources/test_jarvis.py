@@ -16,7 +16,7 @@ from curate.errors import InputError
 from curate.record import Refusal, StructureRecord
 from curate.sources.jarvis import FIGSHARE_API, TABLES, Jarvis, known_file
 from curate.sources.sample import Sample
-from curate.web.retry import Patience
+from curate.web.retry import RetryPolicy
 from curate.web.zipped_json import Strict, check_zip, entries
 
 MEMBER = "jdft_3d-8-18-2021.json"
@@ -145,9 +145,9 @@ def test_a_wrong_file_in_the_cache_mends_itself(table, tmp_path):
 
 
 def test_another_table_under_the_address_is_not_kept(table, tmp_path):
-    hasty = Patience(attempts=2, first_wait=0.01, longest_wait=0.02)
+    hasty = RetryPolicy(attempts=2, first_wait=0.01, longest_wait=0.02)
     with FileServer(zipped("[]", "other.json")) as server:
-        source = Jarvis("dft_3d_2021", mirror=server.url, cache=tmp_path, patience=hasty)
+        source = Jarvis("dft_3d_2021", mirror=server.url, cache=tmp_path, retry=hasty)
         with pytest.raises(InputError, match=f"holds other.json, not {MEMBER}"):
             source.snapshot()
         server.content = table
