@@ -27,7 +27,7 @@ from curate.properties import parse_units, without_unit
 from curate.record import Refusal, StructureRecord
 from curate.run.counts import Counts, count
 from curate.run.folder import Run
-from curate.schema import DATASET
+from curate.run.schema import DATASET
 from curate.sources.base import PreviousRun, Request, Snapshot, Source
 from curate.work.load_balance import largest_first, shares
 from curate.work.progress import Progress, Watch

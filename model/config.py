@@ -8,8 +8,8 @@ from typing import Annotated, Literal, get_args
 
 from tyro.conf import OmitArgPrefixes, Positional
 
-from curate.cache import cache_folder
 from curate.errors import InputError
+from curate.files import cache_folder
 
 Modality = Literal["both", "graph", "text"]
 EncoderName = Literal["alignn", "cgcnn", "schnet", "megnet", "gatgnn", "matformer", "cogn"]

@@ -18,7 +18,7 @@ from curate.dataset.token_lengths import LIMIT
 from curate.licenses import card_fields
 from curate.properties import BY_NAME, citation_of
 from curate.record import SPLIT_LABELS
-from curate.schema import COLUMNS, DATASET
+from curate.run.schema import COLUMNS, DATASET
 
 if TYPE_CHECKING:
     from curate.run.counts import Counts

@@ -20,7 +20,7 @@ from curate.properties import UNITS
 from curate.record import Description, Refusal, StructureRecord
 from curate.run.counts import Counts, count
 from curate.run.folder import Run, shard_file
-from curate.schema import COLUMNS, DATASET, MANIFEST, dataset_row
+from curate.run.schema import COLUMNS, DATASET, MANIFEST, dataset_row
 
 ROWS_PER_PIECE = 1_000  # rows in memory at a time, and of a Parquet row group
 PIECES_PER_FILE = 20  # fixed, so that a grown run keeps its first files

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from curate.errors import InputError
 from curate.record import StructureRecord
 from curate.run.folder import Run
-from curate.schema import GEOMETRY
+from curate.run.schema import GEOMETRY
 
 ROWS_AT_ONCE = 1_000
 

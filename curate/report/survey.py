@@ -20,7 +20,7 @@ from curate.dataset.token_lengths import EMBEDDED, load_tokenizer
 from curate.properties import UNITS
 from curate.record import reduced_formula
 from curate.report.dataset_files import DatasetFiles, batches, check, failed_structures
-from curate.schema import DATASET
+from curate.run.schema import DATASET
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

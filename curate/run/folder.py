@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 from curate.errors import InputError
 from curate.files import write_json, write_table
 from curate.record import Description, Refusal, StructureRecord
-from curate.schema import DESCRIPTIONS, RECORD_FIELDS, STRUCTURES, record_of_row
+from curate.run.schema import DESCRIPTIONS, RECORD_FIELDS, STRUCTURES, record_of_row
 
 ABANDONED = 3600.0  # s; a temporary file that old belongs to a process that was killed
 

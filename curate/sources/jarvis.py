@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from curate.cache import cache_folder
 from curate.errors import InputError
+from curate.files import cache_folder
 from curate.properties import JARVIS, MEGNET
 from curate.record import Refusal, StructureRecord
 from curate.sources.base import (

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from curate.files import write_table
 from curate.record import StructureRecord
-from curate.schema import record_of_row
+from curate.run.schema import record_of_row
 from model.data.materials import load_rows
 from model.files import read_csv
 from model.network.batch import Example

@@ -15,7 +15,7 @@ import numpy as np
 from curate.batches import in_batches
 from curate.errors import InputError, first_line
 from curate.record import Refusal, StructureRecord
-from curate.schema import record_of_row
+from curate.run.schema import record_of_row
 from curate.sources.file_names import kind, name_of
 from curate.sources.files import Files, read_file
 from model.config import PredictConfig, default_cache

@@ -6,7 +6,7 @@ import pyarrow as pa
 from builds import some
 
 from curate.record import Description, Refusal, StructureRecord
-from curate.schema import (
+from curate.run.schema import (
     COLUMNS,
     DATASET,
     DESCRIPTIONS,
