@@ -244,7 +244,8 @@ def released_epoch(records: list, encoder: str) -> dict:
 def package_epoch(records: list, encoder: str, folder: Path, rules: GraphConfig) -> dict:
     from model.data.prepare import Prepared
     from model.data.preprocessing import Preprocessing
-    from model.text.encoder import EmbeddingCache, TextEncoder
+    from model.text.cache import EmbeddingCache
+    from model.text.encoder import TextEncoder
     from model.training.trainer import make_trainer
 
     started = time.process_time()
@@ -262,7 +263,19 @@ def package_epoch(records: list, encoder: str, folder: Path, rules: GraphConfig)
         data="", target="", out=folder / "model", epochs=EPOCHS, batch_size=BATCH, seed=SEED
     )
     scale = Preprocessing(
-        "", "", False, 0.0, 1.0, 0.0, "both", rules, "description", None, None, None, []
+        target="",
+        unit="",
+        log10=False,
+        mean=0.0,
+        std=1.0,
+        guess=0.0,
+        modality="both",
+        graph=rules,
+        text="description",
+        text_encoder=None,
+        text_revision=None,
+        text_recipe=None,
+        description_origins=[],
     )
     prepared = Prepared({"train": examples, "val": examples[:1]}, {}, {}, scale)
     trainer = make_trainer(new_model(), prepared, config)

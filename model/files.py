@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from curate.errors import InputError
 from curate.files import whole_file
 
 
@@ -24,10 +22,3 @@ def read_csv(path: Path) -> list[dict[str, str]]:
     """Rows of a CSV by the names in its header."""
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
-
-
-def read_json(folder: Path, name: str) -> dict[str, Any]:
-    """A file of a finished training; InputError where it is not there."""
-    if not (folder / name).is_file():
-        raise InputError(f"{folder} is no folder of a finished training: it has no {name}")
-    return json.loads((folder / name).read_text(encoding="utf-8"))

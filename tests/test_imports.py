@@ -38,7 +38,9 @@ ROOMS = {
         ("data",),
         ("network",),
         ("graphs", "text"),
-        ("files", "config"),
+        ("config",),
+        ("model_folder", "encoder_settings"),
+        ("files",),
         ("package",),
     ),
 }

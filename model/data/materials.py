@@ -1,13 +1,12 @@
-"""Dataset in; materials and splits out."""
+"""Dataset in; materials out."""
 
 from __future__ import annotations
 
 import math
-import random
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,10 +14,8 @@ import pyarrow as pa
 from curate.errors import InputError, first_line
 from curate.record import StructureRecord
 from curate.run.schema import OF_RECORD, record_of_row
-from model.config import TrainConfig
 from model.data.rows import LARGE, Rows
 
-LEAK = "in more than one official split"
 NOT_TARGETS = {"nsites", "spacegroup_number"}
 
 
@@ -55,17 +52,6 @@ class Records(Sequence[StructureRecord]):
 
     def __getitem__(self, number):
         return self.materials[number].record
-
-
-@dataclass(frozen=True)
-class Split:
-    """Disjoint ids, in the dataset's order, and those left out with the reason."""
-
-    train: list[str]
-    val: list[str]
-    test: list[str]
-    dropped: dict[str, list[str]]
-    leak: list[str] = field(default_factory=list)  # dropped, for a benchmark has them in two splits
 
 
 def load_rows(data: str) -> Rows:
@@ -165,47 +151,3 @@ def _unusable(material: Material, log_target: bool, needs_text: bool) -> str | N
     if needs_text and not material.record.description:
         return "no description"
     return None
-
-
-def official_split(materials: Sequence[Material]) -> Split:
-    """The split of the dataset's own column; ids it has in two splits are left out of all."""
-    parts: dict[str, list[str]] = {"train": [], "val": [], "test": []}
-    dropped: dict[str, list[str]] = defaultdict(list)
-    for material in materials:
-        if material.split in parts:
-            parts[material.split].append(material.id)
-        elif material.split == "leak":
-            dropped[LEAK].append(material.id)
-        else:
-            dropped["not in the official split"].append(material.id)
-    return Split(**parts, dropped=dict(dropped), leak=dropped.get(LEAK, []))
-
-
-def split_ids(ids: Sequence[str], seed: int, val: float = 0.1, test: float = 0.1) -> Split:
-    """Seeded 80/10/10; at least one id in each part where there are three."""
-    shuffled = list(ids)  # in the dataset's order: it is part of a published split
-    random.Random(seed).shuffle(shuffled)
-    n_val, n_test = (max(1, int(share * len(ids))) for share in (val, test))
-    drawn_val, drawn_test = set(shuffled[:n_val]), set(shuffled[n_val : n_val + n_test])
-    drawn = drawn_val | drawn_test
-    return Split(
-        train=[name for name in ids if name not in drawn],
-        val=[name for name in ids if name in drawn_val],
-        test=[name for name in ids if name in drawn_test],
-        dropped={},
-    )
-
-
-def part_of(ids: Sequence[str], fraction: float, seed: int) -> list[str]:
-    """A share of the ids drawn with the seed, in their order; a smaller share is part of a larger."""
-    shuffled = list(ids)
-    random.Random(seed).shuffle(shuffled)
-    chosen = set(shuffled[: max(1, round(fraction * len(ids)))])
-    return [name for name in ids if name in chosen]
-
-
-def split_of(materials: Sequence[Material], config: TrainConfig) -> Split:
-    """The split that the settings ask for."""
-    if config.split == "official":
-        return official_split(materials)
-    return split_ids([material.id for material in materials], config.seed)

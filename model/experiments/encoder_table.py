@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import get_args
 
 import torch
 from torch.nn import functional as F  # noqa: N812
 
 from curate.sources.sample import Sample
-from model.config import EncoderName, GraphConfig, NetworkConfig
+from model.config import GraphConfig, NetworkConfig
+from model.encoder_settings import ENCODERS
 from model.graphs.build import build_graphs
 from model.network.batch import Example, collate
 from model.network.crysmmnet import CrysMMNet, CrysMMNetConfig
@@ -34,7 +34,7 @@ def encoder_rows(n: int) -> Iterator[EncoderRow]:
     """A row for each encoder; its step is on n crystals of the sample, as quotients, without text, the
     better of two after a first one."""
     records = list(Sample().records())[:n]
-    for name in get_args(EncoderName):
+    for name in ENCODERS:
         kind = encoder_class(name)
         network = NetworkConfig(encoder=name)
         torch.manual_seed(0)

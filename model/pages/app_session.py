@@ -11,8 +11,9 @@ from typing import Any
 from curate.describe.condense import warm_up
 from curate.errors import InputError
 from curate.record import StructureRecord
+from model.model_folder import ModelFolder
 from model.predict.nearest_crystals import Neighbor, TrainingCrystals, embedded
-from model.predict.predictor import Predictor, model_folder, read_crystals
+from model.predict.predictor import Predictor, read_crystals
 from model.predict.sentence_attribution import erase_sentences
 
 log = logging.getLogger(__name__)
@@ -25,8 +26,8 @@ class Trial:
     """What the page does with one model."""
 
     def __init__(self, place: str | Path, data: str | None, cache: Path | None) -> None:
-        folder = model_folder(place)
-        self.predictor = Predictor.from_pretrained(folder, cache)
+        folder = ModelFolder.find(place)
+        self.predictor = Predictor.from_pretrained(folder.path, cache)
         self.preprocessing = self.predictor.preprocessing
         self.unit = "" if self.preprocessing.unit in ("1", "unknown") else self.preprocessing.unit
         self.known = TrainingCrystals.load(folder)

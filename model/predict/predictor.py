@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from curate.batches import in_batches
-from curate.errors import InputError, first_line
+from curate.errors import InputError
 from curate.record import Refusal, StructureRecord
 from curate.run.schema import record_of_row
 from curate.sources.file_names import kind, name_of
@@ -23,10 +20,12 @@ from model.data.materials import load_rows
 from model.data.preprocessing import Preprocessing
 from model.files import write_csv
 from model.graphs.build import build_graphs
+from model.model_folder import WEIGHTS, ModelFolder
 from model.network.batch import Example
 from model.network.crysmmnet import CrysMMNet
 from model.network.inference import infer
-from model.text.encoder import EmbeddingCache, TextEncoder
+from model.text.cache import EmbeddingCache, TextEmbeddings
+from model.text.encoder import Pooling, TextEncoder
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -58,14 +57,14 @@ class Predictor:
         cls, place: str | Path, cache: Path | None = None, revision: str | None = None
     ) -> Predictor:
         """A model by its folder, which may have been moved, or by OWNER/NAME on the Hub."""
-        folder = model_folder(place, revision)
+        folder = ModelFolder.find(place, revision)
         preprocessing = Preprocessing.of_predictor(folder)
-        if not (folder / "model.safetensors").is_file():
+        if not folder.has(WEIGHTS):
             raise InputError(
-                f"{folder} has no model.safetensors; weights in other formats may hold code "
+                f"{folder.path} has no {WEIGHTS}; weights in other formats may hold code "
                 "and are refused"
             )
-        return cls(CrysMMNet.from_pretrained(folder), preprocessing, cache or default_cache())
+        return cls(CrysMMNet.from_pretrained(folder.path), preprocessing, cache or default_cache())
 
     def predict(
         self, structures: Iterable[StructureRecord | Structure], batch_size: int = 64
@@ -115,7 +114,9 @@ class Predictor:
     def encoder(self) -> TextEncoder:
         """The text encoder of the training, loaded once."""
         known = self.preprocessing
-        return TextEncoder(str(known.text_encoder), known.text_revision)
+        recipe = known.text_recipe or {}
+        pooling: Pooling = "tokens" if recipe.get("pooling") == "tokens" else "cls"
+        return TextEncoder(str(known.text_encoder), known.text_revision, pooling)
 
     def described(self, record: StructureRecord) -> StructureRecord | str:
         """The record with a description: its own, or a new one."""
@@ -129,8 +130,8 @@ class Predictor:
             return f"no description: {result.error_message or result.status}"
         return replace(record, description=result.text, description_origin=result.origin)
 
-    def embedded(self, records: Sequence[StructureRecord]) -> np.ndarray:
-        """(n, text_width) embeddings, by the encoder of the training and no other."""
+    def embedded(self, records: Sequence[StructureRecord]) -> TextEmbeddings:
+        """Embeddings of n descriptions, by the encoder of the training and no other."""
         known = self.preprocessing.description_origins
         for origin in sorted({record.description_origin or "unknown" for record in records}):
             if origin not in known:
@@ -144,20 +145,6 @@ class Predictor:
                 f"{encoder.recipe} instead of {self.preprocessing.text_recipe}"
             )
         return self.cache.embed([record.description or "" for record in records], encoder)
-
-
-def model_folder(place: str | Path, revision: str | None = None) -> Path:
-    """The folder of a model; one on the Hub is downloaded, a commit or tag of it by `revision`."""
-    if Path(place).is_dir() or not re.fullmatch(r"[\w.-]+/[\w.-]+", str(place)):
-        return Path(place)
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(str(place), revision=revision, ignore_patterns="*.bin"))
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"no model {str(place)!r} in a folder or on the Hub ({first_line(error)})"
-        ) from error
 
 
 def predict(config: PredictConfig) -> Iterator[Prediction]:

@@ -15,7 +15,6 @@ from curate import __version__
 from model.data.rows import Rows
 from model.network.message_passing import backend_for
 
-FILE = "training.json"
 LIBRARIES = ("torch", "transformers", "datasets", "numpy")
 
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
-from dataclasses import asdict
-from pathlib import Path
+from dataclasses import MISSING, asdict, fields
 from typing import Any
 
 from curate.errors import InputError
 from curate.files import write_json
-from model.config import TrainConfig
+from model.config import GraphConfig, NetworkConfig, TrainConfig
 from model.data.materials import Material
+from model.model_folder import SETTINGS, ModelFolder
 from model.network.encoders import encoder_settings
 
-FILE = "question.json"
 NO_MATTER = ("data", "out", "cache", "tensorboard")  # the data count by their contents
 CONTENTS = "contents of the dataset"
 
@@ -27,14 +25,13 @@ def question_of(config: TrainConfig, materials: Sequence[Material]) -> dict[str,
     return {**settings, **nested, CONTENTS: digest(materials)}
 
 
-def check_folder(folder: Path, question: dict[str, Any]) -> None:
+def check_folder(folder: ModelFolder, question: dict[str, Any]) -> None:
     """InputError where the folder holds anything but an answer to this question."""
-    note = folder / FILE
-    if not note.exists():
-        if folder.exists() and any(folder.iterdir()):
-            raise InputError(f"{folder} holds other files; use a new --out")
+    if not folder.has(SETTINGS):
+        if folder.path.exists() and any(folder.path.iterdir()):
+            raise InputError(f"{folder.path} holds other files; use a new --out")
         return
-    asked = json.loads(note.read_text())
+    asked = with_defaults(folder.settings, question)
     differing = [
         f"{name} changed"
         if name == CONTENTS
@@ -44,14 +41,21 @@ def check_folder(folder: Path, question: dict[str, Any]) -> None:
     ]
     if differing:
         raise InputError(
-            f"{folder} was started with other settings ({'; '.join(differing)}); use a new --out"
+            f"{folder.path} was started with other settings ({'; '.join(differing)}); use a new --out"
         )
 
 
-def write_question(folder: Path, question: dict[str, Any]) -> None:
+def with_defaults(asked: dict[str, Any], question: dict[str, Any]) -> dict[str, Any]:
+    """A record with the defaults of those settings that its version of this package did not know."""
+    known = (field for kind in (GraphConfig, NetworkConfig, TrainConfig) for field in fields(kind))
+    defaults = {field.name: field.default for field in known if field.default is not MISSING}
+    return {name: defaults[name] for name in question if name in defaults} | asked
+
+
+def write_question(folder: ModelFolder, question: dict[str, Any]) -> None:
     """The folder with the question in it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / FILE, question)
+    folder.path.mkdir(parents=True, exist_ok=True)
+    write_json(folder.path / SETTINGS, question)
 
 
 def digest(materials: Sequence[Material]) -> str:

@@ -5,34 +5,23 @@ With the settings of CrysMMNet.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from model.encoder_settings import ALIGNNSettings
 from model.network import message_passing as passing
 from model.network.batch import Batch
 from model.network.batch_norm import BatchNorm
+from model.network.encoders.graph_encoder import GraphEncoder
 from model.network.encoders.layers import AtomFeatures, Embedding, Layer, RadialBasis
 from model.network.message_passing import Graph
+from model.network.readout import GraphFeatures, MeanReadout
 
 LONGEST_BOND = 8.0  # Å, end of the radial functions
 
 
-@dataclass(frozen=True)
-class ALIGNNSettings:
-    """Sizes; the defaults are CrysMMNet's."""
-
-    width: int = 256  # of atoms, bonds and angles
-    alignn_layers: int = 4  # updates of the crystal graph and the line graph in turn
-    gcn_layers: int = 4  # updates of the crystal graph alone, after those
-    distance_bins: int = 80
-    angle_bins: int = 40
-    embedding_width: int = 64
-
-
-class ALIGNNEncoder(nn.Module):
+class ALIGNNEncoder(GraphEncoder):
     """Atoms, bonds and angles updated in turn, then the mean over each crystal's atoms."""
 
     settings = ALIGNNSettings
@@ -42,7 +31,7 @@ class ALIGNNEncoder(nn.Module):
     def __init__(self, sizes: ALIGNNSettings) -> None:
         super().__init__()
         width, between = sizes.width, sizes.embedding_width
-        self.out_width = width
+        self.width, self.readout = width, MeanReadout(width)
         self.atom_features = AtomFeatures()
         self.atom_embedding = Layer(AtomFeatures.width, width)
         self.bond_embedding = Embedding(
@@ -58,8 +47,8 @@ class ALIGNNEncoder(nn.Module):
         self.alignn_layers = nn.ModuleList(ALIGNNConv(width) for _ in range(sizes.alignn_layers))
         self.gcn_layers = nn.ModuleList(EdgeGatedGraphConv(width) for _ in range(sizes.gcn_layers))
 
-    def forward(self, batch: Batch) -> Tensor:
-        """(n_crystals, width)"""
+    def forward(self, batch: Batch) -> GraphFeatures:
+        """Atoms (n_atoms, width) and bonds (n_bonds, width)."""
         graph, line_graph = batch.graph, batch.line_graph
         atoms, bonds, angles = graph.node_counts, graph.edge_counts, line_graph.edge_counts
         x = self.atom_embedding(self.atom_features(batch.atomic_numbers), atoms)  # (n_atoms, width)
@@ -69,7 +58,7 @@ class ALIGNNEncoder(nn.Module):
             x, y, z = layer(graph, line_graph, x, y, z)
         for layer in self.gcn_layers:
             x, y = layer(graph, x, y)
-        return batch.atoms.mean(x)
+        return GraphFeatures(x, batch.atoms, y, batch.bonds)
 
 
 class ALIGNNConv(nn.Module):

@@ -12,7 +12,6 @@ from torch.nn import functional as F  # noqa: N812
 from model.graphs.elements import N_FEATURES, atom_features
 from model.network import message_passing as passing
 from model.network.batch_norm import BatchNorm
-from model.network.message_passing import Members
 
 
 class AtomFeatures(nn.Module):
@@ -74,29 +73,6 @@ class ShiftedSoftplus(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.softplus(x) - math.log(2)
-
-
-class Set2Set(nn.Module):
-    """An LSTM that looks at all members of a group a few times, as a vector that knows no order.
-
-    Vinyals et al., ICLR 2016.
-    """
-
-    def __init__(self, width: int, steps: int) -> None:
-        super().__init__()
-        self.steps = steps
-        self.lstm = nn.LSTMCell(2 * width, width)
-
-    def forward(self, x: Tensor, members: Members) -> Tensor:
-        """(n, width) to (n_groups, 2 width)"""
-        hidden = cell = x.new_zeros(members.n_groups, x.shape[1])
-        seen = torch.cat((hidden, hidden), dim=1)
-        for _ in range(self.steps):
-            hidden, cell = self.lstm(seen, (hidden, cell))
-            scores = (x * members.spread(hidden)).sum(1, keepdim=True)
-            found = members.sum(members.softmax(scores) * x)
-            seen = torch.cat((hidden, found), dim=1)
-        return seen
 
 
 def perceptron(*widths: int, activation: type[nn.Module]) -> nn.Sequential:

@@ -3,32 +3,25 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from model.encoder_settings import MatformerSettings
 from model.network import message_passing as passing
 from model.network.batch import Batch
 from model.network.batch_norm import BatchNorm
+from model.network.encoders.graph_encoder import GraphEncoder
 from model.network.encoders.layers import AtomFeatures, RadialBasis
 from model.network.message_passing import Graph
+from model.network.readout import GraphFeatures, MeanReadout
 
 HEADS = 4
 LONGEST_BOND = 8.0  # Å, end of the radial functions
 
 
-@dataclass(frozen=True)
-class MatformerSettings:
-    """Sizes; the defaults are those of the released code."""
-
-    width: int = 128
-    layers: int = 5
-    distance_bins: int = 80
-
-
-class MatformerEncoder(nn.Module):
+class MatformerEncoder(GraphEncoder):
     """Atoms updated by attention without softmax, bonds to their own images included; the mean."""
 
     settings = MatformerSettings
@@ -38,7 +31,7 @@ class MatformerEncoder(nn.Module):
     def __init__(self, sizes: MatformerSettings) -> None:
         super().__init__()
         width = sizes.width
-        self.out_width = width
+        self.width, self.readout = width, MeanReadout(width)
         self.atom_features = AtomFeatures()
         self.atom_embedding = nn.Linear(AtomFeatures.width, width)
         self.bond_embedding = nn.Sequential(
@@ -49,13 +42,13 @@ class MatformerEncoder(nn.Module):
         )
         self.layers = nn.ModuleList(MatformerConv(width) for _ in range(sizes.layers))
 
-    def forward(self, batch: Batch) -> Tensor:
-        """(n_crystals, width)"""
+    def forward(self, batch: Batch) -> GraphFeatures:
+        """Atoms (n_atoms, width)."""
         x = self.atom_embedding(self.atom_features(batch.atomic_numbers))
         y = self.bond_embedding(batch.lengths)
         for layer in self.layers:
             x = layer(batch.graph, x, y)
-        return batch.atoms.mean(x)
+        return GraphFeatures(x, batch.atoms)
 
 
 class MatformerConv(nn.Module):

@@ -14,13 +14,15 @@ from curate import StructureRecord
 from curate.sources.sample import Sample
 from model.config import GraphConfig
 from model.graphs.crystal_graph import (
+    Cell,
     bond_cosines,
     build_graph,
     concatenate,
     line_graph,
     neighbor_shells,
-    one_bond_each,
+    unique_bonds,
 )
+from model.graphs.elements import atomic_numbers
 
 WAYS = {"rotated": rotated, "shifted": shifted, "reordered": reordered}
 
@@ -149,22 +151,25 @@ def test_exact_shell_gives_the_released_edges_to_the_last_one(sample):
             for (i, j), images in edges.items()
             for image in images
         }
-        places, lattice = (
+        cell = Cell(
+            atomic_numbers(record.species_at_sites),
             np.array(record.cartesian_site_positions),
             np.array(record.lattice_vectors),
         )
         rules = GraphConfig(exact_shell=True)
-        first, second, images = one_bond_each(
-            *neighbor_shells(places, lattice, rules), merge_self_bonds=False
-        )
-        ours = np.column_stack((first, second, images)).tolist()
-        assert set(map(tuple, ours)) == released, record.material_id
+        assert pairs(neighbor_shells(cell, rules)) == released, record.material_id
         assert build_graph(record, rules).n_bonds == 2 * len(released)
-        whole = one_bond_each(*neighbor_shells(places, lattice, GraphConfig()), False)
-        whole = set(map(tuple, np.column_stack(whole).tolist()))
+        whole = pairs(neighbor_shells(cell, GraphConfig()))
         assert released <= whole, record.material_id
         fewer += len(released) < len(whole)
     assert fewer > 0  # shells that the last bits of a float cut
+
+
+def pairs(shells):
+    bonds = unique_bonds(shells, merge_self_bonds=False)
+    found = np.column_stack((bonds.first, bonds.second, bonds.images)).tolist()
+    assert len(set(map(tuple, found))) == len(found)
+    return set(map(tuple, found))
 
 
 @pytest.mark.dgl

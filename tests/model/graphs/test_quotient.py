@@ -229,11 +229,11 @@ def test_gradients_of_the_weighted_norm_are_those_of_its_formula():
 
 
 def test_an_encoder_with_dropout_is_refused():
-    encoder = network("graph", text_width=0, sizes=NETWORK).graph_encoder
-    refuse_randomness(encoder)
-    encoder.atom_dropout = torch.nn.Dropout(0.1)
+    model = network("graph", text_width=0, sizes=NETWORK)
+    refuse_randomness(model)
+    model.graph_encoder.atom_dropout = torch.nn.Dropout(0.1)
     with pytest.raises(InputError, match=r"atom_dropout.*--graph full"):
-        refuse_randomness(encoder)
+        refuse_randomness(model)
 
 
 def test_full_graphs_are_quotients_with_all_counts_one(sample):

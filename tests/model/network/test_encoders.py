@@ -1,6 +1,6 @@
 """Every graph network: the same formula written plainly, physics, quotients, published sizes."""
 
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import pytest
@@ -12,10 +12,11 @@ from curate import StructureRecord
 from curate.errors import InputError
 from curate.sources.sample import Sample
 from model.config import GraphConfig, NetworkConfig
+from model.encoder_settings import ENCODERS, encoder
 from model.graphs.crystal_graph import build_graph
-from model.network.encoders import CLASSES, encoder_class, encoder_settings
+from model.network.encoders import encoder_class, encoder_settings
 
-SMALL = {name: NetworkConfig(encoder=name, width=16, layers=2) for name in CLASSES}
+SMALL = {name: NetworkConfig(encoder=name, width=16, layers=2) for name in ENCODERS}
 SMALL["alignn"] = NetworkConfig(width=16, alignn_layers=1, gcn_layers=1, embedding_width=8)
 
 
@@ -24,9 +25,14 @@ def sample():
     return list(Sample().records())[:24]
 
 
-@pytest.fixture(params=list(CLASSES))
+@pytest.fixture(params=list(ENCODERS))
 def name(request):
     return request.param
+
+
+def crystals(encoder, found):
+    """What the encoder and its own readout make of each crystal."""
+    return encoder.readout(encoder(found)).detach().numpy()
 
 
 def small(name):
@@ -122,7 +128,7 @@ def test_one_crystal_of_one_atom_can_be_trained_on(name):
 
 
 @pytest.mark.parametrize(
-    ("encoder", "expected"),
+    ("name", "expected"),
     [
         # ALIGNN's default network is known to have 4,026,753 parameters, 257 of them in its head
         ("alignn", 4_026_753 - 257),
@@ -141,8 +147,8 @@ def test_one_crystal_of_one_atom_can_be_trained_on(name):
         ),
     ],
 )
-def test_sizes_are_those_of_the_papers_and_their_code(encoder, expected):
-    sizes = NetworkConfig(encoder=encoder)
+def test_sizes_are_those_of_the_papers_and_their_code(name, expected):
+    sizes = NetworkConfig(encoder=name)
     made = network(sizes=sizes).graph_encoder
     assert sum(p.numel() for p in made.parameters()) == expected
 
@@ -171,7 +177,7 @@ def test_cgcnn_by_its_formula(rutile):
                 total = total + 1 / (1 + np.exp(-z[:16])) * np.log1p(np.exp(z[16:]))
             new.append(np.log1p(np.exp(x[i] + normed(weights, f"{layer}.bn_atoms", total))))
         x = np.array(new)
-    assert encoder(found).detach().numpy()[0] == pytest.approx(x.mean(0), abs=1e-6)
+    assert crystals(encoder, found)[0] == pytest.approx(x.mean(0), abs=1e-6)
 
 
 PARTS = ("head", "tail", "bond")
@@ -205,7 +211,7 @@ def test_schnet_by_its_formula(rutile):
         np.add.at(total, graph.heads, messages)
         v = shifted_softplus(linear(weights, f"layers.{k}.out.0", total))
         x = x + linear(weights, f"layers.{k}.out.2", v)
-    assert encoder(found).detach().numpy()[0] == pytest.approx(x.mean(0), abs=1e-6)
+    assert crystals(encoder, found)[0] == pytest.approx(x.mean(0), abs=1e-6)
 
 
 def shifted_softplus(x):
@@ -241,7 +247,7 @@ def test_gatgnn_by_its_formula(rutile):
     scores = np.hstack((x, np.tile(elements, (graph.n_atoms, 1))))
     scores = np.exp(linear(weights, "weigh.2", softplus(linear(weights, "weigh.0", scores))))
     expected = (x * scores / scores.sum()).sum(0)
-    assert encoder(found).detach().numpy()[0] == pytest.approx(expected, abs=1e-6)
+    assert crystals(encoder, found)[0] == pytest.approx(expected, abs=1e-6)
 
 
 def softplus(x):
@@ -266,7 +272,7 @@ def test_cogn_by_its_formula(rutile):
         total = np.zeros_like(x)
         np.add.at(total, graph.heads, y)
         x = x + silu(linear(weights, f"layers.{k}.atom_update.0", total))
-    assert encoder(found).detach().numpy()[0] == pytest.approx(x.mean(0), abs=1e-6)
+    assert crystals(encoder, found)[0] == pytest.approx(x.mean(0), abs=1e-6)
 
 
 def silu(x):
@@ -301,7 +307,7 @@ def test_matformer_by_its_formula(rutile):
         np.add.at(total, i, message)
         new = silu(normed(weights, f"{layer}.bn", linear(weights, f"{layer}.join", total)))
         x = linear(weights, f"{layer}.skip", x) + new
-    assert encoder(found).detach().numpy()[0] == pytest.approx(x.mean(0), abs=1e-6)
+    assert crystals(encoder, found)[0] == pytest.approx(x.mean(0), abs=1e-6)
 
 
 def layer_norm(weights, name, x):
@@ -338,7 +344,7 @@ def test_megnet_by_its_formula(rutile):
     atoms = set2set(w, "read_atoms", linear(w, "pool_atoms", v))
     bonds = set2set(w, "read_bonds", linear(w, "pool_bonds", e))
     expected = np.concatenate((atoms, bonds, u[0]))
-    assert encoder(found).detach().numpy()[0] == pytest.approx(expected, abs=1e-6)
+    assert crystals(encoder, found)[0] == pytest.approx(expected, abs=1e-6)
 
 
 def dense(weights, name, x, layers):
@@ -396,3 +402,27 @@ def test_encoders_that_read_no_angles_get_no_line_graph(name, sample):
 def test_every_encoder_states_its_sizes_and_reference(name):
     kind = encoder_class(name)
     assert kind.reference and "width" in {field.name for field in fields(kind.settings)}
+
+
+def test_features_are_of_each_atom_and_bond_and_the_readout_is_as_wide_as_it_says(name, sample):
+    encoder, found = small(name).graph_encoder, batch(sample[:5], graph_config(name))
+    features = encoder(found)
+    assert features.atoms.shape == (found.graph.n_nodes, encoder.width)
+    assert features.atoms_of.n_groups == 5
+    if features.bonds is not None:
+        assert features.bonds.shape == (len(found.lengths), encoder.width)
+        assert len(features.bonds_of.group) == len(found.lengths)
+    assert encoder.readout(features).shape == (5, encoder.readout.width)
+    alone = encoder(batch(sample[2:3], graph_config(name))).atoms
+    own = features.atoms[features.atoms_of.group == 2]
+    assert torch.allclose(own, alone, atol=1e-5)
+
+
+def test_settings_without_an_explained_size_are_refused():
+    @dataclass(frozen=True)
+    class Strange:
+        spirals: int = 3
+
+    with pytest.raises(TypeError, match="SIZES does not explain spirals"):
+        encoder("strange")(Strange)
+    assert "strange" not in ENCODERS

@@ -9,6 +9,7 @@ from curate.errors import InputError
 from curate.pages.page import plotly_script
 from curate.run.schema import record_of_row
 from model.data.materials import load_rows
+from model.model_folder import ModelFolder
 from model.pages.app import cell_of, effects_html, make_page
 from model.pages.app_session import MAX_ATOMS, Trial
 from model.predict.nearest_crystals import TrainingCrystals, embedded
@@ -60,10 +61,10 @@ def test_a_training_crystal_is_most_like_itself(trial, dataset, trained, cache, 
     nearest = trial.neighbors(record)[0]
     assert nearest.similarity == pytest.approx(1, abs=1e-5)
     vectors, _ = embedded(trial.predictor, [record])
-    trial.known.save(tmp_path)
-    again = TrainingCrystals.load(tmp_path)
+    trial.known.save(ModelFolder(tmp_path))
+    again = TrainingCrystals.load(ModelFolder(tmp_path))
     assert again.nearest(vectors[0], 3) == trial.known.nearest(vectors[0], 3)
-    assert TrainingCrystals.load(trained) is None
+    assert TrainingCrystals.load(ModelFolder(trained)) is None
     assert Trial(trained, None, cache).neighbors(record) is None
 
 

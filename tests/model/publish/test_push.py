@@ -97,7 +97,9 @@ def test_the_command_line_predicts_by_name(hub, built, trained, tmp_path, rutile
 def test_what_is_no_finished_model_is_not_pushed(trained, tmp_path):
     shutil.copytree(trained, tmp_path / "model")
     (tmp_path / "model" / "metrics.json").unlink()
-    with pytest.raises(InputError, match=r"no folder of a finished training: it has no metrics"):
+    with pytest.raises(
+        InputError, match=r"not the folder of a finished training: it has no metrics"
+    ):
         plan_push(tmp_path / "model", "ada/net")
 
 

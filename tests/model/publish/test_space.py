@@ -95,5 +95,5 @@ def test_all_of_the_code_goes_along():
 
 
 def test_what_can_not_be_a_space_is_said(trained, tmp_path):
-    with pytest.raises(InputError, match="no folder of a finished training"):
+    with pytest.raises(InputError, match="not the folder of a finished training"):
         plan_space(PushModelConfig(tmp_path, "ada/try", space=True))
