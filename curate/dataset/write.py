@@ -17,7 +17,7 @@ from curate.dataset.card import dataset_card
 from curate.dataset.splits import official_splits
 from curate.files import write_text
 from curate.properties import UNITS
-from curate.record import Description, Refusal, StructureRecord
+from curate.record import Description, SkippedEntry, StructureRecord
 from curate.run.counts import Counts, count
 from curate.run.folder import Run, shard_file
 from curate.run.schema import COLUMNS, DATASET, MANIFEST, dataset_row
@@ -83,7 +83,7 @@ def described_pairs(run: Run) -> Iterator[tuple[StructureRecord, Description]]:
     for number in run.described_shards():
         shard = zip(run.read_structures(number), run.read_descriptions(number), strict=True)
         for entry, description in shard:
-            if description.status == "described" and not isinstance(entry, Refusal):
+            if description.status == "described" and not isinstance(entry, SkippedEntry):
                 yield entry, description
 
 

@@ -20,7 +20,7 @@ from optimade_server import (
 )
 
 from curate.errors import InputError
-from curate.record import Refusal, StructureRecord
+from curate.record import SkippedEntry, StructureRecord
 from curate.run.folder import Run
 from curate.sources.base import Request
 from curate.sources.optimade import Optimade, OptimadeSettings, license_of
@@ -52,7 +52,7 @@ def source(server, filter=None, **fields) -> Optimade:
     return Optimade(server.url, filter, client=OptimadeReader(server.url, retry=HASTY), **fields)
 
 
-def read(source: Optimade) -> dict[str, StructureRecord | Refusal]:
+def read(source: Optimade) -> dict[str, StructureRecord | SkippedEntry]:
     source.snapshot()
     return {entry.material_id: entry for entry in source.records()}
 
@@ -84,7 +84,7 @@ def test_what_is_no_ordered_crystal_is_refused_with_the_reason(server):
     reasons = {
         material_id: (entry.status, entry.error_message)
         for material_id, entry in entries.items()
-        if isinstance(entry, Refusal)
+        if isinstance(entry, SkippedEntry)
     }
     assert reasons == {
         DISORDERED: ("disordered", "site 0 holds Cu:0.25, Au:0.75"),
