@@ -103,7 +103,7 @@ class StructureRecord:
 
 
 class UnusableStructure(ValueError):
-    """A structure that can be read, but is none that can be described."""
+    """A structure that can be read but cannot be described."""
 
     status: ClassVar[str]  # one of STATUSES
 
@@ -131,7 +131,7 @@ class SkippedEntry:
 
     @classmethod
     def from_error(cls, material_id: str, error: Exception) -> SkippedEntry:
-        """The reason that an error gives, as far as it is a kind of its own."""
+        """The skipped entry for an error that was raised while its structure was read."""
         status = error.status if isinstance(error, UnusableStructure) else "unreadable"
         return cls(material_id, status, type(error).__name__, str(error)[:500])
 

@@ -112,7 +112,7 @@ def metadata(
 
 
 def _checksum(folder: Path) -> str:
-    """SHA-256 of the folder's data files.
+    """SHA-256 over all data files of a folder.
 
     `datasets` keeps what it loaded under a hash of the card's configs, not of the files: without this
     line another dataset in a folder of the same name would be answered from the cache.

@@ -112,7 +112,7 @@ def tasks_of(run: Run) -> dict[str, dict[str, str]]:
 
 
 def write_files(folder: Path, rows: Iterable[dict[str, Any]], schema: pa.Schema) -> None:
-    """Rows as `train-00000.parquet`, …, at least one file, in pieces that fit in memory."""
+    """Write rows as `train-00000.parquet`, …, at least one file, in pieces that fit in memory."""
     folder.mkdir(parents=True)
     pieces = in_batches(rows, ROWS_PER_PIECE)
     for number in counting():
@@ -127,7 +127,7 @@ def write_files(folder: Path, rows: Iterable[dict[str, Any]], schema: pa.Schema)
 
 
 def _typed(row: dict[str, Any], schema: pa.Schema) -> dict[str, Any]:
-    """The row with values as the column holds them: text where a property is a number here, text there."""
+    """The row with its values as text where the column is text."""
     return {
         name: str(value) if value is not None and schema.field(name).type == pa.string() else value
         for name, value in row.items()
@@ -135,7 +135,7 @@ def _typed(row: dict[str, Any], schema: pa.Schema) -> dict[str, Any]:
 
 
 def replace_folder(new: Path, old: Path) -> None:
-    """`new` takes the place of `old`."""
+    """Replace the folder `old` by `new`."""
     if old.exists():
         gone = old.with_name(f"{old.name}.old")
         shutil.rmtree(gone, ignore_errors=True)

@@ -103,7 +103,7 @@ class Run:
 
     @property
     def verification(self) -> dict[str, Any] | None:
-        """What `curate verify` found last; None where it has not been run."""
+        """The result of the last `curate verify`; None if it has not been run."""
         if not self.verification_file.exists():
             return None
         return json.loads(self.verification_file.read_text())

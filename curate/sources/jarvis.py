@@ -128,7 +128,7 @@ class Jarvis:
         )
 
     def downloaded(self) -> Path:
-        """The zip in the cache, fetched where it is not there."""
+        """The zip in the cache, downloaded if it is not there."""
         return Download(
             urls=self.urls,
             path=self.cache / f"{self.member}.zip",

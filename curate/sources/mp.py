@@ -179,7 +179,7 @@ class MaterialsProject:
 
 
 class Texts:
-    """Published texts by stored id, kept as one Arrow table: a third of what strings would take."""
+    """Published texts by stored id; as one Arrow table they take a third of the memory of strings."""
 
     def __init__(self, dataset: ds.Dataset):
         self.table = dataset.to_table(columns=list(TEXT_FIELDS)).combine_chunks()

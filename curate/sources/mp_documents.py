@@ -48,7 +48,7 @@ def asked_id(given: str) -> str:
         validate_identifier(given)
     except ValueError:
         raise InputError(
-            f"--ids: {given} is no id of the Materials Project, such as mp-149"
+            f"--ids: {given} is not an id of the Materials Project, such as mp-149"
         ) from None
     return shown_id(given)
 

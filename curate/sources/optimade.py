@@ -64,7 +64,7 @@ class Optimade:
     ):
         if not re.fullmatch(r"https?://[^/\s]+\S*", url):
             raise InputError(
-                f"--input {url} is no address; --db optimade needs a server's, such as "
+                f"--input {url} is not an address; --db optimade needs a server's, such as "
                 "https://oqmd.org/optimade"
             )
         self.url = re.sub(r"(/v\d+(\.\d+)*)?/*$", "", url)

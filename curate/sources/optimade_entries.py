@@ -46,7 +46,7 @@ def record_of_entry(
 
 
 def atoms_of(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """A structure's attributes as jarvis' `atoms`; ValueError and its kinds where that can't be."""
+    """A structure's attributes as jarvis' `atoms`; ValueError if it is not a plain ordered crystal."""
     features = set(attributes.get("structure_features") or ())
     if "assemblies" in features:
         raise DisorderedStructure("it describes several arrangements of atoms (assemblies)")

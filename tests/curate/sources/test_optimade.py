@@ -233,7 +233,7 @@ def test_fewer_entries_than_announced_are_no_database(server):
 @pytest.mark.parametrize(
     ("filter", "words"),
     [
-        ('elements HAZ "Si"', "is no OPTIMADE filter (character 10)"),
+        ('elements HAZ "Si"', "is not an OPTIMADE filter (character 10)"),
         ("energy<0", "refuses the query with 400: "),
         ('elements HAS "Og"', "has no structures for --filter 'elements HAS \"Og\"'"),
     ],
@@ -283,7 +283,7 @@ def test_a_users_mistake_is_one_sentence(server, tmp_path):
         pages.faults["/v1/info"] = ["html"]
         mistakes = {
             "--db optimade needs --input URL": {},
-            "--input oqmd.org is no address": {"input": "oqmd.org"},
+            "--input oqmd.org is not an address": {"input": "oqmd.org"},
             "answers 404 as no OPTIMADE server does": {"input": f"{server.url}/nowhere"},
             "does not answer as an OPTIMADE server": {"input": pages.url},
             "is an index of databases": {"input": many.url},
