@@ -31,7 +31,7 @@ from training import chosen_records, new_model
 
 from curate.batches import in_batches
 from curate.files import write_json
-from curate.schema import record_of_row
+from curate.run.schema import record_of_row
 from model.config import EncoderName, GraphConfig
 from model.data.materials import load_rows
 from model.graphs.build import build_graphs

@@ -33,7 +33,7 @@ from setting import peak_gib, setting
 from torch.nn import functional as F  # noqa: N812
 
 from curate.files import write_json
-from curate.schema import record_of_row
+from curate.run.schema import record_of_row
 from model.config import EncoderName, GraphConfig, Modality, NetworkConfig, TrainConfig
 from model.data.materials import load_rows
 from model.graphs.build import build_graphs

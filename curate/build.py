@@ -24,10 +24,10 @@ from curate.dataset.write import finish
 from curate.describe import description as describing
 from curate.errors import InputError, named
 from curate.properties import parse_units, without_unit
-from curate.record import Refusal, StructureRecord
+from curate.record import SkippedEntry, StructureRecord
 from curate.run.counts import Counts, count
 from curate.run.folder import Run
-from curate.schema import DATASET
+from curate.run.schema import DATASET
 from curate.sources.base import PreviousRun, Request, Snapshot, Source
 from curate.work.load_balance import largest_first, shares
 from curate.work.progress import Progress, Watch
@@ -262,7 +262,7 @@ def state_units(run: Run, given: Mapping[str, str]) -> None:
 
 def selected(
     source: Source, config: BuildConfig, wanted: set[str] | None
-) -> Iterator[StructureRecord | Refusal]:
+) -> Iterator[StructureRecord | SkippedEntry]:
     """The entries that the build wants; InputError where an id occurs twice or is missing."""
     seen: set[str] = set()
     for entry in source.records():

@@ -78,7 +78,7 @@ def run() -> int:
 
 
 def run_build(config: BuildConfig) -> int:
-    """Build with a progress bar; 1 where --strict asks for it, else 0."""
+    """Build with a progress bar; the exit code is 1 if --strict is given and a crystal failed."""
     from curate.build import build
     from curate.work.console import progress_bar
 
@@ -120,7 +120,7 @@ def run_status(config: StatusConfig) -> int:
 
 
 def run_verify(config: VerifyConfig) -> int:
-    """Compare a sample with stock; 1 where a text differs."""
+    """Compare a sample with stock; the exit code is 1 if a text differs."""
     from dataclasses import asdict
 
     from curate.dataset.write import write_card

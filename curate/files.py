@@ -1,4 +1,7 @@
-"""Atomic file writing: a file that exists is complete, whatever happens while it is written."""
+"""Atomic file writing, and where files are kept between runs.
+
+A file that exists is complete, whatever happens while it is written.
+"""
 
 from __future__ import annotations
 
@@ -55,6 +58,11 @@ def write_table(path: Path, table: pa.Table) -> None:
 
     with whole_file(path) as partial:
         pq.write_table(table, partial, compression="zstd")
+
+
+def cache_folder() -> Path:
+    """`crysmmnet` in the user's cache folder: XDG_CACHE_HOME if set, else ~/.cache."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "crysmmnet"
 
 
 def _sync(path: Path) -> None:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -102,16 +102,26 @@ class StructureRecord:
         )
 
 
-class DisorderedStructure(ValueError):
+class UnusableStructure(ValueError):
+    """A structure that can be read but cannot be described."""
+
+    status: ClassVar[str]  # one of STATUSES
+
+
+class DisorderedStructure(UnusableStructure):
     """A site is shared by several species or partly occupied."""
 
+    status = "disordered"
 
-class DummySpecies(ValueError):
+
+class DummySpecies(UnusableStructure):
     """A site holds something that is no chemical element."""
+
+    status = "dummy_species"
 
 
 @dataclass(frozen=True)
-class Refusal:
+class SkippedEntry:
     """A source's entry that could not become a record, with the reason."""
 
     material_id: str
@@ -120,10 +130,9 @@ class Refusal:
     error_message: str
 
     @classmethod
-    def of(cls, material_id: str, error: Exception) -> Refusal:
-        """The reason that an error gives, as far as it is a kind of its own."""
-        kinds = {"DisorderedStructure": "disordered", "DummySpecies": "dummy_species"}
-        status = kinds.get(type(error).__name__, "unreadable")
+    def from_error(cls, material_id: str, error: Exception) -> SkippedEntry:
+        """The skipped entry for an error that was raised while its structure was read."""
+        status = error.status if isinstance(error, UnusableStructure) else "unreadable"
         return cls(material_id, status, type(error).__name__, str(error)[:500])
 
 

@@ -26,8 +26,8 @@ ROOMS = {
         ("run",),
         ("describe", "pages", "web"),
         ("package",),
-        ("schema", "properties"),
-        ("record", "geometry", "licenses", "files", "cache", "batches", "errors"),
+        ("properties", "geometry"),
+        ("record", "licenses", "files", "batches", "errors"),
     ),
     "model": (
         ("__main__",),
@@ -38,7 +38,9 @@ ROOMS = {
         ("data",),
         ("network",),
         ("graphs", "text"),
-        ("files", "config"),
+        ("config",),
+        ("model_folder", "encoder_settings"),
+        ("files",),
         ("package",),
     ),
 }
@@ -47,7 +49,6 @@ ROOMS = {
 MODEL_MAY_USE = (
     "curate",  # its version
     "curate.batches",
-    "curate.cache",
     "curate.dataset.spacegroups",
     "curate.dataset.splits",
     "curate.dataset.token_lengths",
@@ -59,7 +60,7 @@ MODEL_MAY_USE = (
     "curate.pages",
     "curate.properties",
     "curate.record",
-    "curate.schema",
+    "curate.run.schema",
     "curate.sources.file_names",
     "curate.sources.files",
     "curate.sources.sample",

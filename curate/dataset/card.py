@@ -18,7 +18,7 @@ from curate.dataset.token_lengths import LIMIT
 from curate.licenses import card_fields
 from curate.properties import BY_NAME, citation_of
 from curate.record import SPLIT_LABELS
-from curate.schema import COLUMNS, DATASET
+from curate.run.schema import COLUMNS, DATASET
 
 if TYPE_CHECKING:
     from curate.run.counts import Counts
@@ -112,7 +112,7 @@ def metadata(
 
 
 def _checksum(folder: Path) -> str:
-    """SHA-256 of the folder's data files.
+    """SHA-256 over all data files of a folder.
 
     `datasets` keeps what it loaded under a hash of the card's configs, not of the files: without this
     line another dataset in a folder of the same name would be answered from the cache.

@@ -17,7 +17,7 @@ ROWS_AT_ONCE = 1_000
 
 @dataclass(frozen=True)
 class TextFacts:
-    """What the texts of a dataset are like."""
+    """Lengths of a dataset's texts, and how many occur more than once."""
 
     tokens: TokenLengths | None  # None without texts or without a tokenizer
     n_different: int  # texts

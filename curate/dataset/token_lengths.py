@@ -27,7 +27,7 @@ class TokenLengths:
     lengths: tuple[int, ...]  # ascending
 
     def quantile(self, q: float) -> int:
-        """Tokens that the share q of the texts does not exceed."""
+        """The q-quantile of the lengths, in tokens."""
         return self.lengths[min(int(q * len(self.lengths)), len(self.lengths) - 1)]
 
     @property

@@ -17,10 +17,10 @@ from curate.dataset.card import dataset_card
 from curate.dataset.splits import official_splits
 from curate.files import write_text
 from curate.properties import UNITS
-from curate.record import Description, Refusal, StructureRecord
+from curate.record import Description, SkippedEntry, StructureRecord
 from curate.run.counts import Counts, count
 from curate.run.folder import Run, shard_file
-from curate.schema import COLUMNS, DATASET, MANIFEST, dataset_row
+from curate.run.schema import COLUMNS, DATASET, MANIFEST, dataset_row
 
 ROWS_PER_PIECE = 1_000  # rows in memory at a time, and of a Parquet row group
 PIECES_PER_FILE = 20  # fixed, so that a grown run keeps its first files
@@ -83,7 +83,7 @@ def described_pairs(run: Run) -> Iterator[tuple[StructureRecord, Description]]:
     for number in run.described_shards():
         shard = zip(run.read_structures(number), run.read_descriptions(number), strict=True)
         for entry, description in shard:
-            if description.status == "described" and not isinstance(entry, Refusal):
+            if description.status == "described" and not isinstance(entry, SkippedEntry):
                 yield entry, description
 
 
@@ -112,7 +112,7 @@ def tasks_of(run: Run) -> dict[str, dict[str, str]]:
 
 
 def write_files(folder: Path, rows: Iterable[dict[str, Any]], schema: pa.Schema) -> None:
-    """Rows as `train-00000.parquet`, …, at least one file, in pieces that fit in memory."""
+    """Write rows as `train-00000.parquet`, …, at least one file, in pieces that fit in memory."""
     folder.mkdir(parents=True)
     pieces = in_batches(rows, ROWS_PER_PIECE)
     for number in counting():
@@ -127,7 +127,7 @@ def write_files(folder: Path, rows: Iterable[dict[str, Any]], schema: pa.Schema)
 
 
 def _typed(row: dict[str, Any], schema: pa.Schema) -> dict[str, Any]:
-    """The row with values as the column holds them: text where a property is a number here, text there."""
+    """The row with its values as text where the column is text."""
     return {
         name: str(value) if value is not None and schema.field(name).type == pa.string() else value
         for name, value in row.items()
@@ -135,7 +135,7 @@ def _typed(row: dict[str, Any], schema: pa.Schema) -> dict[str, Any]:
 
 
 def replace_folder(new: Path, old: Path) -> None:
-    """`new` takes the place of `old`."""
+    """Replace the folder `old` by `new`."""
     if old.exists():
         gone = old.with_name(f"{old.name}.old")
         shutil.rmtree(gone, ignore_errors=True)

@@ -32,7 +32,7 @@ class LocalFile:
 
     @cached_property
     def size(self) -> int:
-        """Bytes."""
+        """Size in bytes."""
         return len(self.source) if isinstance(self.source, bytes) else self.source.stat().st_size
 
     @cached_property
@@ -49,7 +49,7 @@ class LocalFile:
         return hashlib.sha1(b"blob %d\0" % self.size + self.content()).hexdigest()
 
     def content(self) -> bytes:
-        """All of it, in memory."""
+        """The whole content, in memory."""
         return self.source if isinstance(self.source, bytes) else self.source.read_bytes()
 
     def equals(self, remote: RepoFile | None) -> bool:
@@ -100,7 +100,7 @@ class Pushed:
     tag: str | None = None
 
     def __str__(self) -> str:
-        """For the terminal."""
+        """One line for the terminal."""
         done = "pushed to" if self.is_new else "already up to date:"
         return f"{done} {self.url}, commit {self.commit}{f', tag {self.tag}' if self.tag else ''}"
 
@@ -209,7 +209,7 @@ def mirror(
 def compare(
     files: Sequence[LocalFile], remote: Mapping[str, RepoFile]
 ) -> tuple[list[LocalFile], list[str]]:
-    """The files that the repository lacks or holds otherwise, and its paths that should go."""
+    """Files that the repository lacks or holds with other content, and its paths to delete."""
     changed = [file for file in files if not file.equals(remote.get(file.path))]
     paths = {file.path for file in files}
     folders = {path.split("/")[0] for path in paths if "/" in path}
@@ -222,7 +222,7 @@ def compare(
 
 
 def _head(client: HfApi, repo_id: str, kind: Kind, private: bool) -> str:
-    """The commit the repository is at; it is created if it does not exist."""
+    """The head commit of the repository, which is created if it does not exist."""
     info = _info(client, repo_id, kind)
     if info is None:
         others: dict[Kind, Kind] = {"dataset": "model", "model": "dataset"}

@@ -85,7 +85,7 @@ def pack_crystals(
 
 
 def detail(row: Mapping[str, Any], columns: Sequence[Column]) -> dict[str, Any]:
-    """Structure, text and what else is told when the crystal is opened."""
+    """What the page shows of a crystal when it is opened: structure, text and numbers."""
     known = {column.key for column in columns}
     found: dict[str, Any] = {"text": row.get("description"), "facts": {}}
     if row.get("lattice_vectors"):
@@ -118,7 +118,7 @@ def condensed_of(row: Mapping[str, Any]) -> Any:
 
 
 def short(value: Any, column: Column) -> Any:
-    """A cell with no more digits than it shows."""
+    """A table cell, rounded to the digits that are shown."""
     if not isinstance(value, float):
         return value
     return float(f"{value:.{column.digits + 1}g}") if np.isfinite(value) else None

@@ -73,7 +73,7 @@ def scripts(*names: str) -> str:
 
 
 def filled(template: str, context: dict[str, Any], script: str, more: Sequence[Path] = ()) -> str:
-    """A template with everything in it escaped but for the page's own style and script."""
+    """Fill a template; everything is escaped except the page's own style and script."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
@@ -146,7 +146,7 @@ def clean(data: Any) -> Any:
 
 
 def rounded(data: Any, digits: int = 3) -> Any:
-    """The same with floats as a person reads them."""
+    """The same data with rounded floats."""
     if isinstance(data, float):
         return round(data, digits)
     if isinstance(data, dict):

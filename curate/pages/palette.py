@@ -73,5 +73,5 @@ def spacegroup_symbols() -> list[str]:
 
 
 def crystal_system(number: int | None) -> str:
-    """Of a space group; `unknown` without one."""
+    """Crystal system of a space group number; `unknown` without one."""
     return next((name for name, last in SYSTEMS.items() if number and number <= last), "unknown")

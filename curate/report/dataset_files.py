@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from curate.errors import InputError
 from curate.record import StructureRecord
 from curate.run.folder import Run
-from curate.schema import GEOMETRY
+from curate.run.schema import GEOMETRY
 
 ROWS_AT_ONCE = 1_000
 
@@ -41,7 +41,7 @@ def find_dataset(folder: Path) -> DatasetFiles:
 
 
 def batches(place: DatasetFiles) -> Iterator[tuple[int, pa.Table]]:
-    """Number of the first row, and some rows."""
+    """Yield tables of consecutive rows, each with the number of its first row."""
     start = 0
     for path in place.rows:
         for batch in pq.ParquetFile(path).iter_batches(ROWS_AT_ONCE):
@@ -54,7 +54,9 @@ def check(schema: pa.Schema, place: DatasetFiles) -> None:
     if missing := [
         name for name in ("material_id", *GEOMETRY, "description") if name not in schema.names
     ]:
-        raise InputError(f"{place.folder} is no dataset of crystals: no column {missing[0]!r}")
+        raise InputError(
+            f"{place.folder} is not a dataset of crystals: it has no column {missing[0]!r}"
+        )
 
 
 def failed_structures(place: DatasetFiles, ids: set[str]) -> dict[str, dict[str, Any]]:

@@ -20,7 +20,7 @@ from curate.dataset.token_lengths import EMBEDDED, load_tokenizer
 from curate.properties import UNITS
 from curate.record import reduced_formula
 from curate.report.dataset_files import DatasetFiles, batches, check, failed_structures
-from curate.schema import DATASET
+from curate.run.schema import DATASET
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -33,7 +33,7 @@ NUMBER = re.compile(r"(?<![\w.])\d+(\.\d+)?(?!\w)")  # not the 2 of 2D
 
 @dataclass
 class Survey:
-    """All crystals in numbers, and those that the table shows."""
+    """Facts about all crystals, and the rows that the table shows."""
 
     n_rows: int = 0
     statuses: Counter[str] = field(default_factory=Counter)
@@ -118,7 +118,7 @@ def survey(
 
 @dataclass
 class RowKeys:
-    """What repeats and leaks are found by, of all rows in order."""
+    """The keys of all rows, in order, by which repeats and split leaks are found."""
 
     ids: list[str] = field(default_factory=list)
     texts: list[bytes] = field(default_factory=list)  # digests
@@ -126,7 +126,7 @@ class RowKeys:
     splits: dict[str, list[str | None]] = field(default_factory=lambda: defaultdict(list))
 
     def add(self, rows: list[dict[str, Any]], texts: list[str | None]) -> None:
-        """Some more rows and their texts."""
+        """Add rows and their texts."""
         for row, text in zip(rows, texts, strict=True):
             self.ids.append(row["material_id"])
             self.texts.append(hashlib.blake2b((text or "").encode(), digest_size=16).digest())
@@ -140,7 +140,7 @@ class RowKeys:
 def light_rows(
     batch: pa.Table, counter: Tokenizer | None, manifest: Mapping[str, Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
-    """Rows without what is large, with tokens, seconds and the space group."""
+    """Rows without their large columns, with number of tokens, seconds and space group added."""
     rows = batch.select([name for name in batch.schema.names if name not in HEAVY]).to_pylist()
     texts = [text or "" for text in batch["description"].to_pylist()]
     lengths = [len(made) for made in counter.encode_batch(texts)] if counter else [None] * len(rows)
@@ -184,7 +184,7 @@ def note(found: Survey, row: Mapping[str, Any]) -> None:
 
 
 def property_units(schema: pa.Schema) -> dict[str, str]:
-    """Unit, or nothing, of the columns that are numbers of the source: properties."""
+    """Unit of each numeric property; empty if it is not known."""
     return {
         column.name: (column.metadata or {}).get(b"unit", b"").decode()
         or UNITS.get(column.name, "")

@@ -25,8 +25,8 @@ import pyarrow.parquet as pq
 
 from curate.errors import InputError
 from curate.files import write_json, write_table
-from curate.record import Description, Refusal, StructureRecord
-from curate.schema import DESCRIPTIONS, RECORD_FIELDS, STRUCTURES, record_of_row
+from curate.record import Description, SkippedEntry, StructureRecord
+from curate.run.schema import DESCRIPTIONS, RECORD_FIELDS, STRUCTURES, record_of_row
 
 ABANDONED = 3600.0  # s; a temporary file that old belongs to a process that was killed
 
@@ -103,7 +103,7 @@ class Run:
 
     @property
     def verification(self) -> dict[str, Any] | None:
-        """What `curate verify` found last; None where it has not been run."""
+        """The result of the last `curate verify`; None if it has not been run."""
         if not self.verification_file.exists():
             return None
         return json.loads(self.verification_file.read_text())
@@ -164,7 +164,7 @@ class Run:
             found[number] = pc.fill_null(pc.list_value_length(species), 0).to_pylist()
         return found
 
-    def read_structures(self, number: int) -> list[StructureRecord | Refusal]:
+    def read_structures(self, number: int) -> list[StructureRecord | SkippedEntry]:
         """The entries of one shard."""
         rows = pq.read_table(shard_file(self.structures, number)).to_pylist()
         return [_entry(row) for row in rows]
@@ -174,7 +174,7 @@ class Run:
         rows = pq.read_table(shard_file(self.descriptions, number)).to_pylist()
         return [Description(**row) for row in rows]
 
-    def write_structures(self, number: int, entries: list[StructureRecord | Refusal]) -> None:
+    def write_structures(self, number: int, entries: list[StructureRecord | SkippedEntry]) -> None:
         """Save one shard of the source's entries."""
         table = pa.Table.from_pylist([_row(entry) for entry in entries], schema=STRUCTURES)
         write_table(shard_file(self.structures, number), table)
@@ -190,16 +190,18 @@ def shard_file(folder: Path, number: int) -> Path:
     return folder / f"{number:05d}.parquet"
 
 
-def _row(entry: StructureRecord | Refusal) -> dict[str, Any]:
-    if isinstance(entry, Refusal):
+def _row(entry: StructureRecord | SkippedEntry) -> dict[str, Any]:
+    if isinstance(entry, SkippedEntry):
         return asdict(entry)
     row = {name: getattr(entry, name) for name in RECORD_FIELDS}
     return {**row, "properties": json.dumps(dict(entry.properties))}
 
 
-def _entry(row: dict[str, Any]) -> StructureRecord | Refusal:
+def _entry(row: dict[str, Any]) -> StructureRecord | SkippedEntry:
     if row["status"] is not None:
-        return Refusal(row["material_id"], row["status"], row["error_type"], row["error_message"])
+        return SkippedEntry(
+            row["material_id"], row["status"], row["error_type"], row["error_message"]
+        )
     properties = json.loads(row["properties"])
     return replace(record_of_row(row), properties=properties, note=row["note"])
 

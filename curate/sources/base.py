@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Protocol
 
-from curate.record import Refusal, StructureRecord
+from curate.record import SkippedEntry, StructureRecord
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class Source(Protocol):
     def snapshot(self) -> Snapshot:
         """What will be read; raises InputError where there is nothing to read."""
 
-    def records(self) -> Iterator[StructureRecord | Refusal]:
-        """Entry by entry; an entry that can't become a record is a Refusal."""
+    def records(self) -> Iterator[StructureRecord | SkippedEntry]:
+        """Entry by entry; an entry that can't become a record is a SkippedEntry."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any, ClassVar, Literal
 
 from curate.errors import InputError, named
-from curate.record import Refusal, StructureRecord, Value
+from curate.record import SkippedEntry, StructureRecord, Value
 from curate.sources.base import IN_SNAPSHOT, Request, Snapshot, Source, SourceSettings
 from curate.sources.entries import record_of
 from curate.sources.file_names import (
@@ -127,7 +127,7 @@ class Files:
             version += ", ids from paths"
         return Snapshot("files", version, digest.hexdigest(), self.license, "")
 
-    def records(self) -> Iterator[StructureRecord | Refusal]:
+    def records(self) -> Iterator[StructureRecord | SkippedEntry]:
         """Every entry of every file; InputError where two have one id or a target has no structure."""
         self.say_passed_over()
         unmatched = set(self.table)
@@ -221,7 +221,7 @@ def read_file(
     license: str = "unknown",
     allow_missing_hydrogen: bool = False,
     name: str | None = None,
-) -> Iterator[StructureRecord | Refusal]:
+) -> Iterator[StructureRecord | SkippedEntry]:
     """Every entry of one file, each a record or the reason why it is none.
 
     Args:
@@ -236,17 +236,17 @@ def read_file(
         entries = READERS[kind(path)](path, allow_missing_hydrogen)
         first_two = list(islice(entries, 2))
         if not first_two:
-            yield Refusal(name, "unreadable", "EmptyFile", f"{path.name} holds no structure")
+            yield SkippedEntry(name, "unreadable", "EmptyFile", f"{path.name} holds no structure")
         for number, entry in enumerate(chain(first_two, entries)):
             default_id = name if len(first_two) == 1 else f"{name}-{number}"
             record = record_of(entry, default_id, fields)
-            if isinstance(entry, Exception) and isinstance(record, Refusal):
+            if isinstance(entry, Exception) and isinstance(record, SkippedEntry):
                 message = f"{path.name}: {record.error_message}"
                 record = replace(record, error_message=message[:500])
             yield record
     except Exception as error:  # parsers fail in many ways; the file becomes a row with the reason
         reason = getattr(error, "strerror", None) or error
-        refusal = Refusal.of(name, error)
+        refusal = SkippedEntry.from_error(name, error)
         yield replace(refusal, error_message=f"{path.name}: {reason}"[:500])
 
 

@@ -9,10 +9,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from curate.cache import cache_folder
 from curate.errors import InputError
+from curate.files import cache_folder
 from curate.properties import JARVIS, MEGNET
-from curate.record import Refusal, StructureRecord
+from curate.record import SkippedEntry, StructureRecord
 from curate.sources.base import (
     IN_SNAPSHOT,
     PreviousRun,
@@ -128,7 +128,7 @@ class Jarvis:
         )
 
     def downloaded(self) -> Path:
-        """The zip in the cache, fetched where it is not there."""
+        """The zip in the cache, downloaded if it is not there."""
         return Download(
             urls=self.urls,
             path=self.cache / f"{self.member}.zip",
@@ -139,7 +139,7 @@ class Jarvis:
             watch=self.watch,
         ).fetch()
 
-    def records(self) -> Iterator[StructureRecord | Refusal]:
+    def records(self) -> Iterator[StructureRecord | SkippedEntry]:
         try:
             for number, entry in enumerate(entries(self.path, self.member), 1):
                 yield record_of_entry(entry, self.table, number)
@@ -150,10 +150,10 @@ class Jarvis:
             raise InputError(f"{error}; the same command downloads it again") from error
 
 
-def record_of_entry(entry: Any, table: Table, number: int) -> StructureRecord | Refusal:
-    """One entry as a record, or as a Refusal with the reason."""
+def record_of_entry(entry: Any, table: Table, number: int) -> StructureRecord | SkippedEntry:
+    """One entry as a record, or as a SkippedEntry with the reason."""
     if not isinstance(entry, dict):
-        return Refusal(f"entry {number}", "unreadable", "NoEntry", "it is no JSON object")
+        return SkippedEntry(f"entry {number}", "unreadable", "NoEntry", "it is no JSON object")
     kept = {name: value for name, value in entry.items() if name not in NOT_PROPERTIES}
     fields = {
         "source": table.source,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from curate.batches import in_batches
 from curate.errors import InputError
 from curate.properties import MATERIALS_PROJECT
-from curate.record import Refusal, StructureRecord
+from curate.record import SkippedEntry, StructureRecord
 from curate.sources.base import PreviousRun, Request, Snapshot, Source, SourceSettings
 from curate.sources.mp_documents import (
     DATABASE,
@@ -64,7 +64,7 @@ class MaterialsProject:
     """Entries that are not withdrawn and that come under CC BY 4.0.
 
     Without ids the current snapshot is downloaded whole, once a database version; other entries are
-    left out and counted in the log. An id that was asked for and is left out is a Refusal.
+    left out and counted in the log. An id that was asked for and is left out is a SkippedEntry.
     """
 
     def __init__(
@@ -111,11 +111,11 @@ class MaterialsProject:
             url="https://materialsproject.org",
         )
 
-    def records(self) -> Iterator[StructureRecord | Refusal]:
+    def records(self) -> Iterator[StructureRecord | SkippedEntry]:
         return self.all_entries() if self.ids is None else self.listed_entries(self.ids)
 
-    def listed_entries(self, ids: Iterable[str]) -> Iterator[StructureRecord | Refusal]:
-        """The entries of a list of ids, each a record or a Refusal, by REST."""
+    def listed_entries(self, ids: Iterable[str]) -> Iterator[StructureRecord | SkippedEntry]:
+        """The entries of a list of ids, each a record or a SkippedEntry, by REST."""
         for asked in in_batches(ids, IDS_A_CALL):
             documents = by_id(self.client.summaries(asked, FIELDS))
             if absent := [material_id for material_id in asked if material_id not in documents]:
@@ -131,7 +131,7 @@ class MaterialsProject:
 
     def entry(
         self, material_id: str, document: dict[str, Any] | None, text: dict[str, Any] | None
-    ) -> StructureRecord | Refusal:
+    ) -> StructureRecord | SkippedEntry:
         """The record of an id, or why there is none."""
         if document is None:
             reason = ("NoEntry", f"the Materials Project {self.version} has no such entry")
@@ -141,9 +141,9 @@ class MaterialsProject:
             reason = ("NoPublishedText", "the Materials Project publishes no text for it")
         else:
             return record_of_document(document, text)
-        return Refusal(material_id, "left_out", *reason)
+        return SkippedEntry(material_id, "left_out", *reason)
 
-    def all_entries(self) -> Iterator[StructureRecord | Refusal]:
+    def all_entries(self) -> Iterator[StructureRecord | SkippedEntry]:
         """Every entry of the snapshot, from its bulk tables; those left out are logged."""
         texts = Texts(dataset_of(self.table("robocrys"))) if self.published else None
         left_out: Counter[str] = Counter()
@@ -179,7 +179,7 @@ class MaterialsProject:
 
 
 class Texts:
-    """Published texts by stored id, kept as one Arrow table: a third of what strings would take."""
+    """Published texts by stored id; as one Arrow table they take a third of the memory of strings."""
 
     def __init__(self, dataset: ds.Dataset):
         self.table = dataset.to_table(columns=list(TEXT_FIELDS)).combine_chunks()

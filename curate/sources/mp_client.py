@@ -85,7 +85,7 @@ class MPClient:
 
         def ask() -> str:
             answer = requests.get(f"{self.endpoint}heartbeat", timeout=TIMEOUT)
-            stop_at_fault(answer)
+            raise_for_retry(answer)
             return str(answer.json()["db_version"])
 
         return self._call(ask)
@@ -154,11 +154,11 @@ class MPClient:
         # the answer said about waiting.
         for scheme in ("http://", "https://"):
             rester.session.mount(scheme, HTTPAdapter())
-        rester.session.hooks["response"].append(stop_at_fault)
+        rester.session.hooks["response"].append(raise_for_retry)
         return rester
 
     def _call(self, attempt: Callable[[], T]) -> T:
-        """The attempt's result, or InputError without the key or the client's traceback."""
+        """Call with retries; InputError, without the key or the client's traceback, if that fails."""
 
         def warn(error: BaseException, number: int, seconds: float) -> None:
             why = without_token(reason(cause(error)), self.key)
@@ -176,14 +176,14 @@ class MPClient:
         raise InputError(message)
 
 
-def stop_at_fault(response: requests.Response, **_) -> None:
-    """Raise what a retry can judge, with status and headers; the client keeps only their text."""
+def raise_for_retry(response: requests.Response, **_) -> None:
+    """Raise an error with status and headers, for the retry policy; the client keeps only their text."""
     if response.status_code >= 400 and response.status_code not in SPLITS:
         response.raise_for_status()
 
 
 def cause(error: BaseException) -> BaseException:
-    """What happened on the wire: the client wraps it in errors of its own."""
+    """The HTTP or network error below the errors that the client wraps around it."""
     for link in chain_of(error):
         if isinstance(link, requests.RequestException | json.JSONDecodeError):
             return link
@@ -193,15 +193,15 @@ def cause(error: BaseException) -> BaseException:
 def is_temporary(error: BaseException) -> bool:
     """Whether the same call may succeed later."""
     happened = cause(error)
-    if is_storage_fault(happened):
+    if is_storage_error(happened):
         return storage_status(happened) in (None, *TEMPORARY_STATUSES)
     if isinstance(happened, requests.HTTPError) and happened.response is not None:
         return happened.response.status_code in TEMPORARY_STATUSES
     return isinstance(happened, NETWORK_ERRORS) and not is_unknown_host(happened)
 
 
-def is_storage_fault(error: BaseException) -> bool:
-    """Whether the bucket of the bulk tables failed; its reader raises no kinds of error, only words."""
+def is_storage_error(error: BaseException) -> bool:
+    """Whether the bucket of the bulk tables failed; its reader says so only in the message."""
     return "Generic S3 error" in str(error)
 
 
@@ -233,13 +233,13 @@ def sentence(error: BaseException) -> str:
         return f"the Materials Project answers {status} to {asked}; a newer mp-api may be needed"
     if isinstance(happened, json.JSONDecodeError):
         return f"the Materials Project's answers can't be read; {again}"
-    if is_storage_fault(happened) or isinstance(happened, NETWORK_ERRORS):
+    if is_storage_error(happened) or isinstance(happened, NETWORK_ERRORS):
         return f"the connection to the Materials Project fails ({reason(happened)}); {again}"
     return f"the Materials Project's client fails: {type(happened).__name__}: {reason(happened)}"
 
 
 def reason(happened: BaseException) -> str:
     """A few words about what happened."""
-    if is_storage_fault(happened):
+    if is_storage_error(happened):
         return f"the bucket of its bulk tables answers {storage_status(happened) or 'nothing'}"
     return first_line(root_cause(happened))

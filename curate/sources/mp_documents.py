@@ -11,7 +11,7 @@ from typing import Any
 
 from curate.errors import InputError
 from curate.properties import MATERIALS_PROJECT, Property, properties_of
-from curate.record import DisorderedStructure, Refusal, StructureRecord
+from curate.record import DisorderedStructure, SkippedEntry, StructureRecord
 from curate.sources.entries import record_of_atoms, value_of
 
 DATABASE = MATERIALS_PROJECT.name
@@ -48,7 +48,7 @@ def asked_id(given: str) -> str:
         validate_identifier(given)
     except ValueError:
         raise InputError(
-            f"--ids: {given} is no id of the Materials Project, such as mp-149"
+            f"--ids: {given} is not an id of the Materials Project, such as mp-149"
         ) from None
     return shown_id(given)
 
@@ -72,7 +72,7 @@ def objection(document: Mapping[str, Any], noncommercial: bool) -> tuple[str, st
 
 def record_of_document(
     document: Mapping[str, Any], text: Mapping[str, Any] | None = None
-) -> StructureRecord | Refusal:
+) -> StructureRecord | SkippedEntry:
     """A record with the properties that are known, and with the published text where one is given."""
     stored = str(document["material_id"])
     material_id = shown_id(stored)
@@ -92,7 +92,7 @@ def record_of_document(
             **written,
         )
     except Exception as error:  # a broken entry costs itself only
-        return Refusal.of(material_id, error)
+        return SkippedEntry.from_error(material_id, error)
 
 
 def atoms_of(structure: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from curate.errors import InputError
 from curate.licenses import is_unknown
-from curate.record import Refusal, StructureRecord
+from curate.record import SkippedEntry, StructureRecord
 from curate.sources.base import (
     IN_SNAPSHOT,
     PreviousRun,
@@ -64,7 +64,7 @@ class Optimade:
     ):
         if not re.fullmatch(r"https?://[^/\s]+\S*", url):
             raise InputError(
-                f"--input {url} is no address; --db optimade needs a server's, such as "
+                f"--input {url} is not an address; --db optimade needs a server's, such as "
                 "https://oqmd.org/optimade"
             )
         self.url = re.sub(r"(/v\d+(\.\d+)*)?/*$", "", url)
@@ -126,13 +126,15 @@ class Optimade:
             url=self.address,
         )
 
-    def records(self) -> Iterator[StructureRecord | Refusal]:
+    def records(self) -> Iterator[StructureRecord | SkippedEntry]:
         n_entries = 0
         for page in self.client.pages(self.filter, self.fields):
             for entry in page.data:
                 n_entries += 1
                 if not isinstance(entry, dict) or not entry.get("id"):
-                    yield Refusal(f"entry {n_entries}", "unreadable", "NoEntry", "it has no id")
+                    yield SkippedEntry(
+                        f"entry {n_entries}", "unreadable", "NoEntry", "it has no id"
+                    )
                 else:
                     yield record_of_entry(entry, self.database, self.license)
         told = self.first.meta.get("data_returned")

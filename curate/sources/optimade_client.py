@@ -47,7 +47,7 @@ NETWORK_ERRORS = (
 
 
 class Unreadable(Exception):
-    """An answer that is no OPTIMADE answer."""
+    """An answer that does not follow OPTIMADE."""
 
 
 Fault = requests.RequestException | Unreadable
@@ -55,7 +55,7 @@ Fault = requests.RequestException | Unreadable
 
 @dataclass(frozen=True)
 class Page:
-    """One answer."""
+    """One answer of the server."""
 
     data: Any  # entries, or what the server says of itself
     meta: Mapping[str, Any]
@@ -77,7 +77,7 @@ class OptimadeReader:
             http_timeout=timeout,
             use_async=False,
             silent=True,
-            http_client=session_that_tells(self._note),
+            http_client=reporting_session(self._note),
         )
 
     def info(self, of: str = "") -> Page:
@@ -185,8 +185,8 @@ class OptimadeReader:
         return f"--input {self.url} can't be asked: {first_line(error)}"
 
 
-def session_that_tells(note: Callable[[Fault], None]) -> type[requests.Session]:
-    """A session that notes faults as they happen and gives the client an empty answer in their place.
+def reporting_session(note: Callable[[Fault], None]) -> type[requests.Session]:
+    """A session class that reports errors to `note` and gives the client an empty answer instead.
 
     The client would make a line of text of each, and print it even where it is told to be silent.
     """
@@ -220,7 +220,7 @@ def check_filter(filter: str | None) -> None:
         column = getattr(error.__cause__, "column", -1)
         where = f" (character {column})" if column > 0 else ""
         raise InputError(
-            f"--filter {filter!r} is no OPTIMADE filter{where}; one reads like "
+            f"--filter {filter!r} is not an OPTIMADE filter{where}; one reads like "
             '\'elements HAS ALL "Ga","N" AND nelements=2\''
         ) from None
 

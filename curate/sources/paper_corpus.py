@@ -18,7 +18,7 @@ from typing import ClassVar
 
 from curate.errors import InputError
 from curate.properties import CORPUS
-from curate.record import Refusal, StructureRecord, Value
+from curate.record import SkippedEntry, StructureRecord, Value
 from curate.sources.base import IN_SNAPSHOT, Request, Snapshot, Source, SourceSettings
 from curate.sources.cif import crystals
 from curate.sources.entries import Crystal, record_of, value_of
@@ -119,7 +119,7 @@ class PublishedCorpus:
             url="https://figshare.com/articles/dataset/23643669",
         )
 
-    def records(self) -> Iterator[StructureRecord | Refusal]:
+    def records(self) -> Iterator[StructureRecord | SkippedEntry]:
         targets: dict[str, dict[str, Value]] = {}
         digests: dict[str, bytes] = {}
         notes: dict[str, str] = {}
@@ -145,17 +145,17 @@ class PublishedCorpus:
                 }
                 yield self._record(part, material_id, targets.pop(material_id), text, fields)
 
-    def _record(self, part, material_id, values, text, fields) -> StructureRecord | Refusal:
+    def _record(self, part, material_id, values, text, fields) -> StructureRecord | SkippedEntry:
         if not text.strip():
-            return Refusal(material_id, "unreadable", "EmptyText", f"no text in {part.table}")
+            return SkippedEntry(material_id, "unreadable", "EmptyText", f"no text in {part.table}")
         info = self.members.get(f"{part.cifs}/{material_id}.cif")
         if info is None:
-            return Refusal(
+            return SkippedEntry(
                 material_id, "unreadable", "MissingFile", f"no {material_id}.cif in the zip"
             )
         if info.file_size > LARGEST_CIF:
             size = f"{info.filename} is {info.file_size / 2**20:.0f} MiB"
-            return Refusal(material_id, "unreadable", "TooLarge", size)
+            return SkippedEntry(material_id, "unreadable", "TooLarge", size)
         try:
             found = list(crystals(self.zip.read(info).decode(errors="replace")))
             if len(found) != 1:
@@ -163,7 +163,7 @@ class PublishedCorpus:
         except (
             Exception
         ) as error:  # parsers fail in many ways; the entry becomes a row with the reason
-            return Refusal.of(material_id, error)
+            return SkippedEntry.from_error(material_id, error)
         (entry,) = found
         if isinstance(entry, Crystal):
             entry = replace(entry, properties=values)

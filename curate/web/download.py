@@ -98,7 +98,7 @@ class Download:
             raise
 
     def _transfer(self, url: str) -> None:
-        """One request for what is missing; on success the checked file is in its place."""
+        """Request the missing part once; on success the checked file is in its place."""
         have, known = self.part.stat().st_size if self.part.exists() else 0, self._known()
         headers = {"User-Agent": f"crysmmnet/{__version__}", "Accept-Encoding": "identity"}
         if have and known.get("tag"):
@@ -110,8 +110,8 @@ class Download:
             if response.status_code == 416:  # the part is longer than the file there now
                 self._forget()
                 raise TemporaryFault(f"{url} no longer has the file that was begun", wait=0.0)
-            refuse_what_is_no_file(response)
-            start, total = extent(response)
+            check_response(response)
+            start, total = body_range(response)
             if start not in (0, have):
                 raise TemporaryFault("the server sent another part than asked for")
             self._remember({"tag": strong_tag(response), "total": total})
@@ -171,7 +171,7 @@ class Download:
         log.warning("%s: %s; again in %.0f s", self.path.name, first_line(error), seconds)
 
 
-def refuse_what_is_no_file(response: httpx2.Response) -> None:
+def check_response(response: httpx2.Response) -> None:
     """Raise Refused or TemporaryFault for every answer that does not carry the file."""
     status, kind = response.status_code, response.headers.get("Content-Type", "")
     if status in TEMPORARY_STATUSES:
@@ -184,8 +184,8 @@ def refuse_what_is_no_file(response: httpx2.Response) -> None:
         raise Refused("sends a web page in place of the file")
 
 
-def extent(response: httpx2.Response) -> tuple[int, int | None]:
-    """Where the body starts in the file, and the size of the file where it is said."""
+def body_range(response: httpx2.Response) -> tuple[int, int | None]:
+    """Offset of the body in the file, and the size of the file if the server states it."""
     if response.status_code == 206:
         unit, _, span = response.headers.get("Content-Range", "").partition(" ")
         first, _, total = span.partition("/")
@@ -198,7 +198,7 @@ def extent(response: httpx2.Response) -> tuple[int, int | None]:
 
 
 def strong_tag(response: httpx2.Response) -> str | None:
-    """What names this very content; only with it can a transfer go on."""
+    """The tag that identifies this content; without it a transfer cannot be resumed."""
     tag = response.headers.get("ETag", "")
     if tag and not tag.startswith("W/"):
         return tag

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from curate.dataset.write import finish
 from curate.describe import description as describing
 from curate.describe.options import DescribeOptions
-from curate.record import Description, Refusal, StructureRecord
+from curate.record import Description, SkippedEntry, StructureRecord
 from curate.run.folder import Run
 from curate.work.load_balance import longest_first
 from curate.work.pool import Limits, Lost, work
@@ -52,7 +52,7 @@ def describe_shards(
     sizes = run.sizes(shards)
     total = sum(map(len, sizes.values()))
     progress = total - sum(len(sizes[number]) for number in pending)
-    entries: dict[int, list[StructureRecord | Refusal]] = {}
+    entries: dict[int, list[StructureRecord | SkippedEntry]] = {}
     found: dict[int, dict[int, Description]] = {}
 
     def tasks() -> Iterator[tuple[tuple[int, int], tuple]]:
@@ -86,7 +86,9 @@ class _Task:
 
     describe: Describe
 
-    def __call__(self, entry: StructureRecord | Refusal, options: DescribeOptions) -> Description:
+    def __call__(
+        self, entry: StructureRecord | SkippedEntry, options: DescribeOptions
+    ) -> Description:
         if isinstance(entry, StructureRecord):
             return self.describe(entry, options)
         return Description(

@@ -54,7 +54,7 @@ class ArrayJob(SlurmPipelineExecutor):
     """datatrove's array job with the site's own defaults where nothing is asked for."""
 
     def get_sbatch_args(self, max_array: int = 1) -> dict:
-        """The directives that have a value; `requeue` has none, but is one."""
+        """The sbatch directives that are set."""
         directives = super().get_sbatch_args(max_array)
         return {name: value for name, value in directives.items() if value is not None}
 

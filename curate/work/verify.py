@@ -96,7 +96,7 @@ def verify(
 
 
 def sample(run: Run, n: int, seed: int) -> Iterator[tuple[StructureRecord, Description]]:
-    """n random crystals that a describer saw, in the run's order, with what it said of them."""
+    """Yield n random crystals of a run that were described or failed, in the run's order."""
     seen: list[tuple[int, int]] = []  # shard, position in it
     for number in run.described_shards():
         columns = ["status", "symprec"]

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from curate.errors import InputError, first_line
 from curate.record import StructureRecord
-from curate.schema import OF_RECORD, record_of_row
+from curate.run.schema import OF_RECORD, record_of_row
 from model.data.rows import LARGE, Rows
 from model.model_folder import HUB_NAME
 

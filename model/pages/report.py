@@ -12,7 +12,7 @@ from curate.errors import InputError
 from curate.pages.crystals import Column, Packed, pack_crystals
 from curate.pages.page import number, packed, plotly_script, write_page
 from curate.pages.palette import periodic_table
-from curate.schema import record_of_row
+from curate.run.schema import record_of_row
 from model.config import ReportModelConfig
 from model.data.materials import load_rows, read_materials
 from model.data.preprocessing import Preprocessing

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from curate.files import write_table
 from curate.record import StructureRecord
-from curate.schema import record_of_row
+from curate.run.schema import record_of_row
 from model.data.materials import load_rows
 from model.model_folder import TRAINING_CRYSTALS, ModelFolder
 from model.network.batch import Example

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from curate.batches import in_batches
-from curate.cache import cache_folder
 from curate.errors import InputError
-from curate.record import Refusal, StructureRecord
-from curate.schema import record_of_row
+from curate.files import cache_folder
+from curate.record import SkippedEntry, StructureRecord
+from curate.run.schema import record_of_row
 from curate.sources.file_names import kind, name_of
 from curate.sources.files import Files, read_file
 from model.config import PredictConfig
@@ -185,7 +185,7 @@ def read_crystals(places: Sequence[str]) -> Iterator[StructureRecord | Predictio
                 log.warning("%s: a second crystal %s, called %s", path, entry.material_id, other_id)
                 entry = replace(entry, material_id=other_id)
             known.add(entry.material_id)
-            if isinstance(entry, Refusal):
+            if isinstance(entry, SkippedEntry):
                 yield Prediction(entry.material_id, error=entry.error_message)
                 continue
             if entry.note:

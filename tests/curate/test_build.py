@@ -18,7 +18,7 @@ from builds import Crystals, manifest, some, without_times
 from curate.build import build
 from curate.config import BuildConfig
 from curate.errors import InputError
-from curate.record import Refusal
+from curate.record import SkippedEntry
 from curate.run.folder import Run
 from curate.sources.jarvis import JarvisSettings
 
@@ -27,7 +27,9 @@ def test_crystals_that_break_their_worker_cost_only_themselves(tmp_path):
     good = some(6)
     bad = [replace(good[0], material_id=ending) for ending in hostile.ENDINGS]
     entries = [good[0], *bad[:4], *good[1:3], *bad[4:], *good[3:]]
-    entries.append(Refusal("alloy", "disordered", "DisorderedStructure", "site 0 holds Cu, Au"))
+    entries.append(
+        SkippedEntry("alloy", "disordered", "DisorderedStructure", "site 0 holds Cu, Au")
+    )
     config = BuildConfig(out=tmp_path / "run", timeout=20, memory=0.75, workers=2, shard_size=5)
     counts = build(config, source=Crystals(entries), describe=hostile.describe)
     assert counts.described == 6

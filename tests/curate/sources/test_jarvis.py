@@ -13,7 +13,7 @@ import pytest
 from file_server import FileServer
 
 from curate.errors import InputError
-from curate.record import Refusal, StructureRecord
+from curate.record import SkippedEntry, StructureRecord
 from curate.sources.jarvis import FIGSHARE_API, TABLES, Jarvis, known_file
 from curate.sources.sample import Sample
 from curate.web.retry import RetryPolicy
@@ -104,12 +104,14 @@ def test_a_broken_entry_costs_itself_only(tmp_path):
     found = list(source.records())
     assert [type(entry) for entry in found] == [
         StructureRecord,
-        Refusal,
-        Refusal,
+        SkippedEntry,
+        SkippedEntry,
         StructureRecord,
-        Refusal,
+        SkippedEntry,
     ]
-    assert [entry.status for entry in found if isinstance(entry, Refusal)] == ["unreadable"] * 3
+    assert [entry.status for entry in found if isinstance(entry, SkippedEntry)] == [
+        "unreadable"
+    ] * 3
 
 
 def test_the_command_downloads_describes_and_needs_no_network_again(table, tmp_path):

@@ -11,7 +11,7 @@ from mp_server import KEY, MPServer
 
 from curate.errors import InputError
 from curate.properties import UNITS
-from curate.record import Refusal, StructureRecord
+from curate.record import SkippedEntry, StructureRecord
 from curate.sources.mp import MaterialsProject
 from curate.sources.mp_client import MPClient
 from curate.web.retry import RetryPolicy
@@ -73,7 +73,7 @@ def test_an_asked_id_that_is_left_out_says_why(client):
     reasons = {
         material_id: (entry.status, entry.error_type)
         for material_id, entry in entries.items()
-        if isinstance(entry, Refusal)
+        if isinstance(entry, SkippedEntry)
     }
     assert reasons == {
         "mp-4": ("left_out", "Deprecated"),

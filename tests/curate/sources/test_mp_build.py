@@ -150,7 +150,11 @@ def test_an_unfinished_run_is_not_mixed_with_a_newer_database(server, place, mon
             "--input belongs to --db jarvis, optimade, files or crysmmnet, not to --db mp",
         ),
         (("--sample",), {}, "--sample belongs to --db jarvis"),
-        (("--ids", "ids.txt"), {}, "JVASP-1002 is no id of the Materials Project, such as mp-149"),
+        (
+            ("--ids", "ids.txt"),
+            {},
+            "JVASP-1002 is not an id of the Materials Project, such as mp-149",
+        ),
         (
             ("--db", "jarvis", "--descriptions", "published"),
             {},

@@ -20,7 +20,7 @@ from optimade_server import (
 )
 
 from curate.errors import InputError
-from curate.record import Refusal, StructureRecord
+from curate.record import SkippedEntry, StructureRecord
 from curate.run.folder import Run
 from curate.sources.base import Request
 from curate.sources.optimade import Optimade, OptimadeSettings, license_of
@@ -52,7 +52,7 @@ def source(server, filter=None, **fields) -> Optimade:
     return Optimade(server.url, filter, client=OptimadeReader(server.url, retry=HASTY), **fields)
 
 
-def read(source: Optimade) -> dict[str, StructureRecord | Refusal]:
+def read(source: Optimade) -> dict[str, StructureRecord | SkippedEntry]:
     source.snapshot()
     return {entry.material_id: entry for entry in source.records()}
 
@@ -84,7 +84,7 @@ def test_what_is_no_ordered_crystal_is_refused_with_the_reason(server):
     reasons = {
         material_id: (entry.status, entry.error_message)
         for material_id, entry in entries.items()
-        if isinstance(entry, Refusal)
+        if isinstance(entry, SkippedEntry)
     }
     assert reasons == {
         DISORDERED: ("disordered", "site 0 holds Cu:0.25, Au:0.75"),
@@ -233,7 +233,7 @@ def test_fewer_entries_than_announced_are_no_database(server):
 @pytest.mark.parametrize(
     ("filter", "words"),
     [
-        ('elements HAZ "Si"', "is no OPTIMADE filter (character 10)"),
+        ('elements HAZ "Si"', "is not an OPTIMADE filter (character 10)"),
         ("energy<0", "refuses the query with 400: "),
         ('elements HAS "Og"', "has no structures for --filter 'elements HAS \"Og\"'"),
     ],
@@ -283,7 +283,7 @@ def test_a_users_mistake_is_one_sentence(server, tmp_path):
         pages.faults["/v1/info"] = ["html"]
         mistakes = {
             "--db optimade needs --input URL": {},
-            "--input oqmd.org is no address": {"input": "oqmd.org"},
+            "--input oqmd.org is not an address": {"input": "oqmd.org"},
             "answers 404 as no OPTIMADE server does": {"input": f"{server.url}/nowhere"},
             "does not answer as an OPTIMADE server": {"input": pages.url},
             "is an index of databases": {"input": many.url},

@@ -7,7 +7,7 @@ import pytest
 
 from curate.errors import InputError
 from curate.pages.page import plotly_script
-from curate.schema import record_of_row
+from curate.run.schema import record_of_row
 from model.data.materials import load_rows
 from model.model_folder import ModelFolder
 from model.pages.app import cell_of, effects_html, make_page

@@ -14,7 +14,7 @@ from corpus import rows, write_dataset
 from pages import unpacked
 
 from curate.errors import InputError
-from curate.schema import record_of_row
+from curate.run.schema import record_of_row
 from model.config import ReportModelConfig
 from model.data.materials import load_rows
 from model.files import read_csv

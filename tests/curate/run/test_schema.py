@@ -5,8 +5,8 @@ from dataclasses import asdict, fields, replace
 import pyarrow as pa
 from builds import some
 
-from curate.record import Description, Refusal, StructureRecord
-from curate.schema import (
+from curate.record import Description, SkippedEntry, StructureRecord
+from curate.run.schema import (
     COLUMNS,
     DATASET,
     DESCRIPTIONS,
@@ -23,7 +23,7 @@ def names(*classes) -> set[str]:
 
 
 def test_the_tables_of_a_run_hold_every_field():
-    assert set(STRUCTURES.names) == names(StructureRecord, Refusal)
+    assert set(STRUCTURES.names) == names(StructureRecord, SkippedEntry)
     assert set(DESCRIPTIONS.names) == names(Description)
     assert set(MANIFEST.names) <= names(Description)
     used = {*STRUCTURES.names, *DESCRIPTIONS.names, *DATASET}
