@@ -30,11 +30,6 @@ TEXT_HELP = (
 )
 
 
-def default_cache() -> Path:
-    """Where text embeddings and graphs are kept between runs."""
-    return cache_folder()
-
-
 @dataclass(frozen=True)
 class GraphConfig:
     """Which atoms are bonded, and whether symmetry is used."""
@@ -116,7 +111,7 @@ class TrainSettings:
     """Of the forward pass; the lower ones pay on GPUs."""
     tensorboard: bool = False
     """Log to OUT/tensorboard; needs the package tensorboard."""
-    cache: Path = field(default_factory=default_cache)
+    cache: Path = field(default_factory=cache_folder)
     """Folder where text embeddings and graphs are kept, for other trainings on the same crystals."""
     graph: Annotated[GraphConfig, OmitArgPrefixes] = GraphConfig()
     network: Annotated[NetworkConfig, OmitArgPrefixes] = NetworkConfig()
@@ -228,7 +223,7 @@ class EvaluateConfig:
     """Crystals computed at once."""
     out: Path | None = None
     """Also write id, split, target and prediction to this CSV file."""
-    cache: Path = field(default_factory=default_cache)
+    cache: Path = field(default_factory=cache_folder)
     """Folder where text embeddings are kept."""
 
 
@@ -249,7 +244,7 @@ class ReportModelConfig:
     """The page."""
     explain: tuple[str, ...] = ()
     """Ids of crystals whose prediction is explained sentence by sentence; loads the text encoder."""
-    cache: Path = field(default_factory=default_cache)
+    cache: Path = field(default_factory=cache_folder)
     """Folder where text embeddings are kept."""
 
 
@@ -268,7 +263,7 @@ class AppConfig:
     """Address to listen on; others than this machine reach 0.0.0.0."""
     port: int = 7860
     """Port to listen on."""
-    cache: Path = field(default_factory=default_cache)
+    cache: Path = field(default_factory=cache_folder)
     """Folder where text embeddings are kept."""
 
 
@@ -293,7 +288,7 @@ class PushModelConfig:
     """Push a Space, the page of `crysmmnet app` with the model in it, instead of the model."""
     data: str | None = None
     """What the model learned from, so that the Space shows similar crystals (--space)."""
-    cache: Path = field(default_factory=default_cache)
+    cache: Path = field(default_factory=cache_folder)
     """Folder where text embeddings are kept (--space)."""
 
 
@@ -309,5 +304,5 @@ class PredictConfig:
     """Also write the predictions to this CSV file."""
     batch_size: int = 64
     """Crystals computed at once."""
-    cache: Path = field(default_factory=default_cache)
+    cache: Path = field(default_factory=cache_folder)
     """Folder where text embeddings are kept."""

@@ -22,6 +22,7 @@ SETTINGS = "question.json"  # settings and data of the training
 TRAINING = "training.json"  # where the data came from, on what machine and how long it trained
 TRAINING_CRYSTALS = "training_crystals.parquet"  # optional: what similar crystals are found among
 
+HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")  # OWNER/NAME
 FINISHED = (
     NETWORK,
     WEIGHTS,
@@ -51,7 +52,7 @@ class ModelFolder:
         Raises:
             InputError: There is no such model on the Hub.
         """
-        if Path(place).is_dir() or not re.fullmatch(r"[\w.-]+/[\w.-]+", str(place)):
+        if Path(place).is_dir() or not HUB_NAME.fullmatch(str(place)):
             return cls(Path(place))
         from huggingface_hub import snapshot_download
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from curate.errors import InputError, first_line
 from curate.record import StructureRecord
 from curate.run.schema import OF_RECORD, record_of_row
 from model.data.rows import LARGE, Rows
+from model.model_folder import HUB_NAME
 
 NOT_TARGETS = {"nsites", "spacegroup_number"}
 
@@ -63,7 +63,7 @@ def load_rows(data: str) -> Rows:
         place = place / "dataset"
     if place.is_dir():
         return _local_rows(place)
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", data):
+    if not HUB_NAME.fullmatch(data):
         raise InputError(f"{data!r} is no folder of a run or dataset, nor OWNER/NAME on the Hub")
     try:
         return Rows.of_dataset(load_dataset(data, split="train"))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch.nn import functional as F  # noqa: N812
+from torch.utils.benchmark import Timer
 
 from curate.sources.sample import Sample
 from model.config import GraphConfig, NetworkConfig
@@ -31,8 +31,7 @@ class EncoderRow:
 
 
 def encoder_rows(n: int) -> Iterator[EncoderRow]:
-    """A row for each encoder; its step is on n crystals of the sample, as quotients, without text, the
-    better of two after a first one."""
+    """A row for each encoder; its step is on n crystals of the sample, as quotients, without text."""
     records = list(Sample().records())[:n]
     for name in ENCODERS:
         kind = encoder_class(name)
@@ -57,14 +56,15 @@ def encoder_rows(n: int) -> Iterator[EncoderRow]:
 
 
 def step_seconds(model: CrysMMNet, examples: list[Example]) -> float:
-    """Forward, backward and update on one batch."""
+    """Seconds of forward, backward and update on one batch: the median over about a second."""
     batch = collate(examples, model.reads_angles)
     optimizer = torch.optim.AdamW(model.parameters())
-    seconds = []
-    for _ in range(3):
-        started = time.perf_counter()
+
+    def step() -> None:
         optimizer.zero_grad()
         F.mse_loss(model(batch), batch.target).backward()
         optimizer.step()
-        seconds.append(time.perf_counter() - started)
-    return min(seconds[1:])
+
+    step()  # the first allocates what the others reuse
+    timer = Timer("step()", globals={"step": step}, num_threads=torch.get_num_threads())
+    return timer.blocked_autorange(min_run_time=1).median

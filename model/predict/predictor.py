@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 from curate.batches import in_batches
 from curate.errors import InputError
+from curate.files import cache_folder
 from curate.record import SkippedEntry, StructureRecord
 from curate.run.schema import record_of_row
 from curate.sources.file_names import kind, name_of
 from curate.sources.files import Files, read_file
-from model.config import PredictConfig, default_cache
+from model.config import PredictConfig
 from model.data.materials import load_rows
 from model.data.preprocessing import Preprocessing
 from model.files import write_csv
@@ -64,7 +65,7 @@ class Predictor:
                 f"{folder.path} has no {WEIGHTS}; weights in other formats may hold code "
                 "and are refused"
             )
-        return cls(CrysMMNet.from_pretrained(folder.path), preprocessing, cache or default_cache())
+        return cls(CrysMMNet.from_pretrained(folder.path), preprocessing, cache or cache_folder())
 
     def predict(
         self, structures: Iterable[StructureRecord | Structure], batch_size: int = 64

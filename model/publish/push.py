@@ -59,6 +59,7 @@ def model_card(folder: ModelFolder, repo_id: str) -> str:
     environment.filters["short"] = lambda number: f"{number:.4g}"
     network = folder.network
     return environment.from_string(template).render(
+        metadata=metadata(folder, repo_id),
         repo_id=repo_id,
         metrics=folder.metrics,
         question=folder.settings,
@@ -68,3 +69,33 @@ def model_card(folder: ModelFolder, repo_id: str) -> str:
         training=folder.training,
         n_predictions=len(folder.predictions),
     )
+
+
+def metadata(folder: ModelFolder, repo_id: str) -> str:
+    """What the Hub shows and searches of a model, as YAML; test scores where the data are public."""
+    from huggingface_hub import EvalResult, ModelCardData
+
+    metrics, training = folder.metrics, folder.training
+    data = training["data"]
+    results = [
+        EvalResult(
+            task_type="graph-ml",
+            dataset_type=name,
+            dataset_name=name,
+            dataset_split="test",
+            dataset_revision=training["revision"],
+            metric_type="mae",
+            metric_name=f"MAE ({metrics['unit']}) of {metrics['target']}",
+            metric_value=metrics["test"]["mae"],
+        )
+        for name in ([data] if data else [])
+    ]
+    return ModelCardData(
+        library_name="crysmmnet",
+        pipeline_tag="graph-ml",
+        tags=["chemistry", "materials-science", "crystal-structure", "crysmmnet"],
+        metrics=["mae"],
+        datasets=[data] if data else None,
+        model_name=repo_id.split("/")[1] if results else None,
+        eval_results=results or None,
+    ).to_yaml()
