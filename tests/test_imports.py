@@ -104,7 +104,6 @@ DOORS = {
         "model/training",
     },
     "transformers": {
-        "model/network/crysmmnet.py",
         "model/text/encoder.py",
         "model/training/trainer.py",
     },

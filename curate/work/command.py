@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
+from curate.describe.lean_imports import mark_own_process
 from curate.errors import InputError
 from curate.work.interrupt import stop_on_signals
 
@@ -18,6 +19,7 @@ def run_command(program: str, main: Callable[[], int], after_disk_error: str = "
         main: Parses the command line, does the work, and returns the exit code.
         after_disk_error: What is added to the message of an OSError.
     """
+    mark_own_process()
     stop_on_signals()
     try:
         sys.exit(main())

@@ -54,7 +54,10 @@ class Graph:
     def _each(self, change: Callable[[Tensor], Tensor]) -> Graph:
         counts = (self.node_counts, self.edge_counts)
         nodes, edges = (None if tensor is None else change(tensor) for tensor in counts)
-        return Graph(change(self.tails), change(self.heads), self.n_nodes, nodes, edges)
+        kept: Backend | None = (
+            "torch" if self.backend == "torch" else None
+        )  # DGL may not know the new device
+        return Graph(change(self.tails), change(self.heads), self.n_nodes, nodes, edges, kept)
 
     @cached_property
     def weights(self) -> Tensor | None:

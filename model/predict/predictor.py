@@ -21,7 +21,7 @@ from model.data.materials import load_rows
 from model.data.preprocessing import Preprocessing
 from model.files import write_csv
 from model.graphs.build import build_graphs
-from model.model_folder import WEIGHTS, ModelFolder
+from model.model_folder import ModelFolder
 from model.network.batch import Example
 from model.network.crysmmnet import CrysMMNet
 from model.network.inference import infer
@@ -60,11 +60,6 @@ class Predictor:
         """A model by its folder, which may have been moved, or by OWNER/NAME on the Hub."""
         folder = ModelFolder.find(place, revision)
         preprocessing = Preprocessing.of_predictor(folder)
-        if not folder.has(WEIGHTS):
-            raise InputError(
-                f"{folder.path} has no {WEIGHTS}; weights in other formats may hold code "
-                "and are refused"
-            )
         return cls(CrysMMNet.from_pretrained(folder.path), preprocessing, cache or cache_folder())
 
     def predict(
