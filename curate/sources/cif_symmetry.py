@@ -99,9 +99,10 @@ def usual_axes(settings: list[Operations]) -> list[Operations]:
     """Without those that differ from the first, the usual one, in the names of the axes alone; two
     origins stay two."""
     first = settings[0]
-    if first.choice[:1] in ("1", "2"):
-        return [one for one in settings if len(one.choice) == len(first.choice)]
-    return settings[:1]
+    if first.choice in ("1", "2"):
+        return [one for one in settings if one.choice in ("1", "2")]
+    is_monoclinic = first.number is not None and 3 <= first.number <= 15
+    return settings[:1] if is_monoclinic or not first.choice else settings
 
 
 def listed_operations(block: Block) -> Operations | None:
