@@ -60,7 +60,8 @@ def main() -> None:
 def run() -> int:
     """Parse the command line and run its command; only what the command needs is imported."""
     words = sys.argv[1:]
-    build = build_flags(words[1:]) if words[:1] == ["build"] else BuildConfig
+    # For other commands the common flags of `build` stand for it: no source need be imported.
+    build = build_flags(words[1:] if words[:1] == ["build"] else ["--help"])
     commands: Any = Annotated[build, tyro.conf.subcommand("build")] | OTHER_COMMANDS
     config = tyro.cli(commands, prog="curate", description="From a crystal database to a dataset.")
     match config:

@@ -167,7 +167,7 @@ def run_push_space(config: PushModelConfig) -> int:
     if config.dry_run:
         print(plan)
         return 0
-    print(mirror(plan.files, plan.repo_id, plan.kind, private=plan.private, tag=plan.tag))
+    print(mirror(plan))
     return 0
 
 

@@ -20,5 +20,5 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
     """Rows of a CSV by the names in its header."""
-    with path.open(newline="") as file:
+    with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))

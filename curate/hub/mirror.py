@@ -62,7 +62,7 @@ class LocalFile:
 
 
 @dataclass(frozen=True)
-class Plan:
+class PushPlan:
     """What a push would put on the Hub."""
 
     kind: Kind
@@ -90,7 +90,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Pushed:
+class PushResult:
     """What a push did."""
 
     repo_id: str
@@ -135,27 +135,17 @@ def check_name(repo_id: str, tag: str | None = None) -> None:
 
 
 def mirror(
-    files: Sequence[LocalFile],
-    repo_id: str,
-    kind: Kind,
-    *,
-    private: bool = False,
-    tag: str | None = None,
-    api: HfApi | None = None,
-    retry: RetryPolicy | None = None,
-) -> Pushed:
-    """Make a repository hold these files, in one commit, or in none if it holds them already.
+    plan: PushPlan, *, api: HfApi | None = None, retry: RetryPolicy | None = None
+) -> PushResult:
+    """Make a repository hold the files of a plan, in one commit, or in none if it holds them already.
 
     Files that the repository holds beside them are kept, except below folders that are pushed:
     there, what is not among the files is deleted in the same commit. Repeated after a kill or an
     error, it sends only what the Hub does not have yet.
 
     Args:
-        files: What to push.
-        repo_id: OWNER/NAME; the repository is created if it does not exist.
-        kind: Kind of repository.
-        private: Whether only the owner sees it.
-        tag: Name of this version; a tag that exists must be at the same content.
+        plan: The files and their repository, which is created if it does not exist. A tag that exists
+            already must be at the same content.
         api: Client with endpoint and token; by default those of the environment.
         retry: How often a call is repeated after a temporary error.
 
@@ -165,6 +155,7 @@ def mirror(
     Raises:
         PublishError: The push cannot be done; the message says what to do.
     """
+    repo_id, kind, files, tag = plan.repo_id, plan.kind, plan.files, plan.tag
     check_name(repo_id, tag)
     token = (api.token if api else None) or get_token()
     if not isinstance(token, str):
@@ -173,10 +164,12 @@ def mirror(
     _check_secret(files, token)
     heads: list[str] = []  # head commit at each attempt; the first is the state before the push
 
-    def attempt() -> Pushed:
-        head = _head(client, repo_id, kind, private)
+    def attempt() -> PushResult:
+        head = _head(client, repo_id, kind, plan.private)
         heads.append(head)
         remote = _remote_files(client, repo_id, kind, head)
+        # Compared here and not left to the client, which compares while it commits: whether anything
+        # differs from what an existing tag stands for must be known before.
         changed, leftover = compare(files, remote)
         tagged = _tagged(client, repo_id, kind, tag) if tag else None
         if tagged and (tagged != head or changed or leftover):
@@ -201,7 +194,7 @@ def mirror(
         if tag and not tagged:
             client.create_tag(repo_id, tag=tag, revision=commit, repo_type=kind)
         url = f"{client.endpoint}/{ADDRESS[kind]}{repo_id}"
-        return Pushed(repo_id, url, commit, is_new=commit != heads[0], tag=tag)
+        return PushResult(repo_id, url, commit, is_new=commit != heads[0], tag=tag)
 
     return call_hub(retry or RetryPolicy(), attempt, repo_id, token)
 

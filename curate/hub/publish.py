@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 from huggingface_hub import DatasetCard, HfApi
 
 from curate.hub.faults import PublishError
-from curate.hub.mirror import LocalFile, Plan, Pushed, check_name, files_of, mirror
+from curate.hub.mirror import LocalFile, PushPlan, PushResult, check_name, files_of, mirror
 from curate.licenses import card_fields, refusal
 from curate.web.retry import RetryPolicy
 
@@ -17,7 +17,9 @@ CONFIGS = ("default", "manifest")  # the rows with a text; one row for each crys
 PLACEHOLDER = "OWNER/NAME"  # in the examples of a card that is not published yet
 
 
-def plan_push(folder: Path, repo_id: str, *, private: bool = False, tag: str | None = None) -> Plan:
+def plan_push(
+    folder: Path, repo_id: str, *, private: bool = False, tag: str | None = None
+) -> PushPlan:
     """Check a dataset folder and say what a push would do; nothing is sent.
 
     Args:
@@ -48,7 +50,7 @@ def plan_push(folder: Path, repo_id: str, *, private: bool = False, tag: str | N
     filled = [
         LocalFile(file.path, card.encode()) if file.path == "README.md" else file for file in files
     ]
-    return Plan("dataset", repo_id, private, tag, tuple(filled), card)
+    return PushPlan("dataset", repo_id, private, tag, tuple(filled), card)
 
 
 def push(
@@ -59,7 +61,7 @@ def push(
     tag: str | None = None,
     api: HfApi | None = None,
     retry: RetryPolicy | None = None,
-) -> Pushed:
+) -> PushResult:
     """Publish a dataset folder in one commit; arguments as for `plan_push` and `mirror`.
 
     The files are pushed as they are, except that the card's examples name the repository.
@@ -67,8 +69,7 @@ def push(
     Raises:
         PublishError: The push cannot be done; the message says what to do.
     """
-    plan = plan_push(folder, repo_id, private=private, tag=tag)
-    return mirror(plan.files, repo_id, "dataset", private=private, tag=tag, api=api, retry=retry)
+    return mirror(plan_push(folder, repo_id, private=private, tag=tag), api=api, retry=retry)
 
 
 def shards_of(files: list[LocalFile], config: str, folder: Path) -> list[LocalFile]:

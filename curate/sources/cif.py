@@ -23,7 +23,7 @@ from curate.sources.cif_sites import (
     composition,
     oxidation_states,
 )
-from curate.sources.cif_symmetry import SAME_SITE, symmetry
+from curate.sources.cif_symmetry import SAME_SITE, names_another_group, symmetry
 from curate.sources.cif_syntax import Block, blocks
 from curate.sources.entries import Crystal
 from curate.sources.symmetry import Operations
@@ -76,6 +76,11 @@ def crystal(block: Block, allow_missing_hydrogen: bool = False) -> Crystal:
     formula = stated_formula(block, notes)
     sites, unlocated = atom_sites(block, formula, notes)
     operations = symmetry(block, sites, lattice, formula, notes)
+    if named := names_another_group(block, operations):
+        notes.append(
+            f"the {len(operations)} operations that it lists are not those of {named!r}, which it "
+            "names; they were used"
+        )
     positions = np.array([site.fractional for site in sites])
     if len(operations) * len(sites) > 48 * MOST_ATOMS:  # 48 is the order of the largest site group
         raise ValueError(f"its cell would hold more than {MOST_ATOMS} atoms")
@@ -92,7 +97,7 @@ def crystal(block: Block, allow_missing_hydrogen: bool = False) -> Crystal:
         unlocated += [site.label for site in sites if site.hydrogens and "H" not in counts]
         is_missing = check_hydrogen(formula, unlocated, counts, allow_missing_hydrogen, notes)
         if formula is not None and not is_missing:
-            check_formula(formula, counts, notes)
+            check_formula(formula, counts, named is not None, notes)
     return Crystal(structure, note="; ".join(notes) or None)
 
 
@@ -130,17 +135,23 @@ def check_hydrogen(
     return True
 
 
-def check_formula(formula: Formula, counts: Mapping[str, float], notes: list[str]) -> None:
-    """OtherComposition where the cell does not hold the file's own formula; a note where only the
-    number of formula units differs."""
+def check_formula(
+    formula: Formula, counts: Mapping[str, float], is_other_group: bool, notes: list[str]
+) -> None:
+    """OtherComposition where the cell does not hold the file's own formula. Where only the number of
+    formula units differs this is noted, or refused if the operations are not the named group's as well."""
     if not formula.agrees(counts):
         raise OtherComposition(
             f"its formula is {formula.text!r} and its atoms are {spelled(counts)}"
         )
     if not formula.has_units(counts):
-        notes.append(
-            f"the cell holds {spelled(counts)}, not {formula.z:g} formula units of {formula.text!r}"
-        )
+        what = f"not {formula.z:g} formula units of {formula.text!r}"
+        if is_other_group:
+            raise OtherComposition(
+                f"its cell holds {spelled(counts)}, {what}, and its operations are not those of the "
+                "space group that it names"
+            )
+        notes.append(f"the cell holds {spelled(counts)}, {what}")
 
 
 def expanded(text: str, notes: list[str]) -> Structure:

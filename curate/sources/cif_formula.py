@@ -44,7 +44,11 @@ class Formula:
         if self.z is None or not self.agrees(counts):
             return True
         low, high = self._units(counts, self.elements) or (0.0, 0.0)
-        return any(low - 0.01 <= units <= high + 0.01 for units in (self.z, 1.0))
+        # Some programs write the formula of the whole cell beside the units of the smallest formula.
+        is_whole = all(low % self.z < 0.01 for low, _ in self.amounts.values())
+        return any(
+            low - 0.01 <= u <= high + 0.01 for u in ((self.z, 1.0) if is_whole else (self.z,))
+        )
 
     def missing_hydrogen(self, counts: Mapping[str, float]) -> float:
         """How many hydrogen atoms a cell of these atoms lacks; 0 where other atoms differ as well."""

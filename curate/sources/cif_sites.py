@@ -200,7 +200,7 @@ def element_of(
     ]
     if letters.lower() in NO_ELEMENT and not known & set(options) and written != "T":
         options = []
-    if written and len(letters) == 2 and letters[1].islower() and letters not in options:
+    if written and len(letters) == 2 and letters[1].islower() and letters.title() not in options:
         options = [symbol for symbol in options if symbol in known]  # Va is no vanadium
     if not options:
         raise DummySpecies(f"site {label or name} holds {name!r}, which names no element")

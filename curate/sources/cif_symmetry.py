@@ -57,12 +57,6 @@ def symmetry(
             raise ValueError(
                 "its symmetry operations do not fit the lengths and angles of its cell"
             )
-        named_orders = {len(operations) for operations in of_name(name or "")}
-        if named_orders and len(listed) not in named_orders:
-            notes.append(
-                f"the {len(listed)} operations that it lists are not those of {name!r}, which it names; "
-                "they were used"
-            )
         return listed
     hall, it_number = block.first(*HALL), block.first(*NUMBER)
     if hall and (operations := of_hall(hall)):
@@ -95,13 +89,21 @@ def symmetry(
     return chosen[0]
 
 
+def names_another_group(block: Block, operations: Operations) -> str | None:
+    """The space group that a block names, where it has another number of operations than those used."""
+    name = block.first(*HERMANN_MAUGUIN)
+    orders = {len(known) for known in of_name(name or "")}
+    return name if orders and len(operations) not in orders else None
+
+
 def usual_axes(settings: list[Operations]) -> list[Operations]:
     """Without those that differ from the first, the usual one, in the names of the axes alone; two
     origins stay two."""
     first = settings[0]
-    if first.choice[:1] in ("1", "2"):
-        return [one for one in settings if len(one.choice) == len(first.choice)]
-    return settings[:1]
+    if first.choice in ("1", "2"):
+        return [one for one in settings if one.choice in ("1", "2")]
+    is_monoclinic = first.number is not None and 3 <= first.number <= 15
+    return settings[:1] if is_monoclinic or not first.choice else settings
 
 
 def listed_operations(block: Block) -> Operations | None:

@@ -23,10 +23,10 @@ def entries(file: IO[str], is_lines: bool = False) -> Iterator[Any]:
         yield from listed(file)
         return
     first = start + file.readline()
-    rest = file.readline()
-    while rest and not rest.strip():
-        rest = file.readline()
-    if is_lines or (rest and is_dictionary(first)):
+    rest = ""
+    while not rest.strip() and (line := file.readline()):
+        rest += line
+    if is_lines or (rest.strip() and is_dictionary(first)):
         yield from lines(first, rest, file)
         return
     text = first + rest + file.read()

@@ -14,6 +14,9 @@ import numpy as np
 TERM = re.compile(r"([+-]?)(?:(\d+/\d+|\d*\.\d+|\d+\.?)\*?)?([xyz])?")
 SAME_METRIC = 0.02  # relative: a cell within 1 % and 1 degree of what the operations ask for
 GRID = 240  # translations are told apart in steps of 1/240, which has all fractions of the tables
+# What older tables write for e, two glides at once, in groups 67 and 68, by the order of the axes: there
+# the letter tells two settings apart. In the other groups with an e every letter means the same.
+OLD_GLIDES = {"": "a", "ba-c": "b", "cab": "b", "-cba": "c", "bca": "c", "a-cb": "a"}
 
 
 @dataclass(frozen=True)
@@ -188,9 +191,8 @@ def _settings() -> tuple[dict[str, int], dict[str, list[int]], dict[int, list[in
             names.add(_plain(kind.international_short))
         if kind.number >= 195:
             names |= {name.replace("-3", "3") for name in names}  # as older tables write m-3m
-        names |= {
-            name[0] + name[1:].replace("e", glide) for name in names for glide in "abc"
-        }  # e, two glides at once, is one of them in older tables
+        glides = OLD_GLIDES[_axes(kind)] if kind.number in (67, 68) else "abc"
+        names |= {name[0] + name[1:].replace("e", glide) for name in names for glide in glides}
         for name in sorted(names):
             by_name[name].append(hall)
     for halls in by_name.values():
@@ -200,6 +202,11 @@ def _settings() -> tuple[dict[str, int], dict[str, list[int]], dict[int, list[in
 
 def _choice(hall_number: int) -> str:
     return str(_kind(hall_number).choice)
+
+
+def _axes(kind: Any) -> str:
+    """The order of the axes in the name of an orthorhombic setting, its origin left out."""
+    return str(kind.choice).lstrip("12")
 
 
 def _kind(hall_number: int) -> Any:

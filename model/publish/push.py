@@ -7,7 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from curate.hub.mirror import LocalFile, Plan, Pushed, check_name, mirror
+from curate.hub.mirror import LocalFile, PushPlan, PushResult, check_name, mirror
 from model.data.preprocessing import Preprocessing
 from model.model_folder import FINISHED, PREPROCESSING, ModelFolder
 from model.network.encoders import encoder_class
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def plan_push(folder: Path, repo_id: str, *, private: bool = False, tag: str | None = None) -> Plan:
+def plan_push(
+    folder: Path, repo_id: str, *, private: bool = False, tag: str | None = None
+) -> PushPlan:
     """Say what a push of a trained model would do; nothing leaves this machine."""
     check_name(repo_id, tag)
     model = ModelFolder(folder)
@@ -30,7 +32,7 @@ def plan_push(folder: Path, repo_id: str, *, private: bool = False, tag: str | N
         log.warning("the model's text encoder is %s, a folder that others don't have", encoder)
     card = model_card(model, repo_id)
     pushed = [LocalFile(name, folder / name) for name in FINISHED]
-    return Plan(
+    return PushPlan(
         "model", repo_id, private, tag, (LocalFile("README.md", card.encode()), *pushed), card
     )
 
@@ -43,10 +45,9 @@ def push(
     tag: str | None = None,
     api: HfApi | None = None,
     retry: RetryPolicy | None = None,
-) -> Pushed:
+) -> PushResult:
     """Publish a trained model with its card, in one commit; see `curate.hub.mirror`."""
-    plan = plan_push(folder, repo_id, private=private, tag=tag)
-    return mirror(plan.files, repo_id, "model", private=private, tag=tag, api=api, retry=retry)
+    return mirror(plan_push(folder, repo_id, private=private, tag=tag), api=api, retry=retry)
 
 
 def model_card(folder: ModelFolder, repo_id: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from curate import __version__
 from curate.errors import InputError
-from curate.hub.mirror import LocalFile, Plan, check_name, files_of
+from curate.hub.mirror import LocalFile, PushPlan, check_name, files_of
 from model.config import PushModelConfig
 from model.data.preprocessing import Preprocessing
 from model.model_folder import FINISHED, TRAINING_CRYSTALS, ModelFolder
@@ -20,7 +20,7 @@ TEXTS = ("README.md", "requirements.txt")  # filled for the model
 TRAINED = "trained"  # folder of the model in the Space; app.py reads it
 
 
-def plan_space(config: PushModelConfig) -> Plan:
+def plan_space(config: PushModelConfig) -> PushPlan:
     """Say what a push of a Space would do; nothing leaves this machine.
 
     With `config.data` the Space knows the training crystals and shows similar ones. Raises InputError
@@ -46,7 +46,7 @@ def plan_space(config: PushModelConfig) -> Plan:
     page = files("hub_cards") / "space" / "app.py"
     written = [LocalFile(name, text.encode()) for name, text in texts.items()]
     written.append(LocalFile("app.py", page.read_bytes()))
-    return Plan(
+    return PushPlan(
         "space",
         config.name,
         config.private,

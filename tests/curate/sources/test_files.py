@@ -1,3 +1,4 @@
+import gzip
 import json
 
 import pytest
@@ -90,3 +91,52 @@ def test_nothing_there_is_one_sentence(tmp_path):
     (tmp_path / "notes.txt").write_text("hello")
     with pytest.raises(InputError, match=r"notes\.txt: unknown kind of file"):
         Files(tmp_path / "notes.txt")
+
+
+def test_ids_are_names_without_the_ending_of_a_format(tmp_path, silicon):
+    structure = silicon.to_pymatgen()
+    for name in ("POSCAR_x0.25", "POSCAR_x0.50", "POSCAR.1", "POSCAR.2", "x0.25.vasp", "CONTCAR"):
+        structure.to(filename=str(tmp_path / name), fmt="poscar")
+    (tmp_path / "packed.cif.gz").write_bytes(gzip.compress(str(CifWriter(structure)).encode()))
+    (tmp_path / "wide.cif").write_bytes(str(CifWriter(structure)).encode("utf-16"))
+    found = records(tmp_path)
+    assert set(found) == {
+        *("POSCAR_x0.25", "POSCAR_x0.50", "POSCAR.1", "POSCAR.2", "x0.25", "packed", "wide"),
+        tmp_path.name,
+    }
+    assert all(isinstance(record, StructureRecord) for record in found.values())
+
+
+def test_one_name_in_two_folders(tmp_path, silicon, rutile):
+    for name, crystal in (("a", silicon), ("b", rutile)):
+        (tmp_path / name).mkdir()
+        CifWriter(crystal.to_pymatgen()).write_file(tmp_path / name / "x.cif")
+        crystal.to_pymatgen().to(filename=str(tmp_path / name / "POSCAR"), fmt="poscar")
+    with pytest.raises(InputError, match=r"a/x.cif and .*b/x.cif both hold .* --ids-from path"):
+        records(tmp_path)
+    assert set(records(tmp_path, ids_from="path")) == {"a", "b", "a/x", "b/x"}
+    assert set(records(tmp_path / "*" / "x.cif", ids_from="path")) == {"a/x", "b/x"}
+
+
+def test_files_that_are_passed_over_are_named(tmp_path, silicon, caplog):
+    CifWriter(silicon.to_pymatgen()).write_file(tmp_path / "x.cif")
+    for name in ("notes.txt", "._x.cif", "XDATCAR"):
+        (tmp_path / name).write_text("")
+    assert set(records(tmp_path)) == {"x"}
+    assert "3 files are no structure files: " in caplog.text
+    assert "notes.txt" in caplog.text
+
+
+def test_a_table_may_call_files_by_their_names(tmp_path, silicon):
+    CifWriter(silicon.to_pymatgen()).write_file(tmp_path / "x.cif")
+    table = tmp_path / "targets.csv"
+    table.write_text("file,gap\nx.cif,1.1\n")
+    assert records(tmp_path / "x.cif", properties=table)["x"].properties == {"gap": 1.1}
+
+
+def test_what_is_allowed_is_part_of_the_snapshot(tmp_path, silicon):
+    CifWriter(silicon.to_pymatgen()).write_file(tmp_path / "x.cif")
+    plain = Files(tmp_path).snapshot()
+    assert plain.version == "1 file"
+    assert Files(tmp_path, allow_missing_hydrogen=True).snapshot() != plain
+    assert Files(tmp_path, ids_from="path").snapshot() != plain

@@ -1,0 +1,276 @@
+"""CIFs that say less, more or something else than their sites: read rightly, noted or refused."""
+
+import time
+
+import pytest
+
+from curate.record import SkippedEntry, StructureRecord
+from curate.sources.cif import crystals
+from curate.sources.entries import record_of
+
+CELL = """data_t
+_cell_length_a {a}
+_cell_length_b {b}
+_cell_length_c {c}
+_cell_angle_alpha {alpha}
+_cell_angle_beta {beta}
+_cell_angle_gamma {gamma}
+"""
+CUBE = dict.fromkeys("abc", 4.2) | dict.fromkeys(("alpha", "beta", "gamma"), 90)
+COLUMNS = ("label", "type_symbol", "fract_x", "fract_y", "fract_z", "occupancy")
+CSCL = ("Cs1 Cs 0 0 0 1", "Cl1 Cl 0.5 0.5 0.5 1")
+
+
+def cif(*atoms, items="", operations=("x,y,z",), columns=COLUMNS, **cell) -> str:
+    """A CIF of these lines of atoms; by default of a cube of 4.2 Å in P 1."""
+    text = CELL.format(**(CUBE | cell)) + items.strip() + "\n"
+    if operations:
+        text += "loop_\n_symmetry_equiv_pos_as_xyz\n" + "".join(f"'{o}'\n" for o in operations)
+    names = "".join(f"_atom_site_{column}\n" for column in columns)
+    return text + "loop_\n" + names + "\n".join(atoms or CSCL) + "\n"
+
+
+def read(text: str, **options) -> StructureRecord | SkippedEntry:
+    (entry,) = crystals(text, **options)
+    return record_of(entry, "t", {})
+
+
+def refusal(text: str) -> str:
+    found = read(text)
+    assert isinstance(found, SkippedEntry), found
+    return found.error_message
+
+
+@pytest.mark.parametrize(
+    ("items", "note"),
+    [
+        ("_chemical_formula_sum 'Cl Cs'\n_cell_formula_units_Z 1", None),
+        ("_chemical_formula_sum 'Cs1 Cl1'\n_cell_formula_units_Z ?", None),
+        ("_chemical_formula_sum 'Cl4 Cs4'", None),  # of a larger cell, with no Z to compare
+        ("_chemical_formula_sum 'Cl1.00 Cs1.004'", None),  # rounded
+        (
+            "_chemical_formula_sum 'Cs Cl'\n_cell_formula_units_Z 4",
+            "not 4 formula units of 'Cs Cl'",
+        ),
+        ("_chemical_formula_structural 'Cs Cl'\n_cell_formula_units_Z 1", None),
+        ("_chemical_formula_sum '(rubbish'", "its formula '(rubbish' can't be read"),
+    ],
+)
+def test_a_formula_that_agrees_is_no_doubt(items, note):
+    found = read(cif(items=items))
+    assert isinstance(found, StructureRecord), found
+    assert (found.note is None) if note is None else (note in found.note)
+
+
+@pytest.mark.parametrize(
+    "formula", ["Cs Br", "Cs Cl2", "Cs Cl O", "Cs2 Cl1.90", "Na Cl", "Cs Cl0.98"]
+)
+def test_another_formula_is_refused(formula):
+    found = read(cif(items=f"_chemical_formula_sum '{formula}'"))
+    assert found.error_type == "OtherComposition"
+    assert f"its formula is '{formula}' and its atoms are Cl Cs" in found.error_message
+
+
+def test_centrings_that_are_not_listed_are_missed():
+    sites = ("Na1 Na 0 0 0 1", "Cl1 Cl 0.5 0.5 0.5 1")
+    items = "_chemical_formula_sum 'Cl Na'\n_cell_formula_units_Z 4\n"
+    items += "_symmetry_space_group_name_H-M 'F m -3 m'"
+    found = read(cif(*sites, items=items))
+    assert found.error_type == "OtherComposition"
+    assert "not 4 formula units of 'Cl Na', and its operations are not those" in found.error_message
+    assert read(cif(*sites, items=items, operations=())).nsites == 8
+
+
+def test_hydrogen_is_missed_where_the_file_speaks_of_it():
+    oxide = ("Mg1 Mg 0 0 0 1", "O1 O 0.5 0.5 0.5 1")
+    assert "2 H of its formula 'Mg H2 O'" in refusal(
+        cif(*oxide, items="_chemical_formula_sum 'Mg H2 O'")
+    )
+    assert "2 H of its formula 'Mg D2 O'" in refusal(
+        cif(*oxide, items="_chemical_formula_sum 'Mg D2 O'")
+    )
+    attached = [f"{line} {n}" for line, n in zip(oxide, "02", strict=True)]
+    columns = (*COLUMNS, "attached_hydrogens")
+    assert "hydrogen at O1 has no position" in refusal(cif(*attached, columns=columns))
+    assert "hydrogen at H1 has no position" in refusal(cif(*oxide, "H1 H ? ? ? 1"))
+    assert "hydrogen at Wat1 has no position" in refusal(
+        cif("Mg1 0 0 0", "Wat1 0.5 0.5 0.5", columns=("label", "fract_x", "fract_y", "fract_z"))
+    )
+    found = read(cif(*oxide, "H1 H ? ? ? 1"), allow_missing_hydrogen=True)
+    assert found.chemical_formula_reduced == "MgO"
+    assert "hydrogen at H1" in found.note
+    whole = read(cif(*oxide, "H1 H 0.2 0.5 0.5 1", items="_chemical_formula_sum 'Mg O H'"))
+    assert whole.note is None
+
+
+@pytest.mark.parametrize(
+    ("label", "formula", "symbol"),
+    [
+        ("CA1", "Ca O", "Ca"),
+        ("CA1", "C O", "C"),
+        ("HO1", "H O", "H"),
+        ("Oa", "O", "O"),
+        ("SiT1", "Si", "Si"),
+        ("AlM2", "Al", "Al"),
+        ("Nb1", "Nb", "Nb"),
+        ("K", "K", "K"),
+        ("D1", "D2 O", "H"),
+    ],
+)
+def test_a_label_is_read_with_the_formula(label, formula, symbol):
+    others = {"O": "O9 0.5 0.5 0.5"} if formula not in ("O",) and "O" in formula.split() else {}
+    text = cif(
+        f"{label} 0 0 0",
+        *others.values(),
+        operations=("x,y,z",),
+        items=f"_chemical_formula_sum '{formula.replace('D2', 'D')}'",
+        columns=("label", "fract_x", "fract_y", "fract_z"),
+    )
+    assert symbol in read(text).species_at_sites
+
+
+@pytest.mark.parametrize("kind", ["Va", "X", "Q1", "?x", "Xx"])
+def test_what_is_no_element_is_none(kind):
+    found = read(cif("Cs1 Cs 0 0 0 1", f"Cl1 {kind} 0.5 0.5 0.5 1"))
+    assert found.status == "dummy_species"
+
+
+@pytest.mark.parametrize("kind", ["Cl1-", "CL", "Cl-1", "cl", "Cl0", "Cl"])
+def test_an_element_is_read_however_it_is_written(kind):
+    assert read(cif("Cs1 Cs1+ 0 0 0 1", f"x {kind} 0.5 0.5 0.5 1")).nsites == 2
+    assert (
+        read(cif("Cs1 Cs1+ 0 0 0 1", f"x {kind} 0.5 0.5 0.5 1")).chemical_formula_reduced == "ClCs"
+    )
+
+
+FCC = ("x,y,z", "x,y+1/2,z+1/2", "x+1/2,y,z+1/2", "x+1/2,y+1/2,z")
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"operations": FCC[:3]}, "3 symmetry operations are no group"),
+        ({"operations": ("x,y,z", "-y,x-y,z", "-x+y,-x,z")}, "do not fit the lengths and angles"),
+        ({"operations": ("x,y,z", "x,y")}, "'x,y' is not a symmetry operation"),
+        ({"operations": ("x,y,z", "x,y,w")}, "'x,y,w' is not a symmetry operation"),
+        ({"operations": ("x,y,z", "x,x,z")}, "has no inverse"),
+        ({"operations": ("x,y,z", "2*x,y,z")}, "stretches the cell"),
+        (
+            {"operations": (), "items": "_symmetry_space_group_name_H-M 'P 17'"},
+            "its space group 'P 17' is not in the tables",
+        ),
+        (
+            {"operations": (), "items": "_symmetry_space_group_name_H-M 'R -3 m :H'"},
+            "the axes of its space group 'R -3 m :H' are not those of its cell",
+        ),
+        (
+            {
+                "operations": (),
+                "items": "_symmetry_space_group_name_H-M 'P -1'\n_symmetry_Int_Tables_number 5",
+            },
+            "is not number 5, which it names too",
+        ),
+        ({"items": "_cell_modulation_dimension 1"}, "a modulated structure"),
+        ({"items": "_cell_length_a 4.3"}, "it gives _cell_length_a twice"),
+        ({"a": "?"}, "it gives no length of a"),
+        ({"a": "nonsense"}, "'nonsense' is not a number"),
+        ({"a": "nan"}, "'nan' is not a finite number"),
+        ({"gamma": 180}, "has no volume"),
+    ],
+)
+def test_a_block_that_leaves_its_crystal_open_is_refused(changes, reason):
+    assert reason in refusal(cif(**changes))
+
+
+@pytest.mark.parametrize(
+    ("atoms", "reason"),
+    [
+        (("Cs1 Cs 0 0 0 1", "Cl1 Cl 0.5 0.5 ? 1"), "site Cl1 has no position"),
+        (("Cs1 Cs 0 0 0 1", "Cl1 Cl 0.5 0.5 . 1"), "site Cl1 has no position"),
+        (("Cs1 Cs 0 0 0 1", "Cl1 Cl 0.5 0.5 0.5"), "11 values under 6 names"),
+        (("Cs1 Cs 0 0 0 1", "Cl1 Cl 0.5 0.5 inf 1"), "not a finite number"),
+        (("Cs1 Cs 0 0 0 1", "Cl1 Cl 0.5 0.5 0.5 1.2"), "site Cl1 has occupancy 1.2"),
+        (("Cs1 Cs 0 0 0 1", "Cl1 Cl 0.5 0.5 0.5 -1"), "site Cl1 has occupancy -1"),
+        (("Cs1 Cs 0 0 0 1", "Cl1 Cl 0.5 0.5 0.5 full"), "'full' is not a number"),
+        (("Cs1 'Cs,Rb' 0 0 0 1", "Cl1 Cl 0.5 0.5 0.5 1"), "site Cs1 holds Cs,Rb"),
+        (("Cs1 '0.8Cs + 0.2Rb' 0 0 0 1",), "site Cs1 holds 0.8Cs + 0.2Rb"),
+    ],
+)
+def test_an_atom_that_is_not_whole_is_refused(atoms, reason):
+    assert reason in refusal(cif(*atoms))
+
+
+def test_dummy_atoms_and_empty_sites_are_no_atoms():
+    lines = [f"{line} Uiso" for line in CSCL] + ["Cg1 C 0.2 0.2 0.2 1 dum"]
+    assert read(cif(*lines, columns=(*COLUMNS, "calc_flag"))).nsites == 2
+    found = read(cif(*CSCL, "O1 O 0.2 0.2 0.2 0"))
+    assert (found.nsites, found.note) == (2, "site O1 left out, its occupancy is 0")
+
+
+def test_no_symmetry_at_all_is_noted():
+    assert read(cif(operations=())).note == "it gives no symmetry and was read as P 1"
+
+
+@pytest.mark.parametrize("symbol", ["F m -3 m", "Fm3m", "Fm-3m", "F 4/m -3 2/m", "Fm\\-3m", "?"])
+def test_a_space_group_is_known_by_its_names(symbol):
+    found = read(
+        cif(
+            "Na1 Na 0 0 0 1",
+            "Cl1 Cl 1/2 1/2 1/2 1",
+            operations=(),
+            items=f"_symmetry_space_group_name_H-M '{symbol}'\n_symmetry_Int_Tables_number 225",
+        )
+    )
+    if "\\" in symbol:
+        assert isinstance(found, SkippedEntry)
+    else:
+        assert found.nsites == 8
+
+
+@pytest.mark.parametrize(
+    ("symbol", "n_atoms"),
+    [("F d -3 m :1", 8), ("F d -3 m S", 8), ("F d -3 m Z", 16), ("Fd-3m:2", 16)],
+)
+def test_an_origin_is_taken_at_its_word(symbol, n_atoms):
+    found = read(
+        cif(
+            "Si1 Si 0 0 0 1",
+            operations=(),
+            items=f"_space_group_name_H-M_alt '{symbol}'",
+            **dict.fromkeys("abc", 8),
+        )
+    )
+    assert found.nsites == n_atoms
+
+
+def test_a_magnetic_group_by_its_number():
+    items = "_space_group_magn.number_BNS '225.116'\n_space_group_magn.transform_BNS_Pp_abc 'a,b,c;0,0,0'"
+    found = read(cif("Mn1 Mn 0 0 0 1", "O1 O 0.5 0.5 0.5 1", operations=(), items=items))
+    assert (found.chemical_formula_reduced, found.nsites) == ("MnO", 8)
+
+
+def test_blocks_without_a_crystal_are_none():
+    publication = "data_global\n_publ_section_title\n;\ndata_ of nothing\n;\n"
+    (entry,) = crystals(publication + cif())
+    assert record_of(entry, "t", {}).nsites == 2
+    with pytest.raises(ValueError, match="none of its data blocks holds a cell or atoms"):
+        list(crystals(publication))
+
+
+def test_names_of_newer_dictionaries_are_read():
+    newer = cif().replace("_atom_site_", "_atom_site.").replace("_cell_length_", "_cell.length_")
+    assert read(newer).nsites == 2
+    assert read(cif().upper().replace("X,Y,Z", "x,y,z").replace("DATA_T", "DATA_t")).nsites == 2
+
+
+def test_a_comment_and_a_quote_are_told_from_values():
+    items = "_publ_author_name 'O'Neil, A. # B'  # said\n_exptl_crystal_colour \"dark 'red'\""
+    assert read(cif(items=items)).nsites == 2
+
+
+def test_a_cell_of_too_many_atoms_is_refused_at_once():
+    operations = [f"x+{i}/60,y,z" for i in range(60)]
+    atoms = [f"C{i} C {i / 1000} 0.1 0.2 1" for i in range(200)]
+    started = time.perf_counter()
+    assert "would hold 12000 atoms" in refusal(cif(*atoms, operations=operations, a=400))
+    assert time.perf_counter() - started < 5

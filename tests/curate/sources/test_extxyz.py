@@ -1,0 +1,43 @@
+"""Frames of extended XYZ files; a broken one costs itself."""
+
+from curate.sources.entries import record_of
+from curate.sources.extxyz import crystals
+
+FRAME = '1\nLattice="3 0 0 0 3 0 0 0 3" Properties=species:S:1:pos:R:3{}\nPo 0 0 0\n'
+
+
+def read(text: str) -> list:
+    return [record_of(entry, f"t-{i}", {}) for i, entry in enumerate(crystals(text))]
+
+
+def test_a_frame_that_is_cut_costs_itself():
+    cut = FRAME.format("").replace("1\n", "3\n", 1)
+    good, bad, last = read(FRAME.format("") + cut + FRAME.format(""))
+    assert good.nsites == last.nsites == 1
+    assert bad.error_message == "frame 2 has 1 atoms, expected 3"
+    assert read(FRAME.format("") + "2\n")[1].error_message == "frame 2 has 0 atoms, expected 2"
+
+
+def test_lines_between_frames_are_a_row():
+    found = read(FRAME.format("") + "rubbish\nmore\n\n" + FRAME.format(""))
+    assert [getattr(row, "nsites", None) for row in found] == [1, None, 1]
+    assert "frame 2 begins with 'rubbish'" in found[1].error_message
+
+
+def test_what_a_frame_says_of_itself_is_kept():
+    said = ' energy=-1.5 free_energy=-1.6 gap=2 name=x jid=J-1 good=T stress="1 0 0 0 1 0 0 0 1"'
+    (row,) = read(FRAME.format(said))
+    assert row.material_id == "J-1"
+    assert dict(row.properties) == {
+        "energy": -1.5,
+        "free_energy": -1.6,
+        "gap": 2,
+        "name": "x",
+        "good": True,
+    }
+    assert row.note is None
+
+
+def test_directions_without_a_period_are_noted():
+    (row,) = read(FRAME.format(' pbc="T T F"'))
+    assert row.note == "periodic in 2 directions by its pbc, read as periodic in three"

@@ -1,0 +1,91 @@
+"""Every place of a JSON file is an entry or the error against it."""
+
+import io
+import json
+
+import pytest
+
+from curate.sources import json_entries
+from curate.sources.entries import record_of, value_of
+
+ATOMS = {
+    "lattice_mat": [[4, 0, 0], [0, 4, 0], [0, 0, 4]],
+    "coords": [[0, 0, 0]],
+    "elements": ["Po"],
+}
+
+
+def read(text: str, **options) -> list:
+    return list(json_entries.entries(io.StringIO(text), **options))
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 1 << 20])
+def test_a_list_is_read_member_by_member(monkeypatch, chunk):
+    monkeypatch.setattr(json_entries, "CHUNK", chunk)
+    members = [{"a": 1.5, "b": "]"}, None, 12, 'x,\\" y', [1, [2]], {"c": {"d": [True, None]}}]
+    assert read(" " + json.dumps(members, indent=2)) == members
+    assert read(json.dumps(members)) == members
+    assert read("[]") == []
+    found = read('[{"a": 1}, {"b": }, {"c": 2}]')
+    assert found[0] == {"a": 1}
+    assert "entry 1 can't be read, nor what follows it" in str(found[1])
+    assert len(found) == 2
+    assert "the list has no end" in str(read('[{"a": 1},')[-1])
+
+
+def test_numbers_that_python_writes_are_read():
+    (entry,) = read('[{"a": NaN, "b": -Infinity}]')
+    assert value_of(entry["a"]) is None
+    assert value_of(entry["b"]) is None
+
+
+@pytest.mark.parametrize("first", ['{"a": 1}', "{broken"])
+def test_a_line_that_is_broken_costs_itself(first):
+    found = read(f'{first}\n\n{{"b": 2}}\n{{"c": 3')
+    assert found[1] == {"b": 2}
+    assert "line 4 is no JSON" in str(found[2])
+    assert len(found) == 3
+    assert len(read("[1]\n[2]\n", is_lines=True)) == 2
+
+
+def test_one_dictionary_over_many_lines():
+    assert read(json.dumps(ATOMS, indent=1)) == [ATOMS]
+    assert "no JSON" in str(read("{\n 1\n}")[0])
+    assert read("") == []
+
+
+@pytest.mark.parametrize("key", ["id", "jid", "material_id"])
+def test_zero_is_an_id(key):
+    assert record_of({key: 0, "atoms": ATOMS}, "t", {}).material_id == "0"
+    assert record_of({key: "", "atoms": ATOMS}, "t", {}).material_id == "t"
+
+
+def test_a_structure_names_no_class(tmp_path, monkeypatch):
+    (tmp_path / "innocent_helper.py").write_text("raise SystemExit('imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monster = {"@module": "innocent_helper", "@class": "Thing"}
+    structure = {
+        "@module": "innocent_helper",
+        "@class": "Structure",
+        "properties": {"a": monster},
+        "lattice": {"matrix": ATOMS["lattice_mat"], "properties": monster},
+        "sites": [
+            {
+                "species": [{"element": "Po", "occu": 1, "properties": monster}],
+                "abc": [0, 0, 0],
+                "properties": {"m": monster},
+            }
+        ],
+    }
+    found = record_of({"id": "x", "structure": structure, "gap": 1.0}, "t", {})
+    assert found.species_at_sites == ("Po",)
+
+
+def test_numbers_are_those_that_are_written():
+    assert value_of("2_1") == "2_1"
+    assert value_of("٣") == "٣"
+    assert value_of(" 1e3 ") == 1000.0
+    assert value_of(2**53 + 1) == 2.0**53
+    assert isinstance(value_of(2**64), float)
+    found = record_of({"id": "x", "atoms": ATOMS, "n": 10**400}, "t", {})
+    assert "property n is a whole number larger than any" in found.error_message
