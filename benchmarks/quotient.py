@@ -36,7 +36,7 @@ from model.files import write_json
 from model.graphs.build import build_graphs
 from model.network.batch import Example, collate
 from model.network.encoders import encoder_class
-from model.training.allocator import keep_large_blocks
+from model.training.allocator import tune_glibc_malloc
 
 WAYS = ("full DGL", "full torch", "quotient DGL", "quotient torch")
 KINDS = ("training step", "inference")
@@ -152,7 +152,7 @@ def as_batch(graphs: list):
 
 
 def measure(kind: str, way: str, place: str) -> dict:
-    keep_large_blocks()
+    tune_glibc_malloc()
     graph, backend = way.split()
     records = chosen_records(place, N_CRYSTALS)
     started = time.process_time()
@@ -198,7 +198,7 @@ def measure(kind: str, way: str, place: str) -> dict:
 
 
 def reduction(place: str) -> dict:
-    """Members a class has on average, by crystal system; all described crystals of the dataset."""
+    """Segments a class has on average, by crystal system; all described crystals of the dataset."""
     records = [record_of(row) for row in load_rows(place)]
     totals: dict[str, list[int]] = {}
     pairs = zip(

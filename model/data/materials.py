@@ -76,7 +76,7 @@ def load_rows(data: str) -> Rows:
     if not HUB_NAME.fullmatch(data):
         raise InputError(f"{data!r} is no folder of a run or dataset, nor OWNER/NAME on the Hub")
     try:
-        return Rows.of_dataset(load_dataset(data, split="train"))
+        return Rows.from_dataset(load_dataset(data, split="train"))
     except Exception as error:  # the Hub may fail in many ways
         raise InputError(f"no dataset {data!r} on the Hub ({_first_line(error)})") from error
 
@@ -88,7 +88,7 @@ def _local_rows(folder: Path) -> Rows:
     if not files:
         raise InputError(f"{folder} holds no Parquet files of a dataset")
     try:
-        return Rows.of_files(files)
+        return Rows.from_files(files)
     except (OSError, ValueError) as error:
         raise InputError(f"{folder} can't be read ({_first_line(error)})") from error
 

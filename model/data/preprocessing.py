@@ -58,7 +58,7 @@ class Preprocessing:
         return cls(**{**stored, "graph": GraphConfig(**stored["graph"])})
 
     @classmethod
-    def of_predictor(cls, folder: ModelFolder) -> Preprocessing:
+    def load_for_prediction(cls, folder: ModelFolder) -> Preprocessing:
         """That of a model for new crystals; InputError where it read something else than descriptions."""
         found = cls.load(folder)
         if found.modality != "graph" and found.text != "description":

@@ -41,7 +41,7 @@ class Rows:
         self._open: tuple[range, list[dict[str, Any]]] = (range(0), [])
 
     @classmethod
-    def of_files(cls, files: Sequence[Path]) -> Rows:
+    def from_files(cls, files: Sequence[Path]) -> Rows:
         """The rows of Parquet files with the same columns, one row group at a time."""
         opened = [pq.ParquetFile(file) for file in files]
         pieces = [
@@ -55,7 +55,7 @@ class Rows:
         return cls(pieces, opened[0].schema_arrow)
 
     @classmethod
-    def of_dataset(cls, dataset: Dataset) -> Rows:
+    def from_dataset(cls, dataset: Dataset) -> Rows:
         """The rows of a dataset that `load_dataset` keeps memory-mapped."""
         starts = range(0, len(dataset), AT_ONCE)
         pieces = [

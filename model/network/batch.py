@@ -15,7 +15,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from model.graphs.crystal_graph import CrystalGraph
 from model.graphs.quotient import QuotientGraph, side_by_side, unfolded, without_angles
-from model.network.message_passing import Graph, Members
+from model.network.message_passing import Graph, Segments
 
 
 @dataclass(frozen=True)
@@ -45,18 +45,18 @@ class Batch:
     text_mask: Tensor | None = None  # (n_crystals, n_tokens) True at tokens; None of one vector
 
     @cached_property
-    def atoms(self) -> Members:
+    def atoms(self) -> Segments:
         """Atoms as members of crystals; they lie one crystal after another."""
         n_crystals = len(self.n_atoms)
         numbers = torch.arange(n_crystals, device=self.n_atoms.device)
         crystal = numbers.repeat_interleave(self.n_atoms, output_size=self.graph.n_nodes)
-        return Members(crystal, n_crystals, self.graph.node_counts)
+        return Segments(crystal, n_crystals, self.graph.node_counts)
 
     @cached_property
-    def bonds(self) -> Members:
+    def bonds(self) -> Segments:
         """Bonds as members of crystals."""
         atoms = self.atoms
-        return Members(atoms.group[self.graph.heads], atoms.n_groups, self.graph.edge_counts)
+        return Segments(atoms.group[self.graph.heads], atoms.n_groups, self.graph.edge_counts)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
         """The same batch on another device."""

@@ -145,7 +145,7 @@ def _at_least_float32(values: Tensor) -> Tensor:
     return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
 
 
-class Members:
+class Segments:
     """Rows that belong to groups, as atoms to crystals; a row may stand for several equal members."""
 
     def __init__(self, group: Tensor, n_groups: int, counts: Tensor | None) -> None:
@@ -163,7 +163,7 @@ class Members:
         """(n, d) to (n_groups, d)"""
         return self.sum(values) / self.sum(torch.ones_like(values[:, :1]))
 
-    def spread(self, values: Tensor) -> Tensor:
+    def expand(self, values: Tensor) -> Tensor:
         """(n_groups, d) to (n, d): each member with its group's value."""
         return values.index_select(0, self.group)
 

@@ -39,7 +39,7 @@ class TrainingCrystals:
     vectors: np.ndarray  # (n, width) float32, of length 1
 
     @classmethod
-    def of(cls, predictor: Predictor, folder: ModelFolder, data: str) -> TrainingCrystals:
+    def from_dataset(cls, predictor: Predictor, folder: ModelFolder, data: str) -> TrainingCrystals:
         """Those of a model folder, by their structures and texts in the dataset.
 
         Raises InputError where the dataset can't be read.

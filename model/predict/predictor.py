@@ -57,7 +57,7 @@ class Predictor:
     ) -> Predictor:
         """A model by its folder, which may have been moved, or by OWNER/NAME on the Hub."""
         folder = ModelFolder.find(place, revision)
-        preprocessing = Preprocessing.of_predictor(folder)
+        preprocessing = Preprocessing.load_for_prediction(folder)
         if not folder.has(WEIGHTS):
             raise InputError(
                 f"{folder.path} has no {WEIGHTS}; weights in other formats may hold code "

@@ -16,7 +16,7 @@ SENTENCES_AT_ONCE = 32
 
 
 @dataclass(frozen=True)
-class Erasure:
+class SentenceAttribution:
     """Sentences of a description and their effects."""
 
     prediction: float  # with the whole description, in the property's own unit
@@ -25,7 +25,7 @@ class Erasure:
     without_text: float  # prediction with an empty description
 
 
-def erase_sentences(predictor: Predictor, record: StructureRecord) -> Erasure:
+def attribute_sentences(predictor: Predictor, record: StructureRecord) -> SentenceAttribution:
     """Predict with the whole description, and with each sentence taken out of it.
 
     The graph stays as it is. Raises InputError where the model reads no text or can't see the crystal.
@@ -48,7 +48,9 @@ def erase_sentences(predictor: Predictor, record: StructureRecord) -> Erasure:
         float(value)
         for value in preprocessing.restore(infer(predictor.model, examples, SENTENCES_AT_ONCE))
     )
-    return Erasure(whole, tuple(sentences), tuple(whole - value for value in erased), empty)
+    return SentenceAttribution(
+        whole, tuple(sentences), tuple(whole - value for value in erased), empty
+    )
 
 
 def sentences_of(text: str) -> list[str]:

@@ -25,7 +25,7 @@ def plan_push(folder: Path, repo_id: str, *, private: bool = False, tag: str | N
     check_name(repo_id, tag)
     model = ModelFolder(folder)
     model.check()
-    encoder = Preprocessing.of_predictor(model).text_encoder
+    encoder = Preprocessing.load_for_prediction(model).text_encoder
     if encoder is not None and Path(encoder).is_dir():
         log.warning("the model's text encoder is %s, a folder that others don't have", encoder)
     card = model_card(model, repo_id)

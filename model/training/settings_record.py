@@ -14,18 +14,18 @@ from model.files import write_json
 from model.model_folder import SETTINGS, ModelFolder
 from model.network.encoders import encoder_settings
 
-NO_MATTER = ("data", "out", "cache", "tensorboard")  # the data count by their contents
+IGNORED_FIELDS = ("data", "out", "cache", "tensorboard")  # the data count by their contents
 CONTENTS = "contents of the dataset"
 
 
-def question_of(config: TrainConfig, materials: Sequence[Material]) -> dict[str, Any]:
+def settings_of(config: TrainConfig, materials: Sequence[Material]) -> dict[str, Any]:
     """All that changes a number of the model, by name."""
-    settings = {key: value for key, value in asdict(config).items() if key not in NO_MATTER}
+    settings = {key: value for key, value in asdict(config).items() if key not in IGNORED_FIELDS}
     nested = settings.pop("graph") | settings.pop("network") | encoder_settings(config.network)
     return {**settings, **nested, CONTENTS: digest(materials)}
 
 
-def check_folder(folder: ModelFolder, question: dict[str, Any]) -> None:
+def check_settings(folder: ModelFolder, question: dict[str, Any]) -> None:
     """InputError where the folder holds anything but an answer to this question."""
     if not folder.has(SETTINGS):
         if folder.path.exists() and any(folder.path.iterdir()):
@@ -52,7 +52,7 @@ def with_defaults(asked: dict[str, Any], question: dict[str, Any]) -> dict[str, 
     return {name: defaults[name] for name in question if name in defaults} | asked
 
 
-def write_question(folder: ModelFolder, question: dict[str, Any]) -> None:
+def write_settings(folder: ModelFolder, question: dict[str, Any]) -> None:
     """The folder with the question in it."""
     folder.path.mkdir(parents=True, exist_ok=True)
     write_json(folder.path / SETTINGS, question)

@@ -22,10 +22,10 @@ from model.model_folder import HISTORY, METRICS, PREDICTIONS, TRAINING, ModelFol
 from model.network.crysmmnet import CrysMMNet, CrysMMNetConfig, refuse_randomness
 from model.network.encoders import encoder_class
 from model.network.inference import infer
-from model.training.allocator import keep_large_blocks
+from model.training.allocator import tune_glibc_malloc
 from model.training.metrics import scores
 from model.training.provenance import message_passing, provenance
-from model.training.settings_record import CONTENTS, check_folder, question_of, write_question
+from model.training.settings_record import CONTENTS, check_settings, settings_of, write_settings
 from model.training.trainer import (
     CrysMMNetTrainer,
     history_of,
@@ -44,7 +44,7 @@ def train(config: TrainConfig) -> dict[str, Any]:
 
     A finished model of the same settings is left as it is.
     """
-    keep_large_blocks()
+    tune_glibc_malloc()
     config = with_wanted_bonds(config)
     folder = ModelFolder(config.out)
     with PartialState(cpu=on_cpu(), timeout=timedelta(days=1)).main_process_first():
@@ -52,14 +52,14 @@ def train(config: TrainConfig) -> dict[str, Any]:
         official = config.split == "official"
         rows = load_rows(config.data)
         materials = read_materials(rows, config.target, official)
-        question = question_of(config, materials)
-        check_folder(folder, question)
+        question = settings_of(config, materials)
+        check_settings(folder, question)
         if folder.is_finished:
             log.info("%s is already trained with these settings", config.out)
             return folder.metrics
         prepared = prepare(config, materials)
-        write_question(folder, question)
-    sizes = CrysMMNetConfig.of(config.network, config.modality, prepared.text_width)
+        write_settings(folder, question)
+    sizes = CrysMMNetConfig.from_settings(config.network, config.modality, prepared.text_width)
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
         model = CrysMMNet(sizes)

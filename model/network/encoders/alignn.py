@@ -14,7 +14,7 @@ from model.network import message_passing as passing
 from model.network.batch import Batch
 from model.network.batch_norm import BatchNorm
 from model.network.encoders.graph_encoder import GraphEncoder
-from model.network.encoders.layers import AtomFeatures, Embedding, Layer, RadialBasis
+from model.network.encoders.layers import AtomFeatures, Embedding, LinearNormSiLU, RadialBasis
 from model.network.message_passing import Graph
 from model.network.readout import GraphFeatures, MeanReadout
 
@@ -33,16 +33,16 @@ class ALIGNNEncoder(GraphEncoder):
         width, between = sizes.width, sizes.embedding_width
         self.width, self.readout = width, MeanReadout(width)
         self.atom_features = AtomFeatures()
-        self.atom_embedding = Layer(AtomFeatures.width, width)
+        self.atom_embedding = LinearNormSiLU(AtomFeatures.width, width)
         self.bond_embedding = Embedding(
             RadialBasis(0, LONGEST_BOND, sizes.distance_bins),
-            Layer(sizes.distance_bins, between),
-            Layer(between, width),
+            LinearNormSiLU(sizes.distance_bins, between),
+            LinearNormSiLU(between, width),
         )
         self.angle_embedding = Embedding(
             RadialBasis(-1, 1, sizes.angle_bins),
-            Layer(sizes.angle_bins, between),
-            Layer(between, width),
+            LinearNormSiLU(sizes.angle_bins, between),
+            LinearNormSiLU(between, width),
         )
         self.alignn_layers = nn.ModuleList(ALIGNNConv(width) for _ in range(sizes.alignn_layers))
         self.gcn_layers = nn.ModuleList(EdgeGatedGraphConv(width) for _ in range(sizes.gcn_layers))

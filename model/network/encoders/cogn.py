@@ -13,7 +13,7 @@ from model.network.message_passing import Graph
 from model.network.readout import GraphFeatures, MeanReadout
 
 LONGEST_BOND = 8.0  # Å, end of the radial functions
-DEEP = 5  # linear maps of a bond's update
+BOND_UPDATE_DEPTH = 5  # linear maps of a bond's update
 
 
 class CoGNEncoder(GraphEncoder):
@@ -55,7 +55,7 @@ class GraphNetwork(nn.Module):
         super().__init__()
         self.pairs = PairLinear(width, width, width)
         self.bond_update = nn.Sequential(
-            nn.SiLU(), *perceptron(*[width] * DEEP, activation=nn.SiLU)
+            nn.SiLU(), *perceptron(*[width] * BOND_UPDATE_DEPTH, activation=nn.SiLU)
         )
         self.atom_update = perceptron(width, width, activation=nn.SiLU)
 

@@ -44,7 +44,7 @@ class RadialBasis(nn.Module):
         return torch.exp(-self.gamma * (values[:, None] - self.centers) ** 2)
 
 
-class Layer(nn.Module):
+class LinearNormSiLU(nn.Module):
     """Linear, batch norm, SiLU."""
 
     def __init__(self, width_in: int, width_out: int) -> None:

@@ -66,7 +66,7 @@ def test_counts_by_hand(silicon, rock_salt):
 
 
 def test_the_partition_is_equitable(sample):
-    """Members of a class have equally many bonds or angles of every class: so the sums are equal."""
+    """Segments of a class have equally many bonds or angles of every class: so the sums are equal."""
     n_smaller = 0
     for record in sample:
         full, small = unfolded(build_graph(record)), quotient(record)
