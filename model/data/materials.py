@@ -1,4 +1,4 @@
-"""Dataset in; materials out."""
+"""Read the materials of a dataset: a run, a dataset folder or a dataset on the Hub."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NOT_TARGETS = {"nsites", "spacegroup_number"}
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """One row of a dataset: a crystal, its text, and the value to learn; read when it is asked for."""
+    """One row of a dataset: a crystal, its text, and the value to learn; read when needed."""
 
     id: str
     target: float | None  # in the property's own unit
@@ -65,7 +65,14 @@ class Records(Sequence[StructureRecord]):
 
 
 def load_rows(data: str) -> Rows:
-    """The rows of a run, of a dataset folder, or of OWNER/NAME on the Hub."""
+    """The rows of a dataset; nothing but their schema is read yet.
+
+    Args:
+        data: Folder of a run or dataset, or OWNER/NAME on the Hub.
+
+    Raises:
+        InputError: There is no such dataset, or its files can't be read.
+    """
     from datasets import load_dataset
 
     place = Path(data)
@@ -121,7 +128,16 @@ def split_column(rows: Rows, target: str) -> str:
 
 
 def read_materials(rows: Rows, target: str | None, official: bool = False) -> list[Material]:
-    """All rows as materials; InputError where the target is unknown, naming the known ones."""
+    """All rows of a dataset as materials.
+
+    Args:
+        rows: The rows of a run or dataset.
+        target: Property to learn, in the source's own unit; None where only the crystals are wanted.
+        official: Whether to read the split of the property's benchmark.
+
+    Raises:
+        InputError: The target is unknown, an id occurs twice, or there is no such split.
+    """
     if target is not None and target not in known_targets(rows):
         known = ", ".join(known_targets(rows)) or "none"
         raise InputError(f"unknown target {target!r}; the dataset's known targets: {known}")

@@ -1,4 +1,4 @@
-"""What happens to a crystal before the network and to its output after; saved beside the weights."""
+"""Scale of the target, rules of the graph and recipe of the text, saved beside the weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parquet files of a folder, or a dataset of the Hub, in; their rows out, a thousand in memory at a time."""
+"""Rows of Parquet files or of a dataset on the Hub, a thousand in memory at a time."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Read = Callable[[Sequence[str]], pa.Table]
 
 
 class Rows:
-    """Rows in order, quick to go through and slow to jump about in."""
+    """Rows in order, with fast sequential and slow random access."""
 
     def __init__(
         self,

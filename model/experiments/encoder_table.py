@@ -1,4 +1,4 @@
-"""Crystals of the sample in; what each graph network costs, out."""
+"""Parameters and training time of each graph network."""
 
 from __future__ import annotations
 

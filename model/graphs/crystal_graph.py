@@ -30,10 +30,12 @@ class CrystalGraph:
 
     @property
     def n_atoms(self) -> int:
+        """In the cell."""
         return len(self.atomic_numbers)
 
     @property
     def n_bonds(self) -> int:
+        """Each bond counted in both directions."""
         return len(self.heads)
 
     @property

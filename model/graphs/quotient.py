@@ -1,4 +1,4 @@
-"""Crystal graphs in, their quotients out: one of each kind of atom, bond and angle, with its count.
+"""Quotients of crystal graphs: one of each kind of atom, bond and angle, with its count.
 
 Message passing gives equal features to atoms, bonds and angles that it can't tell apart, so one of
 each is enough; docs/quotient.md shows that the network's output stays the same. For atoms the idea

@@ -1,4 +1,4 @@
-"""Records in, their graphs out: built once, in parallel, and read from disk where they lie.
+"""Graphs on disk: built once, in parallel, and memory-mapped.
 
     CACHE/graphs/KEY/index.json             types of the arrays, and why some records have no graph
     CACHE/graphs/KEY/kinds                  a byte for each record: which kind of graph it has
@@ -44,7 +44,16 @@ LIMITS = Limits(workers=len(os.sched_getaffinity(0)), timeout=600.0, memory=4.0)
 def stored_graphs(
     records: Sequence[StructureRecord], config: GraphConfig, place: Path
 ) -> StoredGraphs:
-    """The graph of each record, or the reason why it has none; built where the cache has them not."""
+    """The graph of each record, or the reason why it has none; built if not cached.
+
+    Args:
+        records: The crystals, in the order in which their graphs are wanted.
+        config: The rules by which atoms are bonded.
+        place: Folder of the cache; the graphs lie in a folder of it named by records and rules.
+
+    Raises:
+        OSError: The cache cannot be written.
+    """
     folder = place / "graphs" / key_of(records, config)
     if not folder.exists():
         write(folder, made(records, config))

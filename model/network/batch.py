@@ -1,4 +1,4 @@
-"""Examples in, batches of crystals side by side out."""
+"""Examples, and batches of them laid side by side."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A trained model in, a page to try it out: drop a CIF, see description and prediction. gradio's door."""
+"""The page of `crysmmnet app`: drop a CIF, see description and prediction. Only file that knows gradio."""
 
 from __future__ import annotations
 

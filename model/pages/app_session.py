@@ -1,4 +1,4 @@
-"""A file that a visitor drops in; what a model makes of it, step by step, out."""
+"""What the app does with an uploaded crystal, step by step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`crysmmnet report`: a trained model and its dataset in, a page out."""
+"""`crysmmnet report`: write the page of a trained model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A crystal and its description in; how far each sentence moved the prediction out."""
+"""Attribute a prediction to the sentences of a description, by leaving each of them out."""
 
 from __future__ import annotations
 
@@ -28,7 +28,15 @@ class SentenceAttribution:
 def attribute_sentences(predictor: Predictor, record: StructureRecord) -> SentenceAttribution:
     """Predict with the whole description, and with each sentence taken out of it.
 
-    The graph stays as it is. Raises InputError where the model reads no text or can't see the crystal.
+    Args:
+        predictor: A model that reads text.
+        record: A crystal with its description; its graph stays as it is.
+
+    Returns:
+        The prediction and the effect of each sentence, in the property's own unit.
+
+    Raises:
+        InputError: The model reads no text, or the crystal has no graph.
     """
     preprocessing = predictor.preprocessing
     if preprocessing.modality == "graph":

@@ -1,4 +1,4 @@
-"""Trained model in, model with its card on the Hugging Face Hub out."""
+"""Publish a trained model with its card on the Hugging Face Hub."""
 
 from __future__ import annotations
 

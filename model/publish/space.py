@@ -1,4 +1,4 @@
-"""Trained model in, the files of a Hugging Face Space that shows it out: page, code, weights, crystals."""
+"""Collect the files of a Hugging Face Space that shows a model: page, code, weights and crystals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Batch of crystal graphs in, one vector a crystal out: CGCNN."""
+"""CGCNN, the crystal graph convolutional network."""
 
 from __future__ import annotations
 

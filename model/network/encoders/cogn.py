@@ -1,4 +1,4 @@
-"""Batch of crystal graphs in, one vector a crystal out: coGN."""
+"""coGN, the connectivity-optimised graph network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Batch of crystal graphs in, one vector a crystal out: GATGNN."""
+"""GATGNN, graph attention with a global attention readout."""
 
 from __future__ import annotations
 

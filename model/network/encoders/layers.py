@@ -53,6 +53,7 @@ class LinearNormSiLU(nn.Module):
         self.bn = BatchNorm(width_out)
 
     def forward(self, x: Tensor, counts: Tensor | None) -> Tensor:
+        """(n, width_in) rows and how many each stands for, to (n, width_out)"""
         return F.silu(self.bn(self.linear(x), counts))
 
 

@@ -1,4 +1,4 @@
-"""Batch of crystal graphs in, one vector a crystal out: Matformer."""
+"""Matformer, a transformer on crystal graphs."""
 
 from __future__ import annotations
 

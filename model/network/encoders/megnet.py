@@ -1,4 +1,4 @@
-"""Batch of crystal graphs in, one vector a crystal out: MEGNet."""
+"""MEGNet, graph networks with a state of the whole crystal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Batch of crystal graphs in, one vector a crystal out: SchNet."""
+"""SchNet, continuous-filter convolutions."""
 
 from __future__ import annotations
 
