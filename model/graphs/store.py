@@ -36,6 +36,7 @@ from model.graphs.quotient import QuotientGraph
 
 FORMAT = 2  # one more whenever a graph of the same record, or its place, would be another
 KINDS: dict[str, type] = {kind.__name__.lower(): kind for kind in (CrystalGraph, QuotientGraph)}
+STORED_AS = {"src": "tails", "dst": "heads"}  # fields that have another name on disk
 NONE = len(KINDS)  # the kind of a record without a graph
 PARALLEL_FROM = 4000  # crystals; starting workers takes some seconds
 LIMITS = Limits(workers=len(os.sched_getaffinity(0)), timeout=600.0, memory=4.0)
@@ -108,6 +109,11 @@ def write(folder: Path, graphs: Iterator[AnyGraph | str]) -> None:
         shutil.rmtree(partial, ignore_errors=True)
 
 
+def stored_name(kind: str, field: str) -> str:
+    """Name of the file with a field's values."""
+    return f"{kind}-{STORED_AS.get(field, field)}"
+
+
 def _written(partial: Path, graphs: Iterator[AnyGraph | str], stack: ExitStack) -> dict:
     index: dict[str, Any] = {"dtypes": {}, "shapes": {}, "flags": {}, "reasons": {}}
     ends: dict[str, int] = {}
@@ -124,7 +130,7 @@ def _written(partial: Path, graphs: Iterator[AnyGraph | str], stack: ExitStack) 
         kind = type(graph).__name__.lower()
         file("kinds").write(bytes([list(KINDS).index(kind)]))
         for field in fields(graph):
-            name, value = f"{kind}-{field.name}", getattr(graph, field.name)
+            name, value = stored_name(kind, field.name), getattr(graph, field.name)
             if not isinstance(value, np.ndarray):
                 index["flags"][name] = value  # the same for all graphs of one configuration
                 continue
@@ -165,7 +171,7 @@ class StoredGraphs(Sequence[AnyGraph | str]):
         kind, number = list(KINDS)[self.kinds[position]], self.numbers[position]
         values = {}
         for field in fields(KINDS[kind]):
-            name = f"{kind}-{field.name}"
+            name = stored_name(kind, field.name)
             if name in self.arrays:
                 array, ends = self.arrays[name]
                 values[field.name] = array[ends[number - 1] if number else 0 : ends[number]]

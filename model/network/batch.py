@@ -56,7 +56,7 @@ class Batch:
     def bonds(self) -> Segments:
         """Bonds as members of crystals."""
         atoms = self.atoms
-        return Segments(atoms.group[self.graph.heads], atoms.n_groups, self.graph.edge_counts)
+        return Segments(atoms.group[self.graph.dst], atoms.n_groups, self.graph.edge_counts)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
         """The same batch on another device."""
@@ -92,7 +92,7 @@ def collate(examples: Sequence[Example], angles: bool = True) -> Batch:
     folded = any((count > 1).any() for count in counts)
     of_atoms, of_bonds, of_angles = (_float(count) if folded else None for count in counts)
     return Batch(
-        graph=Graph(_int(whole.tails), _int(whole.heads), whole.n_atoms, of_atoms, of_bonds),
+        graph=Graph(_int(whole.src), _int(whole.dst), whole.n_atoms, of_atoms, of_bonds),
         line_graph=Graph(_int(whole.before), _int(whole.after), whole.n_bonds, of_bonds, of_angles),
         atomic_numbers=_int(whole.atomic_numbers),
         lengths=torch.from_numpy(whole.lengths),

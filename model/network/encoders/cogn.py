@@ -62,4 +62,4 @@ class GraphNetwork(nn.Module):
     def forward(self, graph: Graph, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Atoms (n_atoms, width) and bonds (n_bonds, width), each updated."""
         y = self.bond_update(self.pairs(graph, x, y))
-        return x + self.atom_update(passing.sum_at_heads(graph, y)), y
+        return x + self.atom_update(passing.sum_at_dst(graph, y)), y

@@ -84,7 +84,10 @@ def perceptron(*widths: int, activation: type[nn.Module]) -> nn.Sequential:
 
 
 class PairLinear(nn.Module):
-    """A linear map of [head, tail, bond], computed once an atom where it concerns atoms alone."""
+    """A linear map of [dst, src, bond], computed once an atom where it concerns atoms alone.
+
+    The names `of_head` and `of_tail`, of dst and src, are those of the stored weights.
+    """
 
     def __init__(self, atom_width: int, bond_width: int, width_out: int) -> None:
         super().__init__()

@@ -88,7 +88,7 @@ class Block(nn.Module):
         x1, y1, u1 = (layers(old) for layers, old in zip(self.before, (x, y, u), strict=True))
         pairs = self.of_pairs(graph, x1, y1) + bonds.expand(self.of_state(u1))
         y2 = self.bond_update(pairs)
-        arrived = passing.mean_at_heads(graph, y2)
+        arrived = passing.mean_at_dst(graph, y2)
         x2 = self.atom_update(torch.cat((arrived, x1, atoms.expand(u1)), dim=1))
         u2 = self.state_update(torch.cat((bonds.mean(y2), atoms.mean(x2), u1), dim=1))
         if self.is_first:  # what came in has other widths

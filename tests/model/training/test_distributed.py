@@ -140,7 +140,7 @@ def test_a_pinned_batch_gives_the_outputs_of_the_cpu(crystals):
     model = CrysMMNet(CrysMMNetConfig.from_settings(NetworkConfig(width=16), "both", 12)).eval()
     here = batch(list(crystals.values()))
     pinned = here.pin_memory()
-    assert pinned.graph.tails.is_pinned() and pinned.text.is_pinned()
+    assert pinned.graph.src.is_pinned() and pinned.text.is_pinned()
     with torch.inference_mode():
         expected = model(here)
         found = model.to("cuda")(pinned.to("cuda", non_blocking=True)).cpu()
