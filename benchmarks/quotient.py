@@ -30,9 +30,10 @@ from torch.nn import functional as F  # noqa: N812
 from training import chosen_records, new_model
 
 from curate.batches import in_batches
+from curate.files import write_json
+from curate.run.schema import record_of_row
 from model.config import EncoderName, GraphConfig
-from model.data.materials import load_rows, record_of
-from model.files import write_json
+from model.data.materials import load_rows
 from model.graphs.build import build_graphs
 from model.network.batch import Example, collate
 from model.network.encoders import encoder_class
@@ -198,8 +199,8 @@ def measure(kind: str, way: str, place: str) -> dict:
 
 
 def reduction(place: str) -> dict:
-    """Segments a class has on average, by crystal system; all described crystals of the dataset."""
-    records = [record_of(row) for row in load_rows(place)]
+    """Members a class has on average, by crystal system; all described crystals of the dataset."""
+    records = [record_of_row(row) for row in load_rows(place)]
     totals: dict[str, list[int]] = {}
     pairs = zip(
         records,

@@ -92,7 +92,7 @@ class Repeated:
         self.run, self.n = run, n
 
     def snapshot(self):
-        from curate.sources import Snapshot
+        from curate.sources.base import Snapshot
 
         return Snapshot("repeated", "1", "0" * 64, "CC-BY-4.0", "")
 

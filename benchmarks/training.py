@@ -32,9 +32,10 @@ import torch
 from setting import peak_gib, setting
 from torch.nn import functional as F  # noqa: N812
 
+from curate.files import write_json
+from curate.run.schema import record_of_row
 from model.config import EncoderName, GraphConfig, Modality, NetworkConfig, TrainConfig
-from model.data.materials import load_rows, record_of
-from model.files import write_json
+from model.data.materials import load_rows
 from model.graphs.build import build_graphs
 from model.network.batch import Example, collate, within_angles
 from model.network.crysmmnet import CrysMMNet, CrysMMNetConfig
@@ -115,7 +116,7 @@ def compare(result: dict) -> dict:
 
 def chosen_records(data: str, n: int = N_CRYSTALS) -> list:
     rows = [row for row in load_rows(data) if row["description"]]
-    return [record_of(row) for row in random.Random(SEED).sample(rows, n)]
+    return [record_of_row(row) for row in random.Random(SEED).sample(rows, n)]
 
 
 def new_model(modality: Modality = "both", encoder: EncoderName = "alignn") -> CrysMMNet:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from curate.cache import cache_folder
 from curate.describe.text_views import VIEWS
 from curate.errors import InputError
+from curate.files import cache_folder
 from model.encoder_settings import ENCODERS, SIZES
 
 Modality = Literal["both", "graph", "text"]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from curate.errors import InputError
+from curate.errors import InputError, first_line
 from model.files import read_csv
 
 NETWORK = "config.json"  # sizes of the network, as transformers writes them
@@ -61,9 +61,8 @@ class ModelFolder:
                 Path(snapshot_download(str(place), revision=revision, ignore_patterns="*.bin"))
             )
         except (OSError, ValueError) as error:
-            reason = str(error).strip().splitlines() or [repr(error)]
             raise InputError(
-                f"no model {str(place)!r} in a folder or on the Hub ({reason[0][:200]})"
+                f"no model {str(place)!r} in a folder or on the Hub ({first_line(error)})"
             ) from error
 
     @property

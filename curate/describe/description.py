@@ -8,9 +8,9 @@ from functools import lru_cache
 from curate.describe.condense import condense, decorate
 from curate.describe.options import DescribeOptions
 from curate.describe.render import render
+from curate.geometry import bad_cell, overlapping
 from curate.record import Description, StructureRecord
 
-MIN_DISTANCE = 0.5  # Å; closer atoms are an error of the entry, not a bond
 TRUSTED_ELEMENTS = 96  # up to Cm; beyond it pymatgen has no radius to bond neutral atoms by
 
 
@@ -59,30 +59,16 @@ def describe(record: StructureRecord, options: DescribeOptions | None = None) ->
 
 def unusable(record: StructureRecord) -> tuple[str, str] | None:
     """Why the record can't be described, as (status, sentence); None where it can."""
-    import numpy as np
     from pymatgen.core import Element
 
-    lattice = np.asarray(record.lattice_vectors, float)
-    positions = np.asarray(record.cartesian_site_positions, float).reshape(-1, 3)
-    if record.nsites == 0:
-        return "empty_cell", "the cell holds no atoms"
-    if not (np.isfinite(lattice).all() and np.isfinite(positions).all()):
-        return "unreadable", "the cell or a position is not a finite number"
-    if abs(np.linalg.det(lattice)) < 1e-3:
-        return "empty_cell", "the cell has no volume"
+    if reason := bad_cell(record):
+        return reason
     for symbol in sorted(set(record.species_at_sites)):
         if not Element.is_valid_symbol(symbol):
             return "dummy_species", f"{symbol!r} is no chemical element"
         if Element(symbol).Z > TRUSTED_ELEMENTS:
             return "unsupported_element", f"Robocrystallographer has no bonding data for {symbol}"
-    first, second, _, distances = record.to_pymatgen().get_neighbor_list(MIN_DISTANCE)
-    if len(distances):
-        worst = distances.argmin()
-        return "overlapping_atoms", (
-            f"sites {first[worst]} and {second[worst]} are {distances[worst]:.3f} Å apart, "
-            f"closer than {MIN_DISTANCE} Å"
-        )
-    return None
+    return overlapping(record)
 
 
 @lru_cache

@@ -4,24 +4,46 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from curate.record import DummySpecies, Refusal, StructureRecord, Value, rows
+from curate.record import ISOTOPES, DummySpecies, SkippedEntry, StructureRecord, Value, rows
 
 MISSING = {"", "na", "n/a", "nan", "none", "null"}
 ID_KEYS = ("material_id", "jid", "id")
+LARGEST_WHOLE = 2**53  # whole numbers up to here are floats exactly
 
 
-def record_of(entry: Any, default_id: str, fields: Mapping[str, Any]) -> StructureRecord | Refusal:
-    """A record from a pymatgen Structure, a pymatgen dict, a jarvis `atoms` dict, or a row with one."""
-    material_id, structure, properties = default_id, entry, {}
+@dataclass(frozen=True)
+class Crystal:
+    """One crystal as a file's reader gives it."""
+
+    structure: Any  # pymatgen's Structure
+    properties: Mapping[str, Any] = field(default_factory=dict)  # those that the file brings
+    material_id: str | None = None  # the file's own, where it has one
+    note: str | None = None  # what was guessed or changed on reading
+
+
+def record_of(
+    entry: Any, default_id: str, fields: Mapping[str, Any]
+) -> StructureRecord | SkippedEntry:
+    """A record from a Crystal, a pymatgen dict, a jarvis `atoms` dict, or a row with one; an exception
+    is the reason why there is none."""
+    material_id, structure, fields = default_id, entry, dict(fields)
+    properties: Mapping[str, Any] = {}
     try:
-        if isinstance(entry, tuple):
-            structure, properties = entry
-        if isinstance(entry, dict):
-            material_id = next((str(entry[k]) for k in ID_KEYS if entry.get(k)), default_id)
+        if isinstance(entry, Exception):
+            raise entry
+        if isinstance(entry, Crystal):
+            structure, properties = entry.structure, entry.properties
+            material_id = entry.material_id or default_id
+            fields["note"] = "; ".join(filter(None, (fields.get("note"), entry.note))) or None
+        elif isinstance(entry, dict):
+            material_id = own_id(entry) or default_id
+        else:
+            raise ValueError(f"{str(entry)[:40]!r} is no JSON object")
         if isinstance(entry, dict) and not {"lattice", "lattice_mat"} & entry.keys():
             structure = entry.get("structure") or entry.get("atoms")
             if not isinstance(structure, dict):
@@ -29,20 +51,28 @@ def record_of(entry: Any, default_id: str, fields: Mapping[str, Any]) -> Structu
             properties = {
                 k: v for k, v in entry.items() if k not in (*ID_KEYS, "structure", "atoms")
             }
-        targets = {
-            name: value_of(value)
-            for name, value in properties.items()
-            if isinstance(value, bool | int | float | str)
-        }
+        targets = {}
+        for name, value in properties.items():
+            if isinstance(value, bool | int | float | str):
+                try:
+                    targets[name] = value_of(value)
+                except ValueError as error:
+                    raise ValueError(f"property {name} is {error}") from None
         if isinstance(structure, dict) and "lattice_mat" in structure:
             return record_of_atoms(structure, material_id, properties=targets, **fields)
         if isinstance(structure, dict):
-            from pymatgen.core import Structure
-
-            structure = Structure.from_dict(structure)
+            structure = safe_structure(structure)
         return StructureRecord.from_pymatgen(structure, material_id, properties=targets, **fields)
     except Exception as error:  # a broken entry costs itself only
-        return Refusal.of(material_id, error)
+        return SkippedEntry.from_error(material_id, error)
+
+
+def own_id(entry: Mapping[str, Any]) -> str | None:
+    """The id that an entry brings itself; 0 is one."""
+    for key in ID_KEYS:
+        if isinstance(entry.get(key), str | int | float) and str(entry[key]).strip():
+            return str(entry[key])
+    return None
 
 
 def record_of_atoms(atoms: dict[str, Any], material_id: str, **fields) -> StructureRecord:
@@ -58,27 +88,74 @@ def record_of_atoms(atoms: dict[str, Any], material_id: str, **fields) -> Struct
     if not all(element.isalpha() for element in elements):
         raise DummySpecies(f"{sorted(set(elements))} are not all chemical elements")
     positions = coordinates if atoms.get("cartesian") else coordinates @ lattice
-    note = "deuterium read as hydrogen" if "D" in elements else None
+    notes = [fields.pop("note", None)]
+    notes += [f"{isotope} read as hydrogen" for s, isotope in ISOTOPES.items() if s in elements]
     return StructureRecord(
         material_id=material_id,
         lattice_vectors=rows(lattice),
-        species_at_sites=tuple("H" if element == "D" else element for element in elements),
+        species_at_sites=tuple("H" if element in ISOTOPES else element for element in elements),
         cartesian_site_positions=rows(positions),
-        note=note,
+        note="; ".join(filter(None, notes)) or None,
         **fields,
     )
 
 
+def safe_structure(written: Mapping[str, Any]) -> Any:
+    """pymatgen's Structure of the dictionary it writes; only the cell, the species and their places are
+    taken, for what else such a dictionary holds may name classes to import."""
+    from pymatgen.core import Structure
+
+    cell = written["lattice"]
+    names = ("matrix", "pbc", "a", "b", "c", "alpha", "beta", "gamma")
+    kept = {
+        "lattice": {name: cell[name] for name in names if name in cell},
+        "sites": [
+            {
+                "species": [
+                    {
+                        key: species[key]
+                        for key in ("element", "occu", "oxidation_state")
+                        if isinstance(species.get(key), str | int | float)
+                    }
+                    for species in site["species"]
+                ],
+                "abc": site["abc"],
+            }
+            for site in written["sites"]
+        ],
+    }
+    return Structure.from_dict(kept)
+
+
 def value_of(raw: Any) -> Value:
-    """A property's value; None for what databases write when there is none ("na", NaN, empty)."""
+    """A property's value; None for what databases write when there is none ("na", NaN, empty).
+
+    A whole number beyond 2^53, which tables can't keep exactly, becomes a float; one beyond any float
+    is a ValueError.
+    """
     if isinstance(raw, str):
         text = raw.strip()
         if text.lower() in MISSING:
             return None
-        try:
-            raw = float(text)
-        except ValueError:
+        found = as_number(text)
+        if found is None:
             return text
+        raw = found
+    if isinstance(raw, int) and not isinstance(raw, bool) and abs(raw) > LARGEST_WHOLE:
+        try:
+            raw = float(raw)
+        except OverflowError:
+            raise ValueError("a whole number larger than any that can be stored") from None
     if isinstance(raw, float) and not math.isfinite(raw):
         return None
     return raw if isinstance(raw, bool | int | float) else None
+
+
+def as_number(text: str) -> float | None:
+    """The number that a text is; None where it is none, as `2_1` and digits of other scripts."""
+    if "_" in text or not text.isascii():
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        return None

@@ -1,59 +1,151 @@
-"""CIF, POSCAR, extxyz and JSON files in, structure records out."""
+"""Source `files`: CIF, POSCAR, extxyz and JSON files, packed with gzip or not."""
 
 from __future__ import annotations
 
-import csv
+import codecs
 import glob
+import gzip
 import hashlib
-import json
-import warnings
-from collections.abc import Iterator
-from dataclasses import replace
+import io
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, ClassVar, Literal
 
 from curate.errors import InputError, named
-from curate.record import Refusal, StructureRecord, Value
-from curate.sources import Snapshot
-from curate.sources.entries import ID_KEYS, record_of, value_of
+from curate.record import SkippedEntry, StructureRecord, Value
+from curate.sources.base import IN_SNAPSHOT, Request, Snapshot, Source, SourceSettings
+from curate.sources.entries import record_of
+from curate.sources.file_names import (
+    KINDS,
+    bare_name,
+    common_folder,
+    is_plain_poscar,
+    kind,
+    name_of,
+)
+from curate.sources.targets import check_units, header_units, read_table
 
-SUFFIXES = (".cif", ".vasp", ".poscar", ".extxyz", ".xyz", ".json", ".jsonl")
+log = logging.getLogger(__name__)
+
+LARGEST = 2**30  # bytes that a packed file may unpack to
+ENCODINGS = {  # by the marks that files begin with
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+
+IdsFrom = Literal["name", "path"]
+
+
+@dataclass(frozen=True)
+class FilesSettings(SourceSettings):
+    """Which files are read, and the targets that belong to them."""
+
+    db: ClassVar[str] = "files"
+
+    input: Path | None = field(default=None, metadata=IN_SNAPSHOT)
+    """File, folder or quoted glob of CIF, POSCAR, extxyz or JSON."""
+    properties: Path | None = field(default=None, metadata=IN_SNAPSHOT)
+    """CSV of targets whose first column holds the material ids. A column of numbers needs a unit: name it
+    gap:eV, or add --units gap=eV."""
+    allow_missing_hydrogen: bool = field(default=False, metadata=IN_SNAPSHOT)
+    """Describe a CIF whose formula has hydrogen that has no positions, with a note; such files are
+    refused otherwise."""
+    ids_from: IdsFrom = field(default="name", metadata=IN_SNAPSHOT)
+    """Take ids from the names of files, or keep the folders below --input in them."""
+    license: str = field(default="unknown", metadata=IN_SNAPSHOT)
+    """Licence of your files, as an SPDX identifier; goes into the dataset."""
+
+    def check(self) -> None:
+        if self.input is None:
+            raise InputError("--db files needs --input PATH")
+
+    def open(self, request: Request) -> Source:
+        files = Files(
+            self.input or Path(),
+            self.properties,
+            self.license,
+            self.allow_missing_hydrogen,
+            self.ids_from,
+        )
+        if self.properties is not None and request.previous is None:
+            check_units(self.properties, files.table, {**files.units, **request.units})
+        return files
 
 
 class Files:
     """A file, a folder (with its subfolders) or a glob of structure files.
 
-    A file with one structure gives its stem as id; entries of a file with several bring their own
-    (`material_id`, `jid` or `id`) or are numbered from the stem: `stem-0`, `stem-1`, …
+    A file with one structure gives its name without the ending as id; entries of a file with several
+    bring their own (`material_id`, `jid` or `id`) or are numbered from that name: `name-0`, `name-1`, …
+
+    Args:
+        pattern: The file, folder or glob.
+        properties: CSV of targets whose first column holds ids.
+        license: SPDX identifier of the licence of all entries.
+        allow_missing_hydrogen: Take a CIF whose formula has hydrogen that its sites lack, with a note.
+        ids_from: `path` keeps the folders below `pattern` in the ids.
+
+    Raises:
+        InputError: There is no structure file, or the table of targets can't be read.
     """
 
-    def __init__(self, pattern: Path, properties: Path | None = None, license: str = "unknown"):
+    def __init__(
+        self,
+        pattern: Path,
+        properties: Path | None = None,
+        license: str = "unknown",
+        allow_missing_hydrogen: bool = False,
+        ids_from: IdsFrom = "name",
+    ) -> None:
         self.pattern = pattern
         self.license = license
-        self.paths = find(pattern)
+        self.allow_missing_hydrogen = allow_missing_hydrogen
+        self.ids_from = ids_from
+        self.paths, self.passed_over = find(pattern)
         self.table_path = properties
-        self.table = read_table(properties) if properties else {}
+        self.table, self.units = table_of(properties) if properties else ({}, {})
 
     def snapshot(self) -> Snapshot:
+        """The files by a digest of their names and bytes; InputError where one can't be read."""
         digest = hashlib.sha256()
         for path in [*self.paths, *([self.table_path] if self.table_path else [])]:
-            with path.open("rb") as file:
-                digest.update(f"{path.name}\0".encode())
-                digest.update(hashlib.file_digest(file, "sha256").digest())
+            try:
+                with path.open("rb") as file:
+                    digest.update(f"{path.name}\0".encode(errors="surrogateescape"))
+                    digest.update(hashlib.file_digest(file, "sha256").digest())
+            except OSError as error:
+                raise InputError(f"{path}: {error.strerror or error}") from error
         n = len(self.paths)
         version = "1 file" if n == 1 else f"{n} files"
+        if self.allow_missing_hydrogen:
+            version += ", hydrogen may be missing"
+        if self.ids_from == "path":
+            version += ", ids from paths"
         return Snapshot("files", version, digest.hexdigest(), self.license, "")
 
-    def records(self) -> Iterator[StructureRecord | Refusal]:
+    def records(self) -> Iterator[StructureRecord | SkippedEntry]:
+        """Every entry of every file; InputError where two have one id or a target has no structure."""
+        self.say_passed_over()
         unmatched = set(self.table)
+        places: dict[str, Path] = {}
         for path in self.paths:
-            for entry in read_file(path, self.license):
-                unmatched.discard(entry.material_id)
-                if isinstance(entry, StructureRecord) and self.table:
-                    empty = dict.fromkeys(next(iter(self.table.values())))
-                    targets = self.table.get(entry.material_id, empty)
-                    entry = replace(entry, properties={**entry.properties, **targets})
+            name = self.name_of(path)
+            for entry in read_file(path, self.license, self.allow_missing_hydrogen, name):
+                if other := places.get(entry.material_id):
+                    raise InputError(twice(entry.material_id, other, path))
+                places[entry.material_id] = path
+                key = next((k for k in self.keys(entry.material_id, path) if k in self.table), "")
+                unmatched.discard(key)
+                if isinstance(entry, StructureRecord):
+                    self.note_units(path, entry)
+                    if self.table:
+                        empty = dict.fromkeys(next(iter(self.table.values())))
+                        targets = self.table.get(key, empty)
+                        entry = replace(entry, properties={**entry.properties, **targets})
                 yield entry
         if unmatched:
             raise InputError(
@@ -61,11 +153,44 @@ class Files:
                 "its first column must hold the ids of the structures"
             )
 
+    def say_passed_over(self) -> None:
+        """Name the files of a folder that are not read."""
+        if self.passed_over:
+            names = named({str(path) for path in self.passed_over})
+            log.warning("%d files are no structure files: %s", len(self.passed_over), names)
 
-def find(pattern: Path) -> list[Path]:
-    """The structure files a path, folder or glob stands for, sorted; InputError where there are none."""
+    def name_of(self, path: Path) -> str:
+        """The id of a file with one structure."""
+        if self.ids_from == "name":
+            return name_of(path)
+        top = self.pattern if self.pattern.is_dir() else common_folder(self.paths)
+        parents = path.parent.relative_to(top).parts
+        if is_plain_poscar(path) and parents:  # its folder is its name
+            return "/".join(parents)
+        return "/".join([*parents, name_of(path)])
+
+    def keys(self, material_id: str, path: Path) -> tuple[str, ...]:
+        """What a table of targets may call an entry: its id, the same with the file's ending, and
+        where that is the file's only entry the file's name."""
+        ending = path.name[len(bare_name(path)) :]
+        return (material_id, material_id + ending)
+
+    def note_units(self, path: Path, record: StructureRecord) -> None:
+        """Keep the units of properties that extended XYZ has names for."""
+        if kind(path) == "extxyz":
+            from curate.sources.extxyz import UNITS
+
+            self.units.update({name: UNITS[name] for name in record.properties if name in UNITS})
+
+
+def find(pattern: Path) -> tuple[list[Path], list[Path]]:
+    """The structure files a path, folder or glob stands for, and the other files of a folder, sorted;
+    InputError where there is no structure file, or where a path or glob names another."""
+    passed_over: list[Path] = []
     if pattern.is_dir():
-        paths = [p for p in sorted(pattern.rglob("*")) if p.is_file() and kind(p)]
+        files = [path for path in sorted(pattern.rglob("*")) if path.is_file()]
+        paths = [path for path in files if kind(path) and not path.name.startswith(".")]
+        passed_over = [path for path in files if path not in set(paths)]
     elif pattern.exists():
         paths = [pattern]
     else:
@@ -76,125 +201,120 @@ def find(pattern: Path) -> list[Path]:
     for path in paths:
         if not kind(path):
             raise InputError(
-                f"{path}: unknown kind of file; known: POSCAR, CONTCAR, {', '.join(SUFFIXES)}"
+                f"{path}: unknown kind of file; known: POSCAR, CONTCAR, {', '.join(KINDS)}"
             )
-    return paths
+    return paths, passed_over
 
 
-def kind(path: Path) -> str:
-    """The file's format, from its name; empty where it is none of ours."""
-    if path.name.upper().startswith(("POSCAR", "CONTCAR")):
-        return "poscar"
-    suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        return ""
-    return {"vasp": "poscar", "xyz": "extxyz", "jsonl": "json"}.get(suffix[1:], suffix[1:])
+def twice(material_id: str, first: Path, second: Path) -> str:
+    """One sentence on an id that two entries have."""
+    if first == second:
+        return f"{first} holds two entries with the id {material_id}"
+    return (
+        f"{first} and {second} both hold an entry with the id {material_id}; "
+        "--ids-from path keeps the folders of files in their ids"
+    )
 
 
-def read_file(path: Path, license: str = "unknown") -> Iterator[StructureRecord | Refusal]:
-    """Every structure of one file; a file or an entry that can't be read is one Refusal."""
-    stem = path.stem
-    if path.name.upper() in ("POSCAR", "CONTCAR"):
-        stem = path.resolve().parent.name
+def read_file(
+    path: Path,
+    license: str = "unknown",
+    allow_missing_hydrogen: bool = False,
+    name: str | None = None,
+) -> Iterator[StructureRecord | SkippedEntry]:
+    """Every entry of one file, each a record or the reason why it is none.
+
+    Args:
+        path: A file of a known kind.
+        license: SPDX identifier of its licence.
+        allow_missing_hydrogen: Take a CIF whose formula has hydrogen that its sites lack.
+        name: Its id if it holds one structure; by default its name without the ending.
+    """
+    name = name_of(path) if name is None else name
     fields = {"license": license}
     try:
-        entries = ENTRIES[kind(path)](path)
+        entries = READERS[kind(path)](path, allow_missing_hydrogen)
         first_two = list(islice(entries, 2))
         if not first_two:
-            yield Refusal(stem, "unreadable", "EmptyFile", f"{path.name} holds no structure")
+            yield SkippedEntry(name, "unreadable", "EmptyFile", f"{path.name} holds no structure")
         for number, entry in enumerate(chain(first_two, entries)):
-            yield record_of(entry, stem if len(first_two) == 1 else f"{stem}-{number}", fields)
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from error
+            default_id = name if len(first_two) == 1 else f"{name}-{number}"
+            record = record_of(entry, default_id, fields)
+            if isinstance(entry, Exception) and isinstance(record, SkippedEntry):
+                message = f"{path.name}: {record.error_message}"
+                record = replace(record, error_message=message[:500])
+            yield record
     except Exception as error:  # parsers fail in many ways; the file becomes a row with the reason
-        yield Refusal(stem, "unreadable", type(error).__name__, f"{path.name}: {error}"[:500])
+        reason = getattr(error, "strerror", None) or error
+        refusal = SkippedEntry.from_error(name, error)
+        yield replace(refusal, error_message=f"{path.name}: {reason}"[:500])
 
 
-def cif_entries(path: Path) -> Iterator[Any]:
-    return cif_structures(path.read_text(errors="replace"))
+def cif_entries(path: Path, allow_missing_hydrogen: bool) -> Iterator[Any]:
+    from curate.sources.cif import crystals
+
+    return crystals(read_text(path), allow_missing_hydrogen)
 
 
-def cif_structures(text: str) -> Iterator[Any]:
-    """The structures of a CIF's text, cells as given."""
-    from pymatgen.io.cif import CifParser
+def poscar_entries(path: Path, _: bool) -> Iterator[Any]:
+    from curate.sources.poscar import crystal
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        parser = CifParser.from_str(text)
-        yield from parser.parse_structures(primitive=False, check_occu=True)
+    yield crystal(read_text(path))
 
 
-def poscar_entries(path: Path) -> Iterator[Any]:
-    from pymatgen.io.vasp import Poscar
+def extxyz_entries(path: Path, _: bool) -> Iterator[Any]:
+    from curate.sources.extxyz import crystals
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield Poscar.from_str(path.read_text()).structure
+    return crystals(read_text(path))
 
 
-def extxyz_entries(path: Path) -> Iterator[Any]:
-    from ase.io import iread
-    from pymatgen.io.ase import AseAtomsAdaptor
+def json_entries(path: Path, _: bool) -> Iterator[Any]:
+    from curate.sources.json_entries import entries
 
-    for atoms in iread(path, index=":", format="extxyz"):
-        if not atoms.cell.rank == 3:
-            raise ValueError("no Lattice in the comment line")
-        structure = AseAtomsAdaptor.get_structure(atoms)
-        named_entry = {key: atoms.info[key] for key in ID_KEYS if key in atoms.info}
-        if named_entry:
-            yield {**atoms.info, **named_entry, "structure": structure.as_dict()}
-        else:
-            yield structure, dict(atoms.info)
+    with opened(path) as raw:
+        start = raw.peek(4)  # type: ignore[attr-defined]
+        encoding = next(
+            (name for mark, name in ENCODINGS.items() if start.startswith(mark)), "utf-8"
+        )
+        text = io.TextIOWrapper(raw, encoding=encoding, errors="replace")
+        yield from entries(text, is_lines=kind(path) == "jsonl")
 
 
-def json_entries(path: Path) -> Iterator[Any]:
-    """One dictionary, a list of them (streamed), or one a line."""
-    import ijson
-
-    with path.open("rb") as file:
-        start = file.read(64).lstrip()[:1]
-        file.seek(0)
-        if start == b"[":
-            yield from ijson.items(file, "item", use_float=True)
-            return
-        first = file.readline()
-        try:
-            yield json.loads(first)
-        except json.JSONDecodeError:  # one dictionary over many lines
-            file.seek(0)
-            yield json.load(file)
-            return
-        for line in file:
-            if line.strip():
-                yield json.loads(line)
-
-
-ENTRIES = {
+READERS: dict[str, Callable[[Path, bool], Iterator[Any]]] = {
     "cif": cif_entries,
     "poscar": poscar_entries,
     "extxyz": extxyz_entries,
     "json": json_entries,
+    "jsonl": json_entries,
 }
 
 
-def read_table(path: Path) -> dict[str, dict[str, Value]]:
-    """Targets by id, from a CSV with a header whose first column holds the ids."""
+def opened(path: Path) -> IO[bytes]:
+    """The file's bytes, unpacked."""
+    return gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb")  # type: ignore[return-value]
+
+
+def read_text(path: Path) -> str:
+    """The file's text: UTF-8 or what its first bytes say, else Latin-1; lines end in line feeds."""
+    with opened(path) as file:
+        packed = path.name.lower().endswith(".gz")
+        data = file.read(LARGEST + 1 if packed else -1)
+    if packed and len(data) > LARGEST:
+        raise ValueError(f"it unpacks to more than {LARGEST / 2**30:.0f} GiB")
+    encoding = next((name for mark, name in ENCODINGS.items() if data.startswith(mark)), "utf-8")
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.reader(file))
-    except OSError as error:
-        raise InputError(f"--properties {path}: {error.strerror or error}") from error
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise InputError(f"--properties {path} is not a CSV table: {error}") from error
-    if len(rows) < 2 or len(rows[0]) < 2:
-        raise InputError(f"--properties {path}: needs a header, an id column and a property column")
-    header, table = rows[0], {}
-    for number, row in enumerate(rows[1:], start=2):
-        if len(row) != len(header):
-            raise InputError(
-                f"--properties {path}, line {number}: {len(row)} values under {len(header)} names"
-            )
-        if row[0] in table:
-            raise InputError(f"--properties {path}, line {number}: {row[0]} is there twice")
-        table[row[0]] = dict(zip(header[1:], map(value_of, row[1:]), strict=True))
-    return table
+        text = data.decode(encoding)
+    except UnicodeDecodeError:
+        text = data.decode("latin-1")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def table_of(path: Path) -> tuple[dict[str, dict[str, Value]], dict[str, str]]:
+    """Targets by id and units by property, from a CSV; InputError where it can't be read."""
+    try:
+        text = read_text(path)
+    except (OSError, EOFError, ValueError) as error:
+        raise InputError(
+            f"--properties {path}: {getattr(error, 'strerror', None) or error}"
+        ) from error
+    return read_table(path, text), header_units(path, text)

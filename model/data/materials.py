@@ -7,25 +7,15 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
-from curate.errors import InputError
+from curate.errors import InputError, first_line
 from curate.record import StructureRecord
+from curate.run.schema import OF_RECORD, record_of_row
 from model.data.rows import LARGE, Rows
 from model.model_folder import HUB_NAME
 
-OF_RECORD = (
-    "material_id",
-    "lattice_vectors",
-    "species_at_sites",
-    "cartesian_site_positions",
-    "source",
-    "spacegroup_number",
-    "description",
-    "description_origin",
-)
 NOT_TARGETS = {"nsites", "spacegroup_number"}
 
 
@@ -43,7 +33,7 @@ class Material:
     @property
     def record(self) -> StructureRecord:
         """The crystal with its text."""
-        return record_of(self.rows[self.number])
+        return record_of_row(self.rows[self.number])
 
     @property
     def condensed(self) -> str | None:
@@ -85,7 +75,7 @@ def load_rows(data: str) -> Rows:
     try:
         return Rows.from_dataset(load_dataset(data, split="train"))
     except Exception as error:  # the Hub may fail in many ways
-        raise InputError(f"no dataset {data!r} on the Hub ({_first_line(error)})") from error
+        raise InputError(f"no dataset {data!r} on the Hub ({first_line(error)})") from error
 
 
 def _local_rows(folder: Path) -> Rows:
@@ -97,11 +87,7 @@ def _local_rows(folder: Path) -> Rows:
     try:
         return Rows.from_files(files)
     except (OSError, ValueError) as error:
-        raise InputError(f"{folder} can't be read ({_first_line(error)})") from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [repr(error)])[0][:200]
+        raise InputError(f"{folder} can't be read ({first_line(error)})") from error
 
 
 def known_targets(rows: Rows) -> list[str]:
@@ -155,21 +141,6 @@ def read_materials(rows: Rows, target: str | None, official: bool = False) -> li
         )
         for number, (name, value, split) in enumerate(zip(ids, values, splits, strict=True))
     ]
-
-
-def record_of(row: dict[str, Any]) -> StructureRecord:
-    """A row of the dataset as the structure record it was made of."""
-    a, b, c = map(tuple, row["lattice_vectors"])
-    return StructureRecord(
-        material_id=row["material_id"],
-        lattice_vectors=(a, b, c),
-        species_at_sites=tuple(row["species_at_sites"]),
-        cartesian_site_positions=tuple(map(tuple, row["cartesian_site_positions"])),
-        source=row.get("source") or "files",
-        spacegroup_number=row.get("spacegroup_number"),
-        description=row.get("description"),
-        description_origin=row.get("description_origin"),
-    )
 
 
 def usable(

@@ -148,7 +148,7 @@ def fitted(
     mean, std = scale_of(learned, config.log_target)
     return Preprocessing(
         target=config.target,
-        unit=unit(config.target),
+        unit=unit(config.target, seen[0].rows.schema),
         log10=config.log_target,
         mean=mean,
         std=std,

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import asdict, dataclass
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import ArrayLike
 
 from curate.errors import InputError
-from curate.record import UNITS
+from curate.files import write_json
+from curate.properties import UNITS
 from model.config import GraphConfig, Modality, TextInput
-from model.files import write_json
 from model.model_folder import PREPROCESSING, ModelFolder
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +79,17 @@ def scale_of(values: ArrayLike, log10: bool) -> tuple[float, float]:
     return float(learned.mean()), float(learned.std()) or 1.0
 
 
-def unit(target: str) -> str:
-    """The property's unit, or `unknown` for a user's own."""
-    return UNITS.get(target, "unknown")
+def unit(target: str, schema: pa.Schema) -> str:
+    """The unit of a property: as the dataset states it, else as it is known; `unknown` with a warning.
+
+    Args:
+        target: Column of the property.
+        schema: The dataset's columns; Parquet files written by `curate` carry units in their metadata.
+    """
+    stated = (schema.field(target).metadata or {}).get(b"unit") if target in schema.names else None
+    if found := stated.decode() if stated else UNITS.get(target):
+        return found
+    log.warning(
+        "no unit is known for %s: `curate build … --units %s=UNIT` gives it one", target, target
+    )
+    return "unknown"

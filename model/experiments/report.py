@@ -8,13 +8,13 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
+from curate.files import write_json, write_text
 from model.config import ExperimentConfig, TrainConfig
 from model.data.materials import load_rows, read_materials
 from model.data.splits import IN_TWO_PARTS
 from model.experiments.duplicates import across, near_duplicates
 from model.experiments.paired_bootstrap import Difference, Errors, paired_difference
 from model.experiments.variants import NULLS, Variant, counterpart, test_rows, variants
-from model.files import write_json, write_text
 from model.model_folder import ModelFolder
 
 if TYPE_CHECKING:

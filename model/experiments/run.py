@@ -15,6 +15,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+from curate.files import write_json
 from model.config import (
     ExperimentConfig,
     NetworkConfig,
@@ -24,7 +25,7 @@ from model.config import (
 from model.encoder_settings import ENCODERS, SIZES
 from model.experiments.report import write_report
 from model.experiments.variants import Variant, variants
-from model.files import write_csv, write_json
+from model.files import write_csv
 from model.model_folder import PREDICTIONS, ModelFolder
 
 log = logging.getLogger(__name__)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from curate.batches import in_batches
+from curate.geometry import unphysical
 from curate.record import StructureRecord
 from model.config import GraphConfig
 from model.graphs.crystal_graph import CrystalGraph, build_graph
@@ -27,6 +28,8 @@ def build_graphs(
 
 
 def _graph_or_reason(record: StructureRecord, config: GraphConfig) -> CrystalGraph | str:
+    if reason := unphysical(record):
+        return f"no graph: {reason[1]}"
     try:
         return build_graph(record, config)
     except ValueError as error:

@@ -25,16 +25,16 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from curate.batches import in_batches
+from curate.files import write_json
 from curate.record import StructureRecord
 from curate.work.pool import Limits, Lost, work
 from model.config import GraphConfig
-from model.files import write_json
 from model.graphs.build import CRYSTALS_AT_ONCE, AnyGraph, build_graphs
 from model.graphs.color_refinement import TOLERANCE, WIDEST
 from model.graphs.crystal_graph import CrystalGraph
 from model.graphs.quotient import QuotientGraph
 
-FORMAT = 2  # one more whenever a graph of the same record, or its place, would be another
+FORMAT = 3  # one more whenever a graph of the same record, or its place, would be another
 KINDS: dict[str, type] = {kind.__name__.lower(): kind for kind in (CrystalGraph, QuotientGraph)}
 STORED_AS = {"src": "tails", "dst": "heads"}  # fields that have another name on disk
 NONE = len(KINDS)  # the kind of a record without a graph

@@ -15,7 +15,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from model.graphs.crystal_graph import CrystalGraph
 from model.graphs.quotient import QuotientGraph, side_by_side, unfolded, without_angles
-from model.network.message_passing import Graph, Segments
+from model.network.message_passing import Backend, Graph, Segments
 
 
 @dataclass(frozen=True)
@@ -75,15 +75,23 @@ class Batch:
         return replace(self, **changed)
 
 
-def collate(examples: Sequence[Example], angles: bool = True) -> Batch:
-    """One batch of several crystals, with their line graph if angles are asked for."""
+def collate(
+    examples: Sequence[Example], angles: bool = True, backend: Backend | None = None
+) -> Batch:
+    """One batch of several crystals.
+
+    Args:
+        examples: Crystals with graph, text or both.
+        angles: Whether the batch gets the line graph.
+        backend: What passes messages; None for DGL where it is installed.
+    """
     target = torch.tensor([example.target for example in examples], dtype=torch.float32)
     text, mask = side_by_side_texts(examples)
     ids = [example.id for example in examples]
     graphs = [example.graph for example in examples if example.graph is not None]
     if not graphs:
         no_values, no_numbers = torch.zeros(0), torch.zeros(0, dtype=torch.int64)
-        empty = Graph(no_numbers, no_numbers, 0)
+        empty = Graph(no_numbers, no_numbers, 0, backend="torch")
         return Batch(
             empty, empty, no_numbers, no_values, no_values, no_numbers, text, target, ids, mask
         )
@@ -91,9 +99,11 @@ def collate(examples: Sequence[Example], angles: bool = True) -> Batch:
     counts = [whole.atom_counts, whole.bond_counts, whole.angle_counts]
     folded = any((count > 1).any() for count in counts)
     of_atoms, of_bonds, of_angles = (_float(count) if folded else None for count in counts)
+    bonds = (_int(whole.src), _int(whole.dst), whole.n_atoms)
+    angles_of = (_int(whole.before), _int(whole.after), whole.n_bonds)
     return Batch(
-        graph=Graph(_int(whole.src), _int(whole.dst), whole.n_atoms, of_atoms, of_bonds),
-        line_graph=Graph(_int(whole.before), _int(whole.after), whole.n_bonds, of_bonds, of_angles),
+        graph=Graph(*bonds, of_atoms, of_bonds, backend),
+        line_graph=Graph(*angles_of, of_bonds, of_angles, backend),
         atomic_numbers=_int(whole.atomic_numbers),
         lengths=torch.from_numpy(whole.lengths),
         cosines=torch.from_numpy(whole.cosines),

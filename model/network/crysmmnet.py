@@ -5,27 +5,33 @@ Das et al., "CrysMMNet: Multimodal Representation for Crystal Property Predictio
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
-from transformers import PretrainedConfig, PreTrainedModel
 
-from curate.errors import InputError
+from curate.errors import InputError, first_line
+from curate.files import write_json
 from model.config import FusionName, Modality, NetworkConfig
+from model.model_folder import NETWORK, WEIGHTS, ModelFolder
 from model.network.batch import Batch
 from model.network.encoders import encoder_class, encoder_settings
 from model.network.fusion import fusion_class
 
 
-class CrysMMNetConfig(PretrainedConfig):
+@dataclass(frozen=True)
+class CrysMMNetConfig:
     """What is needed to build the network; the defaults are NetworkConfig's."""
-
-    model_type = "crysmmnet"
 
     modality: Modality = "both"
     text_width: int = 768  # of the text embeddings
     encoder: str = NetworkConfig.encoder
-    encoder_settings: dict[str, int] | None = None  # all sizes of the graph network
+    encoder_settings: dict[str, Any] | None = None  # all sizes of the graph network
     projection_width: int = NetworkConfig.projection_width
     fusion: FusionName = NetworkConfig.fusion
     dropout: float = NetworkConfig.dropout
@@ -38,21 +44,32 @@ class CrysMMNetConfig(PretrainedConfig):
             modality=modality,
             text_width=text_width,
             encoder=network.encoder,
-            encoder_settings=encoder_settings(network),
+            encoder_settings=dict(sorted(encoder_settings(network).items())),
             projection_width=network.projection_width,
             fusion=network.fusion,
             dropout=network.dropout,
         )
 
+    @classmethod
+    def load(cls, folder: Path) -> CrysMMNetConfig:
+        """The configuration of a model folder; keys that transformers wrote beside ours are passed over."""
+        stored = ModelFolder(folder).network
+        return cls(
+            **{field.name: stored[field.name] for field in fields(cls) if field.name in stored}
+        )
 
-class CrysMMNet(PreTrainedModel):
+    def save(self, folder: Path) -> None:
+        """Write config.json, with the keys by which others recognise a model."""
+        named = {"architectures": ["CrysMMNet"], "model_type": "crysmmnet"}
+        write_json(folder / NETWORK, {**named, **asdict(self)})
+
+
+class CrysMMNet(nn.Module):
     """Projections of crystal and text, their fusion, and a head that predicts the property."""
 
-    config_class = CrysMMNetConfig
-    main_input_name = "batch"
-
     def __init__(self, config: CrysMMNetConfig) -> None:
-        super().__init__(config)
+        super().__init__()
+        self.settings = config  # not `config`, which transformers' Trainer would write into
         common = config.projection_width
         self.sees_graph = config.modality in ("both", "graph")
         self.sees_text = config.modality in ("both", "text")
@@ -68,7 +85,6 @@ class CrysMMNet(PreTrainedModel):
         self.head = nn.Sequential(
             nn.Linear(self.fusion.width, common), nn.ReLU(), nn.Linear(common, 1)
         )
-        self.post_init()
 
     def forward(self, batch: Batch) -> Tensor:
         """(n_crystals,), also when there is one: the target as it was standardised."""
@@ -95,13 +111,45 @@ class CrysMMNet(PreTrainedModel):
         """Whether batches need their line graph."""
         return self.sees_graph and self.graph_encoder.reads_angles
 
-    @classmethod
-    def from_pretrained(cls, *args, **kwargs) -> CrysMMNet:
-        """Weights from safetensors only: a pickled checkpoint may hold code and is never opened."""
-        return super().from_pretrained(*args, **{**kwargs, "use_safetensors": True})
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
 
-    def _init_weights(self, module: nn.Module) -> None:
-        """Each layer keeps torch's own initialisation, as released."""
+    @classmethod
+    def from_pretrained(cls, place: str | Path, revision: str | None = None) -> CrysMMNet:
+        """A trained network, in eval mode.
+
+        Args:
+            place: A model folder, or OWNER/NAME on the Hub.
+            revision: Commit or tag on the Hub.
+
+        Raises:
+            InputError: There are no weights in safetensors, or they do not fit the configuration. Weights
+                in other formats may hold code and are never opened.
+        """
+        folder = ModelFolder.find(place, revision).path
+        if not (folder / WEIGHTS).is_file():
+            raise InputError(
+                f"{folder} has no {WEIGHTS}; weights in other formats may hold code and are refused"
+            )
+        with torch.random.fork_rng(devices=[]):  # what is drawn here is overwritten
+            model = cls(CrysMMNetConfig.load(folder))
+        try:
+            model.load_state_dict(load_file(folder / WEIGHTS))
+        except (SafetensorError, RuntimeError) as error:
+            raise InputError(
+                f"{folder / WEIGHTS} is not the network that {NETWORK} describes "
+                f"({first_line(error)}); copy or train the model anew"
+            ) from error
+        return model.eval()
+
+    def save_pretrained(self, folder: Path) -> None:
+        """Write config.json and model.safetensors."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.settings.save(folder)
+        weights = {name: value.contiguous() for name, value in self.state_dict().items()}
+        save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
 
 
 def refuse_randomness(model: CrysMMNet) -> None:

@@ -53,7 +53,9 @@ def _in_batches(
     with torch.inference_mode():
         for start in range(0, len(examples), batch_size):
             for part in within_angles(examples[start : start + batch_size], max_angles):
-                batch = collate(part, model.reads_angles).to(model.device)
+                # torch, which gives DGL's numbers: without gradients DGL saves no memory, and
+                # importing it takes longer than predicting a few crystals
+                batch = collate(part, model.reads_angles, "torch").to(model.device)
                 outputs.append(function(batch).float().cpu().numpy())
     model.train(was_training)
     return outputs

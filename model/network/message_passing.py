@@ -57,7 +57,9 @@ class Graph:
     def _each(self, change: Callable[[Tensor], Tensor]) -> Graph:
         counts = (self.node_counts, self.edge_counts)
         nodes, edges = (None if tensor is None else change(tensor) for tensor in counts)
-        return Graph(change(self.src), change(self.dst), self.n_nodes, nodes, edges)
+        # DGL may not know the new device
+        kept: Backend | None = "torch" if self.backend == "torch" else None
+        return Graph(change(self.src), change(self.dst), self.n_nodes, nodes, edges, kept)
 
     @cached_property
     def weights(self) -> Tensor | None:

@@ -1,4 +1,4 @@
-"""The page of `crysmmnet app`: drop a CIF, see description and prediction. Only file that knows gradio."""
+"""The page of `crysmmnet app`: drop a file, see its prediction. The only file that knows gradio."""
 
 from __future__ import annotations
 
@@ -87,10 +87,13 @@ def make_page(
     target = session.preprocessing.target
     with gradio.Blocks(title=f"CrysMMNet: {target}") as page:
         gradio.Markdown("# Crystal to property, through structure and text")
-        gradio.HTML(f"<p>This model predicts <b>{escape(target)}</b>. Drop a CIF.</p>")
+        gradio.HTML(
+            f"<p>This model predicts <b>{escape(target)}</b>. "
+            "Drop a structure file: CIF, POSCAR, extended XYZ or JSON.</p>"
+        )
         with gradio.Row():
             with gradio.Column():
-                upload = gradio.File(label="CIF", file_types=[".cif"], elem_id="upload")
+                upload = gradio.File(label="Structure file", elem_id="upload")
                 status = gradio.HTML(elem_id="status")
                 cell = gradio.HTML(elem_id="cell")
             with gradio.Column():

@@ -53,6 +53,8 @@ class AppSession:
         yield {"status": f"Reading {path.name} …"}
         record = read_upload(path)
         size = f"{record.chemical_formula_reduced}, {record.nsites} atoms in the cell"
+        if record.note:
+            size += f" ({record.note})"
         yield {"status": f"{size}. Describing …", "structure": record}
         started = perf_counter()
         if self.preprocessing.modality == "graph":
@@ -86,11 +88,12 @@ class AppSession:
 
 def read_upload(path: Path) -> StructureRecord:
     """The crystal in a file; InputError where there is none, or a cell too large to try."""
-    if path.suffix.lower() != ".cif":  # other formats may name classes to be made
-        raise InputError("this page reads CIF files (.cif)")
-    (record,) = read_crystals([str(path)])
+    found = list(read_crystals([str(path)]))
+    record = found[0]
     if not isinstance(record, StructureRecord):
-        raise InputError(str(record.error).removeprefix(f"{path}: "))
+        raise InputError(str(record.error).removeprefix(f"{path}: ").removeprefix(f"{path.name}: "))
+    if len(found) > 1:
+        raise InputError(f"it holds {len(found)} crystals; this page takes one at a time")
     if record.nsites > MAX_ATOMS:
         raise InputError(f"{record.nsites} atoms; this page takes cells of up to {MAX_ATOMS}")
     return record

@@ -6,14 +6,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from curate.dataset.spacegroups import spacegroups
 from curate.dataset.token_lengths import LIMIT
 from curate.errors import InputError
 from curate.pages.crystals import Column, Packed, pack_crystals
 from curate.pages.page import number, packed, plotly_script, write_page
 from curate.pages.palette import periodic_table
-from curate.report.survey import spacegroups
+from curate.run.schema import record_of_row
 from model.config import ReportModelConfig
-from model.data.materials import load_rows, read_materials, record_of
+from model.data.materials import load_rows, read_materials
 from model.data.preprocessing import Preprocessing
 from model.data.rows import Rows
 from model.model_folder import ModelFolder
@@ -138,7 +139,7 @@ def explain(config: ReportModelConfig, folder: ModelFolder, rows: list[dict[str,
         raise InputError(f"--explain {unknown[0]}: the model's predictions hold no such crystal")
     predictor = Predictor.from_pretrained(folder.path, config.cache)
     for name in config.explain:
-        found = attribute_sentences(predictor, record_of(known[name]))
+        found = attribute_sentences(predictor, record_of_row(known[name]))
         unit = predictor.preprocessing.unit
         known[name]["extra"] = {
             "erased": {

@@ -8,9 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from curate.files import write_table
 from curate.record import StructureRecord
-from curate.run.folder import write_table
-from model.data.materials import load_rows, record_of
+from curate.run.schema import record_of_row
+from model.data.materials import load_rows
 from model.model_folder import TRAINING_CRYSTALS, ModelFolder
 from model.network.batch import Example
 from model.network.inference import embed
@@ -53,7 +54,7 @@ class TrainingCrystals:
         targets = {
             row["id"]: float(row["target"]) for row in folder.predictions if row["split"] == "train"
         }
-        records = [record_of(row) for row in load_rows(data) if row["material_id"] in targets]
+        records = [record_of_row(row) for row in load_rows(data) if row["material_id"] in targets]
         vectors, kept = embedded(predictor, records)
         return cls(
             [record.material_id for record in kept],

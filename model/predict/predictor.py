@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,15 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from curate.batches import in_batches
-from curate.cache import cache_folder
 from curate.errors import InputError
-from curate.record import StructureRecord
+from curate.files import cache_folder
+from curate.record import SkippedEntry, StructureRecord
+from curate.run.schema import record_of_row
+from curate.sources.file_names import kind, name_of
+from curate.sources.files import Files, read_file
 from model.config import PredictConfig
-from model.data.materials import load_rows, record_of
+from model.data.materials import load_rows
 from model.data.preprocessing import Preprocessing
 from model.files import write_csv
 from model.graphs.build import build_graphs
-from model.model_folder import WEIGHTS, ModelFolder
+from model.model_folder import ModelFolder
 from model.network.batch import Example
 from model.network.crysmmnet import CrysMMNet
 from model.network.inference import infer
@@ -68,11 +70,6 @@ class Predictor:
         """
         folder = ModelFolder.find(place, revision)
         preprocessing = Preprocessing.load_for_prediction(folder)
-        if not folder.has(WEIGHTS):
-            raise InputError(
-                f"{folder.path} has no {WEIGHTS}; weights in other formats may hold code "
-                "and are refused"
-            )
         return cls(CrysMMNet.from_pretrained(folder.path), preprocessing, cache or cache_folder())
 
     def predict(
@@ -93,18 +90,20 @@ class Predictor:
             InputError: The text encoder is not the one of the training.
         """
         records = [
-            structure
-            if isinstance(structure, StructureRecord)
-            else StructureRecord.from_pymatgen(structure, f"structure {number}")
+            record_or_reason(structure, f"structure {number}")
             for number, structure in enumerate(structures, 1)
         ]
+        good = [record for record in records if isinstance(record, StructureRecord)]
+        made = self.examples(good)
         results: list[Prediction | None] = [None] * len(records)
         ready = []
-        for position, made in enumerate(self.examples(records)):
-            if isinstance(made, str):
-                results[position] = Prediction(records[position].material_id, error=made)
+        for position, record in enumerate(records):
+            if isinstance(record, Prediction):
+                results[position] = record
+            elif isinstance(example := next(made), str):
+                results[position] = Prediction(record.material_id, error=example)
             else:
-                ready.append((position, made))
+                ready.append((position, example))
         outputs = infer(self.model, [example for _, example in ready], batch_size)
         values = self.preprocessing.restore(outputs)
         for (position, example), value in zip(ready, values, strict=True):
@@ -181,21 +180,68 @@ def predict(config: PredictConfig) -> Iterator[Prediction]:
 
 
 def read_crystals(places: Sequence[str]) -> Iterator[StructureRecord | Prediction]:
-    """Records of files, or of one dataset; a file that can't be read is a prediction that failed."""
-    if len(places) == 1 and not Path(places[0]).is_file():
-        for row in load_rows(places[0]):
-            yield record_of(row)
-        return
-    from pymatgen.core import Structure
+    """The crystals of files, folders and globs, or of one dataset; as `curate build --db files` reads
+    them. One that can't be read is a prediction that failed, with the reason.
 
+    Of crystals with one id, as of files with one name in two folders, the later have their folder in it.
+    """
+    if len(places) == 1 and not holds_structures(Path(places[0])):
+        for row in load_rows(places[0]):
+            yield record_of_row(row)
+        return
+    known: set[str] = set()
+    for path in files_of(places):
+        if isinstance(path, Prediction):
+            yield path
+            continue
+        for entry in read_file(path):
+            if entry.material_id in known:
+                other_id = f"{path.parent}/{entry.material_id}"
+                log.warning("%s: a second crystal %s, called %s", path, entry.material_id, other_id)
+                entry = replace(entry, material_id=other_id)
+            known.add(entry.material_id)
+            if isinstance(entry, SkippedEntry):
+                yield Prediction(entry.material_id, error=entry.error_message)
+                continue
+            if entry.note:
+                log.warning("%s: %s", entry.material_id, entry.note)
+            yield entry
+
+
+def files_of(places: Sequence[str]) -> Iterator[Path | Prediction]:
+    """The structure files of each place; a place that has none is a prediction that failed."""
     for place in places:
+        path = Path(place)
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # about rounded numbers, or said again by the error
-                structure = Structure.from_file(place)
-            yield StructureRecord.from_pymatgen(structure, Path(place).stem)
-        except OSError as error:
-            yield Prediction(Path(place).stem, error=f"{place}: {error.strerror or error}")
-        except Exception as error:  # a broken file may fail anywhere in the reader
-            reason = str(error.args[0] if error.args else error).strip().splitlines()
-            yield Prediction(Path(place).stem, error=f"{place}: {reason[0] if reason else error!r}")
+            source = Files(path)
+        except InputError as error:
+            is_missing = not path.exists() and not is_glob(place)
+            reason = f"{place}: No such file" if is_missing else str(error).removeprefix("--input ")
+            yield Prediction(name_of(path), error=reason)
+            continue
+        source.say_passed_over()
+        yield from source.paths
+
+
+def holds_structures(place: Path) -> bool:
+    """Whether a place is a structure file, a folder of some or a glob; else it is a dataset's."""
+    if place.is_dir():
+        is_dataset = (place / "dataset").is_dir() or any(place.glob("default/*.parquet"))
+        return not is_dataset and any(kind(path) for path in place.rglob("*"))
+    return place.exists() or is_glob(str(place)) or bool(kind(place))
+
+
+def is_glob(place: str) -> bool:
+    return any(letter in place for letter in "*?[")
+
+
+def record_or_reason(
+    structure: StructureRecord | Structure, material_id: str
+) -> StructureRecord | Prediction:
+    """The structure's record, or a failed prediction that says why it has none."""
+    if isinstance(structure, StructureRecord):
+        return structure
+    try:
+        return StructureRecord.from_pymatgen(structure, material_id)
+    except ValueError as error:
+        return Prediction(material_id, error=str(error))

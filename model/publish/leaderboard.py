@@ -18,9 +18,9 @@ from pathlib import Path
 from curate import __version__
 from curate.dataset.splits import ids_in_split, task_sizes
 from curate.errors import InputError, named
+from curate.files import whole_file, write_json
 from model.config import LeaderboardConfig
 from model.data.splits import LEAK
-from model.files import write_json
 from model.model_folder import ModelFolder
 
 DATASETS = ("dft_3d", "megnet")
@@ -99,16 +99,17 @@ def test_ids(task: str) -> set[str]:
 
 
 def write_zip(path: Path, predictions: dict[str, tuple[str, str]]) -> None:
-    """The CSV of the predictions in a zip, whole or not at all."""
+    """The CSV of the predictions in a zip, written atomically."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
     writer.writerows((name, *values) for name, values in sorted(predictions.items()))
-    partial = path.with_suffix(".partial")
-    with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
+    with (
+        whole_file(path) as partial,
+        zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive,
+    ):
         member = zipfile.ZipInfo(path.name.removesuffix(".zip"), DATE)
         archive.writestr(member, text.getvalue(), zipfile.ZIP_DEFLATED)
-    partial.replace(path)
 
 
 def check_contribution(path: Path, task: str) -> int:

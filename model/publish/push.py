@@ -15,7 +15,7 @@ from model.network.encoders import encoder_class
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
-    from curate.web.retry import Patience
+    from curate.web.retry import RetryPolicy
 
 log = logging.getLogger(__name__)
 
@@ -42,13 +42,11 @@ def push(
     private: bool = False,
     tag: str | None = None,
     api: HfApi | None = None,
-    patience: Patience | None = None,
+    retry: RetryPolicy | None = None,
 ) -> Pushed:
     """Publish a trained model with its card, in one commit; see `curate.hub.mirror`."""
     plan = plan_push(folder, repo_id, private=private, tag=tag)
-    return mirror(
-        plan.files, repo_id, "model", private=private, tag=tag, api=api, patience=patience
-    )
+    return mirror(plan.files, repo_id, "model", private=private, tag=tag, api=api, retry=retry)
 
 
 def model_card(folder: ModelFolder, repo_id: str) -> str:

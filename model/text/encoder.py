@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-from curate.errors import InputError
+from curate.errors import InputError, first_line
 from model.text.bert import Bert
 
 log = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ class TextEncoder:
             return AutoConfig.from_pretrained(self._place, revision=self.revision)
         except (OSError, ValueError) as error:
             raise InputError(
-                f"no text encoder {self.name!r} in a folder or on the Hub ({_first_line(error)})"
+                f"no text encoder {self.name!r} in a folder or on the Hub ({first_line(error)})"
             ) from error
 
     @property
@@ -175,7 +175,3 @@ def _hash_of_folder(folder: Path) -> str:
             with path.open("rb") as file:
                 total.update(hashlib.file_digest(file, "sha256").digest())
     return total.hexdigest()
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:200]

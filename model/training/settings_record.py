@@ -8,9 +8,9 @@ from dataclasses import MISSING, asdict, fields
 from typing import Any
 
 from curate.errors import InputError
+from curate.files import write_json
 from model.config import GraphConfig, NetworkConfig, TrainConfig
 from model.data.materials import Material
-from model.files import write_json
 from model.model_folder import SETTINGS, ModelFolder
 from model.network.encoders import encoder_settings
 

@@ -13,11 +13,12 @@ import numpy as np
 import torch
 from accelerate import PartialState
 
+from curate.files import write_json
 from model.config import TrainConfig
 from model.data.materials import load_rows, read_materials
 from model.data.prepare import Prepared, prepare
 from model.data.splits import PARTS
-from model.files import write_csv, write_json
+from model.files import write_csv
 from model.model_folder import HISTORY, METRICS, PREDICTIONS, TRAINING, ModelFolder
 from model.network.crysmmnet import CrysMMNet, CrysMMNetConfig, refuse_randomness
 from model.network.encoders import encoder_class

@@ -4,7 +4,7 @@ import os
 import resource
 import subprocess
 import sys
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import pytest
@@ -99,7 +99,7 @@ def test_every_setting_reaches_the_network_and_the_trainer(tmp_path, settings):
     alignn = [flag for name, (flag, _) in FLAGS.items() if name not in ("encoder", "layers")]
     config = tyro.cli(cli.Command, args=["train", *alignn])
     model = CrysMMNet(CrysMMNetConfig.from_settings(config.network, config.modality, 5))
-    arrived = {**model.config.to_dict(), **model.config.encoder_settings}
+    arrived = {**asdict(model.settings), **model.settings.encoder_settings}
     for field in fields(NetworkConfig):
         if field.name not in ("encoder", "layers"):
             assert arrived[field.name] == FLAGS[field.name][1]

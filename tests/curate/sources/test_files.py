@@ -7,11 +7,11 @@ from pymatgen.io.ase import AseAtomsAdaptor
 from pymatgen.io.cif import CifWriter
 
 from curate.errors import InputError
-from curate.record import Refusal, StructureRecord
+from curate.record import SkippedEntry, StructureRecord
 from curate.sources.files import Files
 
 
-def records(pattern, **options) -> dict[str, StructureRecord | Refusal]:
+def records(pattern, **options) -> dict[str, StructureRecord | SkippedEntry]:
     return {entry.material_id: entry for entry in Files(pattern, **options).records()}
 
 

@@ -13,9 +13,10 @@ from small import TEXT_WIDTH, batch, network, reordered
 from torch import nn
 
 from curate.errors import InputError
+from curate.run.schema import record_of_row
 from curate.sources.sample import Sample
 from model.config import FusionName, GraphConfig, NetworkConfig
-from model.data.materials import load_rows, record_of
+from model.data.materials import load_rows
 from model.graphs.build import build_graphs
 from model.model_folder import PREPROCESSING, SETTINGS, ModelFolder
 from model.network.batch import Example, collate
@@ -128,7 +129,7 @@ def test_a_fusion_of_tokens_is_trained_and_predicts_what_it_predicted(
     predictor = Predictor.from_pretrained(config.out, cache)
     assert isinstance(predictor.model.fusion, AtomsAskTokens)
     known = {row["id"]: float(row["prediction"]) for row in folder.predictions}
-    records = [record_of(row) for row in load_rows(dataset) if row["material_id"] in known]
+    records = [record_of_row(row) for row in load_rows(dataset) if row["material_id"] in known]
     found = {p.id: p.value for p in predictor.predict(records)}
     assert found == pytest.approx(known, abs=1e-4)
     empty = [replace(record, description="Gold.") for record in records]

@@ -7,7 +7,8 @@ import pytest
 
 from curate.errors import InputError
 from curate.pages.page import plotly_script
-from model.data.materials import load_rows, record_of
+from curate.run.schema import record_of_row
+from model.data.materials import load_rows
 from model.model_folder import ModelFolder
 from model.pages.app import cell_of, effects_html, make_page
 from model.pages.app_session import MAX_ATOMS, AppSession
@@ -55,7 +56,7 @@ def test_a_cif_is_described_predicted_and_compared(session, cif, rutile, cache):
 
 def test_a_training_crystal_is_most_like_itself(session, dataset, trained, cache, tmp_path):
     record = next(
-        r for r in map(record_of, load_rows(dataset)) if r.material_id in session.known.ids
+        r for r in map(record_of_row, load_rows(dataset)) if r.material_id in session.known.ids
     )
     nearest = session.neighbors(record)[0]
     assert nearest.similarity == pytest.approx(1, abs=1e-5)
@@ -77,7 +78,19 @@ def test_a_broken_cif_is_answered_with_a_sentence(session, tmp_path):
     assert str(tmp_path) not in said["status"]
     other = tmp_path / "crystal.json"
     other.write_text('{"@module": "os", "@class": "system"}')
-    assert answers(session, other)["status"] == "crystal.json: this page reads CIF files (.cif)"
+    status = answers(session, other)["status"]
+    assert status == "crystal.json: neither a pymatgen structure nor a jarvis atoms dictionary"
+    other = tmp_path / "crystal.pkl"
+    other.write_text("")
+    assert answers(session, other)["status"].startswith("crystal.pkl: unknown kind of file")
+
+
+def test_a_file_of_two_crystals_is_refused(session, rutile, tmp_path):
+    one = rutile.to_pymatgen().to(fmt="cif")
+    (tmp_path / "two.cif").write_text(one + one)
+    assert answers(session, tmp_path / "two.cif")["status"] == (
+        "two.cif: it holds 2 crystals; this page takes one at a time"
+    )
 
 
 def test_a_large_cell_is_refused(session, rock_salt, tmp_path):
@@ -122,7 +135,7 @@ def test_what_the_head_reads_gives_the_prediction(trained, dataset, cache):
     from model.network.inference import embed, infer
 
     predictor = Predictor.from_pretrained(trained, cache)
-    records = [record_of(row) for row in load_rows(dataset)][:5]
+    records = [record_of_row(row) for row in load_rows(dataset)][:5]
     examples = list(predictor.examples(records))
     vectors = embed(predictor.model, examples, 2)
     with torch.inference_mode():

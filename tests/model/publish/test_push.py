@@ -24,7 +24,7 @@ from curate.sources.sample import Sample
 from model.network.crysmmnet import CrysMMNet
 from model.predict.predictor import Predictor
 
-print(CrysMMNet.from_pretrained("ada/net").config.encoder_settings["width"])
+print(CrysMMNet.from_pretrained("ada/net").settings.encoder_settings["width"])
 records = [r for r in Sample().records() if r.material_id == sys.argv[1]]
 for revision in ("main", "v1"):
     print(Predictor.from_pretrained("ada/net", revision=revision).predict(records)[0].value)

@@ -43,7 +43,7 @@ def test_a_pushed_space_runs_from_its_own_files(hub, trained, dataset, cache, tm
     done = run(hub, tmp_path / "home", *push.split())
     assert done.stdout.startswith(f"pushed to {hub.url}/spaces/ada/try, commit "), done.stderr
     again = run(hub, tmp_path / "home", *push.split())
-    assert again.stdout.startswith("nothing is new at"), again.stderr
+    assert again.stdout.startswith("already up to date:"), again.stderr
     files = hub.repos["spaces", "ada/try"].files()
     card = files["README.md"].decode()
     assert "sdk: gradio" in card

@@ -1,0 +1,39 @@
+"""What a cell must have before anything is made of it: a volume, finite numbers and room for its atoms."""
+
+from __future__ import annotations
+
+from curate.record import StructureRecord
+
+MIN_DISTANCE = 0.5  # Å; closer atoms are an error of the entry, not a bond
+
+
+def unphysical(record: StructureRecord) -> tuple[str, str] | None:
+    """Why nothing can be made of a record's geometry, as (status, sentence); None where it can."""
+    return bad_cell(record) or overlapping(record)
+
+
+def bad_cell(record: StructureRecord) -> tuple[str, str] | None:
+    """A cell without atoms or volume, or numbers that are not finite, as (status, sentence)."""
+    import numpy as np
+
+    lattice = np.asarray(record.lattice_vectors, float)
+    positions = np.asarray(record.cartesian_site_positions, float).reshape(-1, 3)
+    if record.nsites == 0:
+        return "empty_cell", "the cell holds no atoms"
+    if not (np.isfinite(lattice).all() and np.isfinite(positions).all()):
+        return "unreadable", "the cell or a position is not a finite number"
+    if abs(np.linalg.det(lattice)) < 1e-3:
+        return "empty_cell", "the cell has no volume"
+    return None
+
+
+def overlapping(record: StructureRecord) -> tuple[str, str] | None:
+    """Two atoms closer than MIN_DISTANCE, periodic images included, as (status, sentence)."""
+    first, second, _, distances = record.to_pymatgen().get_neighbor_list(MIN_DISTANCE)
+    if not len(distances):
+        return None
+    worst = distances.argmin()
+    return "overlapping_atoms", (
+        f"sites {first[worst]} and {second[worst]} are {distances[worst]:.3f} Å apart, "
+        f"closer than {MIN_DISTANCE} Å"
+    )

@@ -1,0 +1,256 @@
+"""Cell and atoms of a CIF's block, as numbers; what is left open is refused or noted."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from curate.record import DisorderedStructure, DummySpecies
+from curate.sources.cif_formula import Formula
+from curate.sources.cif_syntax import UNKNOWN, Block
+
+FULL = 1.01  # an occupancy up to here is 1 and an error of rounding or refinement
+WATER = {"wat": 2, "water": 2, "h2o": 2, "oh2": 2, "oh": 1, "o-h": 1}
+NO_ELEMENT = {"va", "vac", "x", "q", "m", "t", "du", "dum", "cg", "ct", "cent"}
+
+
+@dataclass(frozen=True)
+class Site:
+    """A line of the loop of atoms."""
+
+    label: str
+    symbol: str  # chemical symbol; D and T are kept
+    written: str  # the type as the file writes it, with its charge
+    position: tuple[str, str, str]
+    occupancy: float
+    multiplicity: float | None  # atoms in the cell, where the file says
+    hydrogens: float  # attached atoms that have no line of their own
+    is_guess: bool  # the element was read from a label that allows others
+
+    @property
+    def element(self) -> str:
+        return "H" if self.symbol in ("D", "T") else self.symbol
+
+    @property
+    def fractional(self) -> list[float]:
+        return [number(text) for text in self.position]
+
+
+def cell(block: Block, notes: list[str]) -> tuple[list[str], list[str]]:
+    """Lengths in Å and angles in degrees, as texts of numbers; what the crystal system settles may be
+    left out."""
+    for tag in block.repeated:
+        if tag.startswith(("_cell_length_", "_cell_angle_")):
+            raise ValueError(f"it gives {tag} twice")
+    lengths = [block.first(f"_cell_length_{axis}") for axis in "abc"]
+    angles = [block.first(f"_cell_angle_{name}") for name in ("alpha", "beta", "gamma")]
+    system = (block.first("_symmetry_cell_setting", "_space_group_crystal_system") or "").lower()
+    if lengths[0] and system in ("cubic", "rhombohedral"):
+        lengths = [length or lengths[0] for length in lengths]
+    elif lengths[0] and system in ("tetragonal", "hexagonal", "trigonal"):
+        lengths[1] = lengths[1] or lengths[0]
+    missing = [name for name, text in zip("abc", lengths, strict=True) if text is None]
+    if missing:
+        raise ValueError(f"it gives no length of {', '.join(missing)}")
+    if None in angles:
+        right = ["90", "90", "120" if system in ("hexagonal", "trigonal") else "90"]
+        if system in ("triclinic", "monoclinic", "rhombohedral"):
+            raise ValueError("it does not give all angles of the cell")
+        angles = [angle or usual for angle, usual in zip(angles, right, strict=True)]
+        notes.append(f"angles of the cell that it does not give read as {', '.join(right)}")
+    texts = [
+        [plain_number(text) for text in some if text is not None] for some in (lengths, angles)
+    ]
+    return texts[0], texts[1]
+
+
+def cell_vectors(lengths: list[str], angles: list[str]) -> np.ndarray:
+    """(3, 3) rows a, b, c in Å; ValueError where they span no volume."""
+    a, b, c = (number(text) for text in lengths)
+    alpha, beta, gamma = (math.cos(math.radians(number(text))) for text in angles)
+    square = 1 - alpha**2 - beta**2 - gamma**2 + 2 * alpha * beta * gamma
+    if min(a, b, c) <= 0 or square <= 1e-9:
+        raise ValueError(f"a cell of {', '.join(lengths)} Å and {', '.join(angles)}° has no volume")
+    metric = np.array(
+        [
+            [a * a, a * b * gamma, a * c * beta],
+            [a * b * gamma, b * b, b * c * alpha],
+            [a * c * beta, b * c * alpha, c * c],
+        ]
+    )
+    return np.linalg.cholesky(metric)
+
+
+def atom_sites(
+    block: Block, formula: Formula | None, notes: list[str]
+) -> tuple[list[Site], list[str]]:
+    """The atoms of the block, and the labels of hydrogen without a position; ValueError where the block
+    has no atoms, or another one without a position."""
+    x = block.column("_atom_site_fract_x")
+    if x is None:
+        cartesian = "_atom_site_cartn_x" in block.values
+        raise ValueError(
+            "it gives no fractional coordinates" if cartesian else "the block holds no atoms"
+        )
+    for tag in block.values:
+        if tag.startswith("_atom_site_") and not tag.startswith("_atom_site_aniso"):
+            if tag in block.repeated:
+                raise ValueError(f"it gives {tag} twice")
+            if uneven := block.uneven.get(block.loops.get(tag, -1)):
+                raise ValueError(f"the loop of its atoms is not whole: {uneven}")
+    n = len(x)
+
+    def column(*tags: str) -> list[str | None]:
+        values = block.column(*tags)
+        if values is None:
+            return [None] * n
+        if len(values) != n:
+            raise ValueError(f"{tags[0]} has {len(values)} values for {n} atoms")
+        return [None if value.strip() in (*UNKNOWN, "") else value.strip() for value in values]
+
+    coordinates = [column(f"_atom_site_fract_{axis}") for axis in "xyz"]
+    lines = zip(
+        column("_atom_site_label"),
+        column("_atom_site_type_symbol"),
+        zip(*coordinates, strict=True),
+        column("_atom_site_occupancy"),
+        column("_atom_site_calc_flag"),
+        column("_atom_site_attached_hydrogens"),
+        column("_atom_site_symmetry_multiplicity", "_atom_site_site_symmetry_multiplicity"),
+        strict=True,
+    )
+    sites, unlocated = [], []
+    for index, (label, written, position, occupancy, flag, attached, multiplicity) in enumerate(
+        lines
+    ):
+        name = label or written or f"number {index + 1}"
+        if flag == "dum":
+            continue
+        symbol, hydrogens, is_guess = element_of(label, written, formula)
+        if None in position:
+            if symbol not in ("H", "D", "T"):
+                raise ValueError(f"site {name} has no position")
+            unlocated.append(name)
+            continue
+        share = 1.0 if occupancy is None else number(occupancy)
+        if share > FULL:
+            raise ValueError(f"site {name} has occupancy {share:g}, more than 1")
+        if share < 0:
+            raise ValueError(f"site {name} has occupancy {share:g}")
+        if share == 0:
+            notes.append(f"site {name} left out, its occupancy is 0")
+            continue
+        if share > 1:
+            notes.append(f"occupancy {share:g} of {name} read as 1")
+        sites.append(
+            Site(
+                label=name,
+                symbol=symbol,
+                written=as_pymatgen_reads(written, symbol),
+                position=tuple(plain_number(text) for text in position if text),  # type: ignore[arg-type]
+                occupancy=share,
+                multiplicity=None if multiplicity is None else number(multiplicity),
+                hydrogens=hydrogens + (number(attached) if attached else 0.0),
+                is_guess=is_guess,
+            )
+        )
+    if not sites:
+        raise ValueError("the block holds no atoms")
+    if formula is None and (guesses := [site for site in sites if site.is_guess]):
+        read = sorted({f"{site.label} as {site.symbol}" for site in guesses})
+        notes.append(f"elements read from labels: {', '.join(read)}")
+    return sites, unlocated
+
+
+def composition(sites: list[Site], multiplicities: np.ndarray) -> dict[str, float]:
+    """Number of atoms of each element in the cell."""
+    counts: dict[str, float] = {}
+    for site, multiplicity in zip(sites, multiplicities, strict=True):
+        share = min(site.occupancy, 1.0) * float(multiplicity)
+        counts[site.element] = counts.get(site.element, 0.0) + share
+    return counts
+
+
+def element_of(
+    label: str | None, written: str | None, formula: Formula | None
+) -> tuple[str, float, bool]:
+    """The element of a site, the number of hydrogens that its name attaches to it, and whether a label
+    had to be read that allows another element too; DummySpecies where it names none."""
+    from pymatgen.core import Element
+
+    known = formula.elements if formula else frozenset()
+    name = written or label
+    if name is None:
+        raise ValueError("an atom has neither a label nor a type")
+    if " + " in name or "," in name:
+        raise DisorderedStructure(f"site {label or name} holds {name}")
+    if (hydrogens := WATER.get(re.sub(r"[\d+()*'-]*$", "", name.lower()) or name.lower())) or (
+        hydrogens := WATER.get(name.lower())
+    ):
+        return "O", float(hydrogens), False
+    match = re.match(r"[A-Za-z]+", name)
+    letters = match[0] if match else ""
+    options = [
+        symbol
+        for symbol in (letters[:2].title(), letters[:1].upper())
+        if symbol and Element.is_valid_symbol(symbol)
+    ]
+    if letters.lower() in NO_ELEMENT and not known & set(options) and written != "T":
+        options = []
+    if written and len(letters) == 2 and letters[1].islower() and letters not in options:
+        options = [symbol for symbol in options if symbol in known]  # Va is no vanadium
+    if not options:
+        raise DummySpecies(f"site {label or name} holds {name!r}, which names no element")
+    among = [symbol for symbol in options if {"D": "H", "T": "H"}.get(symbol, symbol) in known]
+    is_certain = bool(written) or (len(options) == 1 and options[0] == letters)
+    if written and options[0] == letters.title():
+        return options[0], 0.0, False
+    return (among or options)[0], 0.0, not is_certain and letters != options[0]
+
+
+def oxidation_states(block: Block) -> tuple[list[str], list[str]] | None:
+    """Types of atoms and their oxidation numbers, where both are given whole."""
+    symbols, states = (
+        block.column("_atom_type_symbol"),
+        block.column("_atom_type_oxidation_number"),
+    )
+    if symbols is None or states is None or len(symbols) != len(states):
+        return None
+    if not all(re.fullmatch(r"[\w+-]+", symbol) for symbol in symbols):
+        return None
+    if not all(re.fullmatch(r"[+-]?\d+\.?\d*", state) for state in states):
+        return None
+    return symbols, states
+
+
+def as_pymatgen_reads(written: str | None, symbol: str) -> str:
+    """The type as written, whose charge orders the atoms, where pymatgen finds the same element in it."""
+    from pymatgen.core import Element
+
+    if written is None or not re.fullmatch(rf"{symbol}[\d+-]*", written):
+        return symbol
+    is_longer = Element.is_valid_symbol(written[:2].title()) and len(symbol) == 1
+    return symbol if is_longer else written
+
+
+def number(text: str) -> float:
+    """A number as CIF writes it, its uncertainty in brackets left out; ValueError where it is none."""
+    plain = plain_number(text)
+    try:
+        value = float(plain)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a number") from None
+    if not math.isfinite(value):
+        raise ValueError(f"{text!r} is not a finite number")
+    return value
+
+
+def plain_number(text: str) -> str:
+    """`0.123(4)` as `0.123`, `1/3` as a decimal."""
+    plain = re.sub(r"\(.*", "", text.strip())
+    if match := re.fullmatch(r"([+-]?\d+)/(\d+)", plain):
+        return repr(int(match[1]) / int(match[2]))
+    return plain

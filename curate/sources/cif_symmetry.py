@@ -1,0 +1,196 @@
+"""The symmetry of a CIF's block: listed, or named in a way that the tables and the file settle."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from curate.sources.cif_formula import Formula
+from curate.sources.cif_sites import Site, composition, number
+from curate.sources.cif_syntax import UNKNOWN, Block
+from curate.sources.symmetry import (
+    SAME_METRIC,
+    Operations,
+    as_xyz,
+    of_hall,
+    of_name,
+    of_number,
+    read_operation,
+    read_operations,
+)
+
+SAME_SITE = 0.1  # Å: images of one site closer than this are one atom on a special position
+MOST_OPERATIONS = 400  # of a group; the largest of a conventional cell has 192
+HALL = ("_space_group_name_hall", "_symmetry_space_group_name_hall")
+HERMANN_MAUGUIN = (
+    "_space_group_name_h-m_alt",
+    "_symmetry_space_group_name_h-m",
+    "_space_group_name_h-m_full",
+    "_space_group_name_h-m_ref",
+    "_symmetry_space_group_name_h_m",
+    "_space_group_name_h-m",
+)
+NUMBER = ("_space_group_it_number", "_symmetry_int_tables_number")
+OPERATIONS = (
+    "_space_group_symop_operation_xyz",
+    "_symmetry_equiv_pos_as_xyz",
+    "_space_group_symop_operation_xyz_",
+    "_symmetry_equiv_pos_as_xyz_",
+)
+
+
+def symmetry(
+    block: Block,
+    sites: list[Site],
+    lattice: np.ndarray,
+    formula: Formula | None,
+    notes: list[str],
+) -> Operations:
+    """The operations that the file lists, or those of the space group that it names; ValueError where
+    it names one that the tables do not settle."""
+    name, listed = block.first(*HERMANN_MAUGUIN), listed_operations(block)
+    if listed is not None:
+        if not listed.is_group():
+            raise ValueError(
+                f"its {len(listed)} symmetry operations are no group: some are missing or wrong"
+            )
+        if listed.misfit(lattice) > SAME_METRIC:
+            raise ValueError(
+                "its symmetry operations do not fit the lengths and angles of its cell"
+            )
+        named_orders = {len(operations) for operations in of_name(name or "")}
+        if named_orders and len(listed) not in named_orders:
+            notes.append(
+                f"the {len(listed)} operations that it lists are not those of {name!r}, which it names; "
+                "they were used"
+            )
+        return listed
+    hall, it_number = block.first(*HALL), block.first(*NUMBER)
+    if hall and (operations := of_hall(hall)):
+        candidates, what = [operations], f"Hall symbol {hall!r}"
+    elif name:
+        candidates, what = of_name(name), f"space group {name!r}"
+    elif it_number:
+        candidates, what = of_number(int(number(it_number))), f"space group number {it_number}"
+    elif hall:
+        candidates, what = [], f"Hall symbol {hall!r}"
+    else:
+        notes.append("it gives no symmetry and was read as P 1")
+        return read_operations(["x,y,z"])
+    if not candidates:
+        raise ValueError(f"it lists no symmetry operations, and its {what} is not in the tables")
+    numbers = {operations.number for operations in candidates}
+    if it_number and int(number(it_number)) not in numbers:
+        raise ValueError(f"its {what} is not number {it_number}, which it names too")
+    misfits = [operations.misfit(lattice) for operations in candidates]
+    limit = min(SAME_METRIC, min(misfits) + 1e-3)
+    fitting = [one for one, misfit in zip(candidates, misfits, strict=True) if misfit <= limit]
+    if not fitting:
+        raise ValueError(f"the axes of its {what} are not those of its cell")
+    chosen = usual_axes(settled(fitting, sites, lattice, formula))
+    if len(chosen) > 1:
+        names = " or ".join(operations.name for operations in chosen[:4])
+        raise ValueError(f"its {what} stands for {names}, and nothing in the file says which")
+    if len(candidates) > 1:
+        notes.append(f"its {what} was read as {chosen[0].name}")
+    return chosen[0]
+
+
+def usual_axes(settings: list[Operations]) -> list[Operations]:
+    """Without those that differ from the first, the usual one, in the names of the axes alone; two
+    origins stay two."""
+    first = settings[0]
+    if first.choice[:1] in ("1", "2"):
+        return [one for one in settings if len(one.choice) == len(first.choice)]
+    return settings[:1]
+
+
+def listed_operations(block: Block) -> Operations | None:
+    """The operations of a CIF, or of a magnetic one without their time reversal; None if it has none."""
+    texts = block.column(*OPERATIONS)
+    texts = [text for text in texts or () if text.strip() not in UNKNOWN]
+    if not texts:
+        return magnetic_operations(block)
+    if len(texts) > MOST_OPERATIONS:
+        raise ValueError(f"it lists {len(texts)} symmetry operations")
+    return read_operations(texts)
+
+
+def magnetic_operations(block: Block) -> Operations | None:
+    """The operations of a magnetic CIF on the atoms; None where it lists none and names no group."""
+    texts = block.column("_space_group_symop_magn_operation_xyz", "_space_group_symop_magn_xyz")
+    if texts:
+        centrings = block.column("_space_group_symop_magn_centering_xyz") or ["x,y,z,+1"]
+        if len(texts) * len(centrings) > MOST_OPERATIONS:
+            raise ValueError(f"it lists {len(texts) * len(centrings)} symmetry operations")
+        together = []
+        for text in texts:
+            rotation, shift = read_operation(text.rpartition(",")[0])
+            for centring in centrings:
+                _, more = read_operation(centring.rpartition(",")[0])
+                together.append((rotation, (shift + more) % 1.0))
+        rotations, translations = zip(*together, strict=True)
+        return read_operations(list(as_xyz(np.array(rotations), np.array(translations))))
+    bns = block.first("_space_group_magn_number_bns")
+    if bns is None:
+        return None
+    from pymatgen.symmetry.maggroups import MagneticSpaceGroup
+
+    setting = block.first("_space_group_magn_transform_bns_pp_abc") or "a,b,c;0,0,0"
+    group = MagneticSpaceGroup([int(part) for part in bns.split(".")], setting)
+    turns = np.array([op.rotation_matrix for op in group.symmetry_ops])
+    shifts = np.array([op.translation_vector for op in group.symmetry_ops])
+    return read_operations(list(as_xyz(np.round(turns).astype(int), shifts)))
+
+
+def settled(
+    candidates: list[Operations], sites: list[Site], lattice: np.ndarray, formula: Formula | None
+) -> list[Operations]:
+    """The settings that go best with the formula, the stated multiplicities and room for the atoms."""
+    if len(candidates) == 1:
+        return candidates
+    positions = np.array([site.fractional for site in sites])
+    stated = [(index, site.multiplicity) for index, site in enumerate(sites) if site.multiplicity]
+    scores = []
+    for operations in candidates:
+        multiplicities = operations.multiplicities(positions, lattice, SAME_SITE)
+        counts = composition(sites, multiplicities)
+        right = sum(abs(multiplicities[index] - wanted) < 0.01 for index, wanted in stated)
+        agrees = formula.agrees(counts) or formula.missing_hydrogen(counts) > 0 if formula else True
+        units = formula.has_units(counts) if formula else True
+        room = has_room(positions, operations, lattice)
+        scores.append((agrees, units, right, room))
+    best = [one for one, score in zip(candidates, scores, strict=True) if score == max(scores)]
+    return best[:1] if len(best) > 1 and same_crystal(best, sites, lattice) else best
+
+
+def has_room(positions: np.ndarray, operations: Operations, lattice: np.ndarray) -> bool:
+    """Whether no two atoms are between SAME_SITE and 0.6 Å apart."""
+    images = np.einsum("nij,sj->nsi", operations.rotations, positions)
+    images = (images + operations.translations[:, None]).reshape(-1, 3)
+    for position in positions:
+        shifts = images - position
+        distances = np.linalg.norm((shifts - np.round(shifts)) @ lattice, axis=1)
+        if ((distances > SAME_SITE) & (distances < 0.6)).any():
+            return False
+    return True
+
+
+def same_crystal(settings: list[Operations], sites: list[Site], lattice: np.ndarray) -> bool:
+    """Whether the sites make one and the same crystal in all these settings."""
+    from pymatgen.core import Lattice, Structure
+
+    made = []
+    for operations in settings:
+        symbols, coords = [], []
+        for site in sites:
+            images = operations.rotations @ np.array(site.fractional) + operations.translations
+            kept: list[np.ndarray] = []
+            for image in images:
+                shifts = np.array(kept).reshape(-1, 3) - image
+                near = np.linalg.norm((shifts - np.round(shifts)) @ lattice, axis=1) < SAME_SITE
+                if not near.any():
+                    kept.append(image)
+            symbols += [site.element] * len(kept)
+            coords += kept
+        made.append(Structure(Lattice(lattice), symbols, coords))
+    return all(made[0].matches(other, stol=0.05, scale=False) for other in made[1:])

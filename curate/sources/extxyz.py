@@ -1,0 +1,84 @@
+"""Frames of an extended XYZ file, each on its own: a broken one costs itself."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from io import StringIO
+from typing import Any
+
+from curate.sources.entries import ID_KEYS, Crystal
+
+UNITS = {"energy": "eV", "free_energy": "eV", "magmom": "μB"}  # of ASE, which takes these names
+
+
+def crystals(text: str) -> Iterator[Crystal | Exception]:
+    """What each frame gives: the crystal with its properties, or the error against it."""
+    for number, frame in enumerate(frames(text.splitlines()), 1):
+        if isinstance(frame, Exception):
+            yield frame
+            continue
+        try:
+            yield crystal("\n".join(frame) + "\n")
+        except Exception as error:  # a broken frame costs itself only
+            yield ValueError(f"frame {number}: {error}")
+
+
+def frames(lines: list[str]) -> Iterator[list[str] | Exception]:
+    """The lines of each frame, or why one is not whole; the next is looked for by its first lines."""
+    at, number = 0, 0
+    while at < len(lines):
+        if not lines[at].strip():
+            at += 1
+            continue
+        number += 1
+        if not re.fullmatch(r"\s*\d+\s*", lines[at]):
+            said = lines[at].strip()[:40]
+            yield ValueError(f"frame {number} begins with {said!r}, not with a number of atoms")
+            at = next((i for i in range(at + 1, len(lines)) if begins_frame(lines, i)), len(lines))
+            continue
+        n_atoms = int(lines[at])
+        end = min(at + 2 + n_atoms, len(lines))
+        end = next((i for i in range(at + 2, end) if begins_frame(lines, i)), end)
+        if end < at + 2 + n_atoms:
+            found = max(end - at - 2, 0)
+            yield ValueError(f"frame {number} has {found} atoms, expected {n_atoms}")
+        else:
+            yield lines[at:end]
+        at = end
+
+
+def begins_frame(lines: list[str], at: int) -> bool:
+    """Whether a number of atoms stands here with a frame's properties below it."""
+    return (
+        at + 1 < len(lines)
+        and lines[at].strip().isdigit()
+        and re.search(r"(Lattice|Properties)\s*=", lines[at + 1]) is not None
+    )
+
+
+def crystal(frame: str) -> Crystal:
+    """The crystal of one frame; ValueError where it has no lattice."""
+    from ase.io import iread
+    from pymatgen.core import Structure
+
+    (atoms,) = iread(StringIO(frame), format="extxyz")
+    if not atoms.cell.rank == 3:
+        raise ValueError("no Lattice in the comment line")
+    results = {} if atoms.calc is None else atoms.calc.results  # where ASE puts energy and forces
+    properties = {name: plain(value) for name, value in {**results, **atoms.info}.items()}
+    material_id = next((str(properties[key]) for key in ID_KEYS if key in properties), None)
+    directions = sum(map(bool, atoms.pbc))
+    note = None
+    if directions < 3:
+        note = f"periodic in {directions} directions by its pbc, read as periodic in three"
+    structure = Structure(
+        atoms.cell[:], atoms.get_chemical_symbols(), atoms.positions, coords_are_cartesian=True
+    )
+    kept = {name: value for name, value in properties.items() if name not in ID_KEYS}
+    return Crystal(structure, kept, material_id, note)
+
+
+def plain(value: Any) -> Any:
+    """numpy's numbers as Python's; all else as it is."""
+    return value.item() if getattr(value, "ndim", None) == 0 else value
