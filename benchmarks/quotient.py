@@ -37,7 +37,7 @@ from model.data.materials import load_rows
 from model.graphs.build import build_graphs
 from model.network.batch import Example, collate
 from model.network.encoders import encoder_class
-from model.training.allocator import keep_large_blocks
+from model.training.allocator import tune_glibc_malloc
 
 WAYS = ("full DGL", "full torch", "quotient DGL", "quotient torch")
 KINDS = ("training step", "inference")
@@ -153,7 +153,7 @@ def as_batch(graphs: list):
 
 
 def measure(kind: str, way: str, place: str) -> dict:
-    keep_large_blocks()
+    tune_glibc_malloc()
     graph, backend = way.split()
     records = chosen_records(place, N_CRYSTALS)
     started = time.process_time()

@@ -164,7 +164,9 @@ def loaded(config: Config, n: int, folder: Path, iterate: bool = False):
     prepared = prepare(settings, materials)
     times = {"preparing": time.perf_counter() - started}
     if iterate:
-        model = CrysMMNet(CrysMMNetConfig.of(settings.network, "both", prepared.text_width))
+        model = CrysMMNet(
+            CrysMMNetConfig.from_settings(settings.network, "both", prepared.text_width)
+        )
         trainer = make_trainer(model, prepared, settings)
         before_epoch = time.perf_counter()
         rows = sum(inputs["n_crystals"] for inputs in trainer.get_train_dataloader())

@@ -39,7 +39,7 @@ from model.data.materials import load_rows
 from model.graphs.build import build_graphs
 from model.network.batch import Example, collate, within_angles
 from model.network.crysmmnet import CrysMMNet, CrysMMNetConfig
-from model.training.allocator import keep_large_blocks
+from model.training.allocator import tune_glibc_malloc
 
 N_CRYSTALS, BATCH, EPOCHS, SEED, TEXT_WIDTH = 64, 32, 3, 0, 768
 HUGE = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
@@ -66,7 +66,7 @@ def main() -> None:
     if arguments.only:
         kind, way, allocator = arguments.only
         if allocator == "kept":
-            keep_large_blocks()
+            tune_glibc_malloc()
         measure = {"step": step, "epoch": epoch}[kind]
         print(json.dumps({**measure(way, arguments.data), "peak_gib": peak_gib()}))
         return
@@ -121,7 +121,9 @@ def chosen_records(data: str, n: int = N_CRYSTALS) -> list:
 
 def new_model(modality: Modality = "both", encoder: EncoderName = "alignn") -> CrysMMNet:
     torch.manual_seed(SEED)
-    return CrysMMNet(CrysMMNetConfig.of(NetworkConfig(encoder=encoder), modality, TEXT_WIDTH))
+    return CrysMMNet(
+        CrysMMNetConfig.from_settings(NetworkConfig(encoder=encoder), modality, TEXT_WIDTH)
+    )
 
 
 def update(model, optimizer, parts, n_crystals) -> float:

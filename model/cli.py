@@ -1,4 +1,4 @@
-"""The commands of crysmmnet: a curated dataset in; models, predictions and answers out."""
+"""The `crysmmnet` commands."""
 
 from __future__ import annotations
 

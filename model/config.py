@@ -1,4 +1,4 @@
-"""Every choice of a graph, a network and a training, each default written once. No heavy imports."""
+"""Settings of graphs, networks, trainings and commands; each default is written once. No heavy imports."""
 
 from __future__ import annotations
 

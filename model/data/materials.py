@@ -1,4 +1,4 @@
-"""Dataset in; materials out."""
+"""Read the materials of a dataset: a run, a dataset folder or a dataset on the Hub."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NOT_TARGETS = {"nsites", "spacegroup_number"}
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """One row of a dataset: a crystal, its text, and the value to learn; read when it is asked for."""
+    """One row of a dataset: a crystal, its text, and the value to learn; read when needed."""
 
     id: str
     target: float | None  # in the property's own unit
@@ -55,7 +55,14 @@ class Records(Sequence[StructureRecord]):
 
 
 def load_rows(data: str) -> Rows:
-    """The rows of a run, of a dataset folder, or of OWNER/NAME on the Hub."""
+    """The rows of a dataset; nothing but their schema is read yet.
+
+    Args:
+        data: Folder of a run or dataset, or OWNER/NAME on the Hub.
+
+    Raises:
+        InputError: There is no such dataset, or its files can't be read.
+    """
     from datasets import load_dataset
 
     place = Path(data)
@@ -66,7 +73,7 @@ def load_rows(data: str) -> Rows:
     if not HUB_NAME.fullmatch(data):
         raise InputError(f"{data!r} is no folder of a run or dataset, nor OWNER/NAME on the Hub")
     try:
-        return Rows.of_dataset(load_dataset(data, split="train"))
+        return Rows.from_dataset(load_dataset(data, split="train"))
     except Exception as error:  # the Hub may fail in many ways
         raise InputError(f"no dataset {data!r} on the Hub ({first_line(error)})") from error
 
@@ -78,7 +85,7 @@ def _local_rows(folder: Path) -> Rows:
     if not files:
         raise InputError(f"{folder} holds no Parquet files of a dataset")
     try:
-        return Rows.of_files(files)
+        return Rows.from_files(files)
     except (OSError, ValueError) as error:
         raise InputError(f"{folder} can't be read ({first_line(error)})") from error
 
@@ -107,7 +114,16 @@ def split_column(rows: Rows, target: str) -> str:
 
 
 def read_materials(rows: Rows, target: str | None, official: bool = False) -> list[Material]:
-    """All rows as materials; InputError where the target is unknown, naming the known ones."""
+    """All rows of a dataset as materials.
+
+    Args:
+        rows: The rows of a run or dataset.
+        target: Property to learn, in the source's own unit; None where only the crystals are wanted.
+        official: Whether to read the split of the property's benchmark.
+
+    Raises:
+        InputError: The target is unknown, an id occurs twice, or there is no such split.
+    """
     if target is not None and target not in known_targets(rows):
         known = ", ".join(known_targets(rows)) or "none"
         raise InputError(f"unknown target {target!r}; the dataset's known targets: {known}")

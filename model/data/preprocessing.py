@@ -1,4 +1,4 @@
-"""What happens to a crystal before the network and to its output after; saved beside the weights."""
+"""Scale of the target, rules of the graph and recipe of the text, saved beside the weights."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Preprocessing:
         return cls(**{**stored, "graph": GraphConfig(**stored["graph"])})
 
     @classmethod
-    def of_predictor(cls, folder: ModelFolder) -> Preprocessing:
+    def load_for_prediction(cls, folder: ModelFolder) -> Preprocessing:
         """That of a model for new crystals; InputError where it read something else than descriptions."""
         found = cls.load(folder)
         if found.modality != "graph" and found.text != "description":

@@ -1,4 +1,4 @@
-"""Materials in; what stands for the text of each, out: descriptions, parts of them, or nothing."""
+"""Text inputs: the descriptions, parts of them, or uninformative controls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Crystals of the sample in; what each graph network costs, out."""
+"""Parameters and training time of each graph network."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def encoder_rows(n: int) -> Iterator[EncoderRow]:
         kind = encoder_class(name)
         network = NetworkConfig(encoder=name)
         torch.manual_seed(0)
-        model = CrysMMNet(CrysMMNetConfig.of(network, "graph", 0)).train()
+        model = CrysMMNet(CrysMMNetConfig.from_settings(network, "graph", 0)).train()
         graphs = build_graphs(records, GraphConfig(self_bonds=kind.self_bonds))
         examples = [
             Example(str(number), graph, None, 0.0)

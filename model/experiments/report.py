@@ -1,4 +1,4 @@
-"""Rows and predictions of an experiment in, a page of Markdown and plots out."""
+"""Write the report of an experiment: tables, verdicts and plots."""
 
 from __future__ import annotations
 

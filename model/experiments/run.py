@@ -1,4 +1,4 @@
-"""A question about text in, many trainings, and the answer as tables, predictions and plots out."""
+"""Run the trainings of an experiment and collect their results."""
 
 from __future__ import annotations
 

@@ -22,26 +22,28 @@ class CrystalGraph:
     """Atoms joined by bonds, each bond in both directions, sorted by the atom it points to."""
 
     atomic_numbers: np.ndarray  # (n_atoms,) uint8
-    tails: np.ndarray  # (n_bonds,) int32, atom a bond starts from
-    heads: np.ndarray  # (n_bonds,) int32, atom it points to
-    vectors: np.ndarray  # (n_bonds, 3) float32, Å, from tail to head
+    src: np.ndarray  # (n_bonds,) int32, atom a bond starts from
+    dst: np.ndarray  # (n_bonds,) int32, atom it points to
+    vectors: np.ndarray  # (n_bonds, 3) float32, Å, from src to dst
     # whether a bond from an atom to its own image gets a self-loop in the line graph
     follows_itself: bool = True
 
     @property
     def n_atoms(self) -> int:
+        """In the cell."""
         return len(self.atomic_numbers)
 
     @property
     def n_bonds(self) -> int:
-        return len(self.heads)
+        """Each bond counted in both directions."""
+        return len(self.dst)
 
     @property
     def n_angles(self) -> int:
         """Edges of the line graph, counted without building it."""
-        leaving = np.bincount(self.tails, minlength=self.n_atoms)
-        arriving = np.bincount(self.heads, minlength=self.n_atoms)
-        dropped = 0 if self.follows_itself else np.count_nonzero(self.tails == self.heads)
+        leaving = np.bincount(self.src, minlength=self.n_atoms)
+        arriving = np.bincount(self.dst, minlength=self.n_atoms)
+        dropped = 0 if self.follows_itself else np.count_nonzero(self.src == self.dst)
         return int(leaving @ arriving) - int(dropped)
 
 
@@ -104,13 +106,13 @@ def build_graph(record: StructureRecord, config: GraphConfig | None = None) -> C
         shells = shells.with_self_bonds(len(cell.numbers))
     bonds = unique_bonds(shells, merge_self_bonds=not config.exact_shell)
     vectors = bonds.vectors(cell)
-    tails = np.concatenate((bonds.first, bonds.second))
-    heads = np.concatenate((bonds.second, bonds.first))
-    order = np.argsort(heads, kind="stable")
+    src = np.concatenate((bonds.first, bonds.second))
+    dst = np.concatenate((bonds.second, bonds.first))
+    order = np.argsort(dst, kind="stable")
     return CrystalGraph(
         atomic_numbers=cell.numbers,
-        tails=tails[order].astype(np.int32),
-        heads=heads[order].astype(np.int32),
+        src=src[order].astype(np.int32),
+        dst=dst[order].astype(np.int32),
         vectors=np.concatenate((vectors, -vectors))[order].astype(np.float32),
         follows_itself=not config.exact_shell,
     )
@@ -197,19 +199,19 @@ def unique_bonds(bonds: Bonds, merge_self_bonds: bool) -> Bonds:
 
 
 def line_graph(
-    tails: np.ndarray, heads: np.ndarray, n_atoms: int, follows_itself: bool = True
+    src: np.ndarray, dst: np.ndarray, n_atoms: int, follows_itself: bool = True
 ) -> tuple[np.ndarray, np.ndarray]:
     """Pairs of bonds (from, to), the first ending where the second starts; sorted by the second.
 
-    A bond and its reverse are a pair. Bonds must be sorted by head; several crystals may be laid one
+    A bond and its reverse are a pair. Bonds must be sorted by dst; several crystals may be laid one
     after another.
     """
-    arriving = np.bincount(heads, minlength=n_atoms)
+    arriving = np.bincount(dst, minlength=n_atoms)
     starts = np.cumsum(arriving) - arriving
-    n_before = arriving[tails]  # bonds that end where this one starts
-    to_bond = np.repeat(np.arange(len(tails)), n_before)
+    n_before = arriving[src]  # bonds that end where this one starts
+    to_bond = np.repeat(np.arange(len(src)), n_before)
     within = np.arange(len(to_bond)) - np.repeat(np.cumsum(n_before) - n_before, n_before)
-    from_bond = starts[tails][to_bond] + within
+    from_bond = starts[src][to_bond] + within
     if not follows_itself:
         other = from_bond != to_bond
         from_bond, to_bond = from_bond[other], to_bond[other]
@@ -232,8 +234,8 @@ def concatenate(graphs: Sequence[CrystalGraph]) -> CrystalGraph:
     shift = np.repeat(np.cumsum(n_atoms) - n_atoms, n_bonds).astype(np.int32)
     return CrystalGraph(
         atomic_numbers=np.concatenate([graph.atomic_numbers for graph in graphs]),
-        tails=np.concatenate([graph.tails for graph in graphs]) + shift,
-        heads=np.concatenate([graph.heads for graph in graphs]) + shift,
+        src=np.concatenate([graph.src for graph in graphs]) + shift,
+        dst=np.concatenate([graph.dst for graph in graphs]) + shift,
         vectors=np.concatenate([graph.vectors for graph in graphs]),
         follows_itself=graphs[0].follows_itself,
     )

@@ -1,4 +1,4 @@
-"""Examples in, batches of crystals side by side out."""
+"""Examples, and batches of them laid side by side."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from model.graphs.crystal_graph import CrystalGraph
 from model.graphs.quotient import QuotientGraph, side_by_side, unfolded, without_angles
-from model.network.message_passing import Backend, Graph, Members
+from model.network.message_passing import Backend, Graph, Segments
 
 
 @dataclass(frozen=True)
@@ -45,18 +45,18 @@ class Batch:
     text_mask: Tensor | None = None  # (n_crystals, n_tokens) True at tokens; None of one vector
 
     @cached_property
-    def atoms(self) -> Members:
+    def atoms(self) -> Segments:
         """Atoms as members of crystals; they lie one crystal after another."""
         n_crystals = len(self.n_atoms)
         numbers = torch.arange(n_crystals, device=self.n_atoms.device)
         crystal = numbers.repeat_interleave(self.n_atoms, output_size=self.graph.n_nodes)
-        return Members(crystal, n_crystals, self.graph.node_counts)
+        return Segments(crystal, n_crystals, self.graph.node_counts)
 
     @cached_property
-    def bonds(self) -> Members:
+    def bonds(self) -> Segments:
         """Bonds as members of crystals."""
         atoms = self.atoms
-        return Members(atoms.group[self.graph.heads], atoms.n_groups, self.graph.edge_counts)
+        return Segments(atoms.group[self.graph.dst], atoms.n_groups, self.graph.edge_counts)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
         """The same batch on another device."""
@@ -99,7 +99,7 @@ def collate(
     counts = [whole.atom_counts, whole.bond_counts, whole.angle_counts]
     folded = any((count > 1).any() for count in counts)
     of_atoms, of_bonds, of_angles = (_float(count) if folded else None for count in counts)
-    bonds = (_int(whole.tails), _int(whole.heads), whole.n_atoms)
+    bonds = (_int(whole.src), _int(whole.dst), whole.n_atoms)
     angles_of = (_int(whole.before), _int(whole.after), whole.n_bonds)
     return Batch(
         graph=Graph(*bonds, of_atoms, of_bonds, backend),

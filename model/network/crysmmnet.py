@@ -37,7 +37,9 @@ class CrysMMNetConfig:
     dropout: float = NetworkConfig.dropout
 
     @classmethod
-    def of(cls, network: NetworkConfig, modality: Modality, text_width: int) -> CrysMMNetConfig:
+    def from_settings(
+        cls, network: NetworkConfig, modality: Modality, text_width: int
+    ) -> CrysMMNetConfig:
         return cls(
             modality=modality,
             text_width=text_width,

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from curate.errors import InputError
 from model.config import FusionName, Modality
-from model.network.message_passing import Members
+from model.network.message_passing import Segments
 
 
 class Fusion(nn.Module, ABC):
@@ -37,7 +37,7 @@ class Fusion(nn.Module, ABC):
         self,
         graph: Tensor | None,
         text: Tensor | None,
-        atoms_of: Members | None = None,
+        atoms_of: Segments | None = None,
         mask: Tensor | None = None,
     ) -> Tensor:
         """Join the projected features of a batch.
@@ -68,7 +68,7 @@ class ConcatFusion(Fusion):
         self,
         graph: Tensor | None,
         text: Tensor | None,
-        atoms_of: Members | None = None,
+        atoms_of: Segments | None = None,
         mask: Tensor | None = None,
     ) -> Tensor:
         return torch.cat([seen for seen in (graph, text) if seen is not None], dim=1)

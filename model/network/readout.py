@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from model.network.message_passing import Members
+from model.network.message_passing import Segments
 
 
 @dataclass(frozen=True)
@@ -20,9 +20,9 @@ class GraphFeatures:
     """What a graph encoder makes of a batch, before any readout."""
 
     atoms: Tensor  # (n_atoms, width)
-    atoms_of: Members  # which crystal each atom belongs to
+    atoms_of: Segments  # which crystal each atom belongs to
     bonds: Tensor | None = None  # (n_bonds, width); None where the encoder updates no bonds
-    bonds_of: Members | None = None  # which crystal each bond belongs to
+    bonds_of: Segments | None = None  # which crystal each bond belongs to
     crystals: Tensor | None = None  # (n_crystals, d) features of the whole crystal; None without
 
 
@@ -62,7 +62,7 @@ class AttentionReadout(Readout):
     def __call__(self, features: GraphFeatures) -> Tensor:
         x, atoms = features.atoms, features.atoms_of
         assert features.crystals is not None
-        scores = self.score(torch.cat((x, atoms.spread(features.crystals)), dim=1))
+        scores = self.score(torch.cat((x, atoms.expand(features.crystals)), dim=1))
         return atoms.sum(atoms.softmax(scores) * x)
 
 
@@ -101,13 +101,13 @@ class Set2Set(nn.Module):
         self.steps = steps
         self.lstm = nn.LSTMCell(2 * width, width)
 
-    def forward(self, x: Tensor, members: Members) -> Tensor:
+    def forward(self, x: Tensor, members: Segments) -> Tensor:
         """(n, width) to (n_groups, 2 width)"""
         hidden = cell = x.new_zeros(members.n_groups, x.shape[1])
         seen = torch.cat((hidden, hidden), dim=1)
         for _ in range(self.steps):
             hidden, cell = self.lstm(seen, (hidden, cell))
-            scores = (x * members.spread(hidden)).sum(1, keepdim=True)
+            scores = (x * members.expand(hidden)).sum(1, keepdim=True)
             found = members.sum(members.softmax(scores) * x)
             seen = torch.cat((hidden, found), dim=1)
         return seen

@@ -1,4 +1,4 @@
-"""`crysmmnet report`: a trained model and its dataset in, a page out."""
+"""`crysmmnet report`: write the page of a trained model."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from model.data.rows import Rows
 from model.model_folder import ModelFolder
 from model.pages.figures import curves, errors_by_element, errors_of, parities
 from model.predict.predictor import Predictor
-from model.predict.sentence_attribution import erase_sentences
+from model.predict.sentence_attribution import attribute_sentences
 from model.training.settings_record import CONTENTS, digest
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -139,7 +139,7 @@ def explain(config: ReportModelConfig, folder: ModelFolder, rows: list[dict[str,
         raise InputError(f"--explain {unknown[0]}: the model's predictions hold no such crystal")
     predictor = Predictor.from_pretrained(folder.path, config.cache)
     for name in config.explain:
-        found = erase_sentences(predictor, record_of_row(known[name]))
+        found = attribute_sentences(predictor, record_of_row(known[name]))
         unit = predictor.preprocessing.unit
         known[name]["extra"] = {
             "erased": {

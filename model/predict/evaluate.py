@@ -1,4 +1,4 @@
-"""Trained model and labelled dataset in, scores out."""
+"""Compare the predictions of a trained model with the labels of a dataset."""
 
 from __future__ import annotations
 
@@ -16,7 +16,18 @@ UNSEEN = "new"  # crystals that neither trained, chose nor tested the model
 
 
 def evaluate(config: EvaluateConfig) -> dict[str, Any]:
-    """Scores of each part: train, val and test as the model knew them, and crystals new to it."""
+    """Score a trained model on a labelled dataset.
+
+    Args:
+        config: Model, dataset, and where predictions are written.
+
+    Returns:
+        Target, unit, the scores of train, val and test as the model knew them and of crystals new to
+        it, in the property's own unit, and how many crystals were left out, by reason.
+
+    Raises:
+        InputError: Model or dataset cannot be read, or no crystal has a usable label.
+    """
     folder = ModelFolder.find(config.model)
     predictor = Predictor.from_pretrained(folder.path, config.cache)
     preprocessing = predictor.preprocessing

@@ -1,4 +1,4 @@
-"""Crystals that a model learned from in; those that it sees as most like a new one out."""
+"""Nearest training crystals in embedding space."""
 
 from __future__ import annotations
 
@@ -40,10 +40,16 @@ class TrainingCrystals:
     vectors: np.ndarray  # (n, width) float32, of length 1
 
     @classmethod
-    def of(cls, predictor: Predictor, folder: ModelFolder, data: str) -> TrainingCrystals:
-        """Those of a model folder, by their structures and texts in the dataset.
+    def from_dataset(cls, predictor: Predictor, folder: ModelFolder, data: str) -> TrainingCrystals:
+        """Embed the training crystals of a model.
 
-        Raises InputError where the dataset can't be read.
+        Args:
+            predictor: The model.
+            folder: Its folder, which knows the ids and targets of the crystals.
+            data: The dataset with their structures and texts.
+
+        Raises:
+            InputError: The dataset can't be read.
         """
         targets = {
             row["id"]: float(row["target"]) for row in folder.predictions if row["split"] == "train"

@@ -1,4 +1,4 @@
-"""Crystals in, predicted property out; a crystal without a text is described first."""
+"""Predict a property of new crystals; a crystal without a text is described first."""
 
 from __future__ import annotations
 
@@ -57,17 +57,37 @@ class Predictor:
     def from_pretrained(
         cls, place: str | Path, cache: Path | None = None, revision: str | None = None
     ) -> Predictor:
-        """A model by its folder, which may have been moved, or by OWNER/NAME on the Hub."""
+        """Load a trained model.
+
+        Args:
+            place: Its folder, or OWNER/NAME on the Hub.
+            cache: Folder where text embeddings are kept; the user's cache folder if None.
+            revision: Commit or tag on the Hub; the newest if None.
+
+        Raises:
+            InputError: There is no such model, its weights are no safetensors, or it was trained on
+                something else than descriptions.
+        """
         folder = ModelFolder.find(place, revision)
-        preprocessing = Preprocessing.of_predictor(folder)
+        preprocessing = Preprocessing.load_for_prediction(folder)
         return cls(CrysMMNet.from_pretrained(folder.path), preprocessing, cache or cache_folder())
 
     def predict(
         self, structures: Iterable[StructureRecord | Structure], batch_size: int = 64
     ) -> list[Prediction]:
-        """One prediction a structure, in order; one that fails says why and costs no other.
+        """Predict the property of crystals.
 
-        Structures are pymatgen's or structure records; a record's own description is used.
+        Args:
+            structures: Structure records, whose own description is used where they have one, or
+                pymatgen's structures.
+            batch_size: Crystals computed at once.
+
+        Returns:
+            One prediction for each, in order, in the property's own unit; one that fails says why
+            and costs no other.
+
+        Raises:
+            InputError: The text encoder is not the one of the training.
         """
         records = [
             record_or_reason(structure, f"structure {number}")

@@ -1,4 +1,4 @@
-"""Trained model in, a contribution to the JARVIS-Leaderboard out, checked against the benchmark's ids.
+"""Write a model's contribution to the JARVIS-Leaderboard, checked against the benchmark's ids.
 
 Choudhary et al., npj Comput. Mater. 10, 93 (2024); a contribution is a zipped CSV `id,target,prediction`
 of the whole test set, and metadata.json.

@@ -1,4 +1,4 @@
-"""Trained model in, model with its card on the Hugging Face Hub out."""
+"""Publish a trained model with its card on the Hugging Face Hub."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def plan_push(
     check_name(repo_id, tag)
     model = ModelFolder(folder)
     model.check()
-    encoder = Preprocessing.of_predictor(model).text_encoder
+    encoder = Preprocessing.load_for_prediction(model).text_encoder
     if encoder is not None and Path(encoder).is_dir():
         log.warning("the model's text encoder is %s, a folder that others don't have", encoder)
     card = model_card(model, repo_id)

@@ -1,4 +1,4 @@
-"""Trained model in, the files of a Hugging Face Space that shows it out: page, code, weights, crystals."""
+"""Collect the files of a Hugging Face Space that shows a model: page, code, weights and crystals."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def plan_space(config: PushModelConfig) -> PushPlan:
     predictor = Predictor.from_pretrained(folder.path, config.cache)
     n_known = 0
     if config.data is not None:
-        known = TrainingCrystals.of(predictor, folder, config.data)
+        known = TrainingCrystals.from_dataset(predictor, folder, config.data)
         n_known = len(known.ids)
         found.append(LocalFile(f"{TRAINED}/{TRAINING_CRYSTALS}", stored(known)))
     texts = {name: filled(name, folder, n_known, encoder) for name in TEXTS}

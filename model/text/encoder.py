@@ -1,4 +1,4 @@
-"""Description in, text embedding out: a frozen Hugging Face encoder, each text encoded once and kept."""
+"""Frozen text encoders, and the normalisation of their input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training's data and machine in, what a card says about them out."""
+"""Record where a training's data came from and what it ran on."""
 
 from __future__ import annotations
 

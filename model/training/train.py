@@ -1,4 +1,4 @@
-"""Dataset in, trained model with its scores and predictions out."""
+"""Train a model on a dataset and write its folder."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from model.model_folder import HISTORY, METRICS, PREDICTIONS, TRAINING, ModelFol
 from model.network.crysmmnet import CrysMMNet, CrysMMNetConfig, refuse_randomness
 from model.network.encoders import encoder_class
 from model.network.inference import infer
-from model.training.allocator import keep_large_blocks
+from model.training.allocator import tune_glibc_malloc
 from model.training.metrics import scores
 from model.training.provenance import message_passing, provenance
-from model.training.settings_record import CONTENTS, check_folder, question_of, write_question
+from model.training.settings_record import CONTENTS, check_settings, settings_of, write_settings
 from model.training.trainer import (
     CrysMMNetTrainer,
     history_of,
@@ -41,26 +41,36 @@ EPOCH = ("epoch", "train_loss", "val_mae", "learning_rate")
 
 
 def train(config: TrainConfig) -> dict[str, Any]:
-    """Train, choose by validation, read the test set once; the content of metrics.json.
+    """Train a model, choose its epoch by validation, and test it once.
 
-    A finished model of the same settings is left as it is.
+    An interrupted training of the same settings continues; a finished one is left as it is.
+
+    Args:
+        config: Data, target, network and every other choice.
+
+    Returns:
+        The content of metrics.json: scores of train, val and test in the property's own unit, the
+        chosen epoch, and the ids that were left out, by reason.
+
+    Raises:
+        InputError: The folder holds something else, or the dataset cannot be learned from.
     """
-    keep_large_blocks()
+    tune_glibc_malloc()
     config = with_wanted_bonds(config)
     folder = ModelFolder(config.out)
     with PartialState(cpu=on_cpu(), timeout=timedelta(days=1)).main_process_first():
-        # of several processes the first encodes the texts and writes the question, for all
+        # of several processes the first encodes the texts and writes the settings, for all
         official = config.split == "official"
         rows = load_rows(config.data)
         materials = read_materials(rows, config.target, official)
-        question = question_of(config, materials)
-        check_folder(folder, question)
+        settings = settings_of(config, materials)
+        check_settings(folder, settings)
         if folder.is_finished:
             log.info("%s is already trained with these settings", config.out)
             return folder.metrics
         prepared = prepare(config, materials)
-        write_question(folder, question)
-    sizes = CrysMMNetConfig.of(config.network, config.modality, prepared.text_width)
+        write_settings(folder, settings)
+    sizes = CrysMMNetConfig.from_settings(config.network, config.modality, prepared.text_width)
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
         model = CrysMMNet(sizes)
@@ -72,7 +82,7 @@ def train(config: TrainConfig) -> dict[str, Any]:
     train_or_resume(trainer)
     if trainer.is_world_process_zero():
         seconds = sum(epoch.get("seconds", 0.0) for epoch in history_of(trainer))
-        origin = provenance(config.data, rows, question[CONTENTS], seconds)
+        origin = provenance(config.data, rows, settings[CONTENTS], seconds)
         write_json(config.out / TRAINING, origin)
         write_model(config, trainer, prepared)
     trainer.accelerator.wait_for_everyone()

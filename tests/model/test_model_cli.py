@@ -98,7 +98,7 @@ def test_every_setting_reaches_the_network_and_the_trainer(tmp_path, settings):
 
     alignn = [flag for name, (flag, _) in FLAGS.items() if name not in ("encoder", "layers")]
     config = tyro.cli(cli.Command, args=["train", *alignn])
-    model = CrysMMNet(CrysMMNetConfig.of(config.network, config.modality, 5))
+    model = CrysMMNet(CrysMMNetConfig.from_settings(config.network, config.modality, 5))
     arrived = {**asdict(model.settings), **model.settings.encoder_settings}
     for field in fields(NetworkConfig):
         if field.name not in ("encoder", "layers"):

@@ -1,4 +1,4 @@
-"""Batch of crystal graphs and line graphs in, one vector a crystal out: ALIGNN.
+"""ALIGNN, message passing on the crystal graph and on its line graph.
 
 With the settings of CrysMMNet.
 """
@@ -14,7 +14,7 @@ from model.network import message_passing as passing
 from model.network.batch import Batch
 from model.network.batch_norm import BatchNorm
 from model.network.encoders.graph_encoder import GraphEncoder
-from model.network.encoders.layers import AtomFeatures, Embedding, Layer, RadialBasis
+from model.network.encoders.layers import AtomFeatures, Embedding, LinearNormSiLU, RadialBasis
 from model.network.message_passing import Graph
 from model.network.readout import GraphFeatures, MeanReadout
 
@@ -22,7 +22,7 @@ LONGEST_BOND = 8.0  # Å, end of the radial functions
 
 
 class ALIGNNEncoder(GraphEncoder):
-    """Atoms, bonds and angles updated in turn, then the mean over each crystal's atoms."""
+    """Atoms, bonds and angles updated in turn; the readout is the mean over atoms."""
 
     settings = ALIGNNSettings
     reference = "Choudhary and DeCost, npj Comput. Mater. 7, 185 (2021)"
@@ -33,16 +33,16 @@ class ALIGNNEncoder(GraphEncoder):
         width, between = sizes.width, sizes.embedding_width
         self.width, self.readout = width, MeanReadout(width)
         self.atom_features = AtomFeatures()
-        self.atom_embedding = Layer(AtomFeatures.width, width)
+        self.atom_embedding = LinearNormSiLU(AtomFeatures.width, width)
         self.bond_embedding = Embedding(
             RadialBasis(0, LONGEST_BOND, sizes.distance_bins),
-            Layer(sizes.distance_bins, between),
-            Layer(between, width),
+            LinearNormSiLU(sizes.distance_bins, between),
+            LinearNormSiLU(between, width),
         )
         self.angle_embedding = Embedding(
             RadialBasis(-1, 1, sizes.angle_bins),
-            Layer(sizes.angle_bins, between),
-            Layer(between, width),
+            LinearNormSiLU(sizes.angle_bins, between),
+            LinearNormSiLU(between, width),
         )
         self.alignn_layers = nn.ModuleList(ALIGNNConv(width) for _ in range(sizes.alignn_layers))
         self.gcn_layers = nn.ModuleList(EdgeGatedGraphConv(width) for _ in range(sizes.gcn_layers))
@@ -72,13 +72,15 @@ class ALIGNNConv(nn.Module):
     def forward(
         self, graph: Graph, line_graph: Graph, x: Tensor, y: Tensor, z: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
+        """Atoms (n_atoms, width), bonds (n_bonds, width), angles (n_angles, width), each updated."""
         x, m = self.node_update(graph, x, y)
         y, z = self.edge_update(line_graph, m, z)
         return x, y, z
 
 
 class EdgeGatedGraphConv(nn.Module):
-    """x_i + SiLU(BN(W_src x_i + Σ_j σ(m_ij) ⊙ W_dst x_j / Σ_j σ(m_ij))), and the edges' own update."""
+    """x_i + SiLU(BN(W_src x_i + Σ_j σ(m_ij) ⊙ W_dst x_j / Σ_j σ(m_ij))) for nodes,
+    y_ij + SiLU(BN(m_ij)) for edges, m_ij = A x_i + B x_j + C y_ij."""
 
     def __init__(self, width: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Batch of crystal graphs in, one vector a crystal out: CGCNN."""
+"""CGCNN, the crystal graph convolutional network."""
 
 from __future__ import annotations
 
@@ -56,5 +56,5 @@ class CrystalConv(nn.Module):
         """Atoms (n_atoms, width) by bonds (n_bonds, distance_bins), updated."""
         z = self.bn_bonds(self.pairs(graph, x, y), graph.edge_counts)
         gate, core = z.chunk(2, dim=1)
-        found = passing.sum_at_heads(graph, torch.sigmoid(gate) * F.softplus(core))
+        found = passing.sum_at_dst(graph, torch.sigmoid(gate) * F.softplus(core))
         return F.softplus(x + self.bn_atoms(found, graph.node_counts))

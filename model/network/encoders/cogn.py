@@ -1,4 +1,4 @@
-"""Batch of crystal graphs in, one vector a crystal out: coGN."""
+"""coGN, the connectivity-optimised graph network."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from model.network.message_passing import Graph
 from model.network.readout import GraphFeatures, MeanReadout
 
 LONGEST_BOND = 8.0  # Å, end of the radial functions
-DEEP = 5  # linear maps of a bond's update
+BOND_UPDATE_DEPTH = 5  # linear maps of a bond's update
 
 
 class CoGNEncoder(GraphEncoder):
@@ -55,11 +55,11 @@ class GraphNetwork(nn.Module):
         super().__init__()
         self.pairs = PairLinear(width, width, width)
         self.bond_update = nn.Sequential(
-            nn.SiLU(), *perceptron(*[width] * DEEP, activation=nn.SiLU)
+            nn.SiLU(), *perceptron(*[width] * BOND_UPDATE_DEPTH, activation=nn.SiLU)
         )
         self.atom_update = perceptron(width, width, activation=nn.SiLU)
 
     def forward(self, graph: Graph, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Atoms (n_atoms, width) and bonds (n_bonds, width), each updated."""
         y = self.bond_update(self.pairs(graph, x, y))
-        return x + self.atom_update(passing.sum_at_heads(graph, y)), y
+        return x + self.atom_update(passing.sum_at_dst(graph, y)), y

@@ -1,4 +1,4 @@
-"""Batch of crystal graphs in, one vector a crystal out: GATGNN."""
+"""GATGNN, graph attention with a global attention readout."""
 
 from __future__ import annotations
 
@@ -77,10 +77,10 @@ class AugmentedAttention(nn.Module):
         atoms, bonds = self.of_atoms(x), self.of_bonds(y)
         own, others = (
             F.softplus(at(graph, atoms) + bonds).view(-1, HEADS, self.width)
-            for at in (passing.at_heads, passing.at_tails)
+            for at in (passing.at_dst, passing.at_src)
         )
         scores = (torch.cat((own, others), dim=2) * self.attention).sum(2)  # (n_bonds, HEADS)
         scores = F.softplus(self.bn(F.softplus(scores), graph.edge_counts))
-        shares = passing.softmax_at_heads(graph, scores)
+        shares = passing.softmax_at_dst(graph, scores)
         messages = (others * shares[:, :, None]).mean(1)
-        return passing.sum_at_heads(graph, messages) + self.bias
+        return passing.sum_at_dst(graph, messages) + self.bias

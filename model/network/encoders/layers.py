@@ -44,7 +44,7 @@ class RadialBasis(nn.Module):
         return torch.exp(-self.gamma * (values[:, None] - self.centers) ** 2)
 
 
-class Layer(nn.Module):
+class LinearNormSiLU(nn.Module):
     """Linear, batch norm, SiLU."""
 
     def __init__(self, width_in: int, width_out: int) -> None:
@@ -53,6 +53,7 @@ class Layer(nn.Module):
         self.bn = BatchNorm(width_out)
 
     def forward(self, x: Tensor, counts: Tensor | None) -> Tensor:
+        """(n, width_in) rows and how many each stands for, to (n, width_out)"""
         return F.silu(self.bn(self.linear(x), counts))
 
 
@@ -83,7 +84,10 @@ def perceptron(*widths: int, activation: type[nn.Module]) -> nn.Sequential:
 
 
 class PairLinear(nn.Module):
-    """A linear map of [head, tail, bond], computed once an atom where it concerns atoms alone."""
+    """A linear map of [dst, src, bond], computed once an atom where it concerns atoms alone.
+
+    The names `of_head` and `of_tail`, of dst and src, are those of the stored weights.
+    """
 
     def __init__(self, atom_width: int, bond_width: int, width_out: int) -> None:
         super().__init__()

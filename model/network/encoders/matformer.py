@@ -1,4 +1,4 @@
-"""Batch of crystal graphs in, one vector a crystal out: Matformer."""
+"""Matformer, a transformer on crystal graphs."""
 
 from __future__ import annotations
 
@@ -76,14 +76,14 @@ class MatformerConv(nn.Module):
             linear(x).view(-1, HEADS, n) for linear in (self.query, self.key, self.value)
         )
         bond = self.bond(y).view(-1, HEADS, n)
-        asked = passing.at_heads(graph, query)
-        own = passing.at_heads(graph, query * key)
-        alpha = torch.cat((own, asked * passing.at_tails(graph, key), asked * bond), dim=2)
+        asked = passing.at_dst(graph, query)
+        own = passing.at_dst(graph, query * key)
+        alpha = torch.cat((own, asked * passing.at_src(graph, key), asked * bond), dim=2)
         gates = torch.sigmoid(self.norm(alpha / math.sqrt(3 * n)))  # (n_bonds, HEADS, 3 width)
-        of_head, of_tail, of_bond = self.update.weight.split(n, dim=1)
-        from_heads = F.linear(value, of_head, self.update.bias).flatten(1)
-        atoms = passing.gather(graph, F.linear(value, of_tail).flatten(1), from_heads)
+        of_dst, of_src, of_bond = self.update.weight.split(n, dim=1)
+        from_dst = F.linear(value, of_dst, self.update.bias).flatten(1)
+        atoms = passing.gather(graph, F.linear(value, of_src).flatten(1), from_dst)
         updated = atoms.view(-1, HEADS, 3 * n) + F.linear(bond, of_bond)
         messages = self.message(gates * updated).flatten(1)  # (n_bonds, HEADS width)
-        found = self.join(passing.sum_at_heads(graph, messages))
+        found = self.join(passing.sum_at_dst(graph, messages))
         return self.skip(x) + F.silu(self.bn(found, graph.node_counts))

@@ -1,4 +1,4 @@
-"""Batch of crystal graphs in, one vector a crystal out: MEGNet."""
+"""MEGNet, graph networks with a state of the whole crystal."""
 
 from __future__ import annotations
 
@@ -86,10 +86,10 @@ class Block(nn.Module):
         """Atoms, bonds and states (n_crystals, width), each updated."""
         graph, atoms, bonds = batch.graph, batch.atoms, batch.bonds
         x1, y1, u1 = (layers(old) for layers, old in zip(self.before, (x, y, u), strict=True))
-        pairs = self.of_pairs(graph, x1, y1) + bonds.spread(self.of_state(u1))
+        pairs = self.of_pairs(graph, x1, y1) + bonds.expand(self.of_state(u1))
         y2 = self.bond_update(pairs)
-        arrived = passing.mean_at_heads(graph, y2)
-        x2 = self.atom_update(torch.cat((arrived, x1, atoms.spread(u1)), dim=1))
+        arrived = passing.mean_at_dst(graph, y2)
+        x2 = self.atom_update(torch.cat((arrived, x1, atoms.expand(u1)), dim=1))
         u2 = self.state_update(torch.cat((bonds.mean(y2), atoms.mean(x2), u1), dim=1))
         if self.is_first:  # what came in has other widths
             x, y, u = x1, y1, u1

@@ -1,4 +1,4 @@
-"""Batch of crystal graphs in, one vector a crystal out: SchNet."""
+"""SchNet, continuous-filter convolutions."""
 
 from __future__ import annotations
 
@@ -56,5 +56,5 @@ class Interaction(nn.Module):
 
     def forward(self, graph: Graph, x: Tensor, y: Tensor) -> Tensor:
         """The change of the atoms (n_atoms, width)"""
-        messages = passing.at_tails(graph, self.into(x)) * self.filter(y)
-        return self.out(passing.sum_at_heads(graph, messages))
+        messages = passing.at_src(graph, self.into(x)) * self.filter(y)
+        return self.out(passing.sum_at_dst(graph, messages))

@@ -169,8 +169,8 @@ def test_cgcnn_by_its_formula(rutile):
         new = []
         for i in range(graph.n_atoms):
             total = 0
-            for edge in np.flatnonzero(graph.heads == i):
-                z = np.concatenate((x[i], x[graph.tails[edge]], y[edge]))
+            for edge in np.flatnonzero(graph.dst == i):
+                z = np.concatenate((x[i], x[graph.src[edge]], y[edge]))
                 z = normed(
                     weights, f"{layer}.bn_bonds", w @ z + weights[f"{layer}.pairs.of_head.bias"]
                 )
@@ -206,9 +206,9 @@ def test_schnet_by_its_formula(rutile):
     for k in range(2):
         f = shifted_softplus(linear(weights, f"layers.{k}.filter.0", y))
         f = shifted_softplus(linear(weights, f"layers.{k}.filter.2", f))
-        messages = (x @ weights[f"layers.{k}.into.weight"].T)[graph.tails] * f
+        messages = (x @ weights[f"layers.{k}.into.weight"].T)[graph.src] * f
         total = np.zeros_like(x)
-        np.add.at(total, graph.heads, messages)
+        np.add.at(total, graph.dst, messages)
         v = shifted_softplus(linear(weights, f"layers.{k}.out.0", total))
         x = x + linear(weights, f"layers.{k}.out.2", v)
     assert crystals(encoder, found)[0] == pytest.approx(x.mean(0), abs=1e-6)
@@ -233,10 +233,10 @@ def test_gatgnn_by_its_formula(rutile):
         w = np.hstack([weights[f"{layer}.of_{part}.weight"] for part in ("atoms", "bonds")])
         new = np.zeros((graph.n_atoms, 4, 16))
         for i in range(graph.n_atoms):
-            edges = np.flatnonzero(graph.heads == i)
+            edges = np.flatnonzero(graph.dst == i)
             own, other = (
                 np.log1p(np.exp(np.hstack((x[atoms], y[edges])) @ w.T)).reshape(-1, 4, 16)
-                for atoms in (np.full(len(edges), i), graph.tails[edges])
+                for atoms in (np.full(len(edges), i), graph.src[edges])
             )
             scores = (np.concatenate((own, other), 2) * weights[f"{layer}.attention"]).sum(2)
             scores = np.exp(softplus(normed(weights, f"{layer}.bn", softplus(scores))))
@@ -265,12 +265,12 @@ def test_cogn_by_its_formula(rutile):
     y = linear(weights, "bond_embedding", y)
     for k in range(2):
         w = np.hstack([weights[f"layers.{k}.pairs.of_{part}.weight"] for part in PARTS])
-        joined = np.hstack((x[graph.heads], x[graph.tails], y))
+        joined = np.hstack((x[graph.dst], x[graph.src], y))
         y = silu(joined @ w.T + weights[f"layers.{k}.pairs.of_head.bias"])
         for n in (1, 3, 5, 7):
             y = silu(linear(weights, f"layers.{k}.bond_update.{n}", y))
         total = np.zeros_like(x)
-        np.add.at(total, graph.heads, y)
+        np.add.at(total, graph.dst, y)
         x = x + silu(linear(weights, f"layers.{k}.atom_update.0", total))
     assert crystals(encoder, found)[0] == pytest.approx(x.mean(0), abs=1e-6)
 
@@ -297,7 +297,7 @@ def test_matformer_by_its_formula(rutile):
             for part in ("query", "key", "value")
         )
         e = (y @ weights[f"{layer}.bond.weight"].T).reshape(-1, 4, 16)
-        i, j = graph.heads, graph.tails
+        i, j = graph.dst, graph.src
         alpha = np.concatenate((q[i], q[i], q[i]), 2) * np.concatenate((key[i], key[j], e), 2)
         gate = 1 / (1 + np.exp(-layer_norm(weights, f"{layer}.norm", alpha / np.sqrt(48))))
         message = gate * linear(weights, f"{layer}.update", np.concatenate((v[i], v[j], e), 2))
@@ -328,14 +328,14 @@ def test_megnet_by_its_formula(rutile):
         b = f"blocks.{k}"
         v1, e1, u1 = (dense(w, f"{b}.before.{n}", x, 2) for n, x in enumerate((v, e, u)))
         per_edge = np.tile(u1, (graph.n_bonds, 1))
-        joined = np.hstack((v1[graph.heads], v1[graph.tails], e1, per_edge))
+        joined = np.hstack((v1[graph.dst], v1[graph.src], e1, per_edge))
         first = np.hstack(
             [w[f"{b}.of_pairs.of_{part}.weight"] for part in PARTS] + [w[f"{b}.of_state.weight"]]
         )
         e2 = shifted_softplus(joined @ first.T + w[f"{b}.of_pairs.of_head.bias"])
         for n in (1, 3):
             e2 = shifted_softplus(linear(w, f"{b}.bond_update.{n}", e2))
-        arrived = np.array([e2[graph.heads == i].mean(0) for i in range(graph.n_atoms)])
+        arrived = np.array([e2[graph.dst == i].mean(0) for i in range(graph.n_atoms)])
         v2 = dense(w, f"{b}.atom_update", np.hstack((arrived, v1, np.tile(u1, (len(v1), 1)))), 3)
         u2 = dense(w, f"{b}.state_update", np.hstack((e2.mean(0), v2.mean(0), u1[0]))[None], 3)
         if k == 0:
@@ -376,7 +376,7 @@ def test_self_bonds_are_the_shortest_translations(silicon):
     """fcc silicon, cubic cell of 5.43 Å: three translations of 5.43/√2 Å, both ways, per atom."""
     config = GraphConfig(max_neighbors=4, self_bonds=True)
     graph = build_graph(supercell(silicon, (2, 1, 1)), config)
-    own = graph.tails == graph.heads
+    own = graph.src == graph.dst
     assert graph.n_atoms == 2 and own.sum() == 2 * 3 * 2
     length = np.linalg.norm(np.array(silicon.lattice_vectors), axis=1).min()
     assert np.linalg.norm(graph.vectors[own], axis=1) == pytest.approx(length, rel=1e-5)
@@ -396,7 +396,7 @@ def test_encoders_that_read_no_angles_get_no_line_graph(name, sample):
     model = small(name)
     lean = collate(examples, model.reads_angles)
     assert model(lean).tolist() == model(collate(examples)).tolist()
-    assert (lean.line_graph.tails.numel() > 0) == (name == "alignn")
+    assert (lean.line_graph.src.numel() > 0) == (name == "alignn")
 
 
 def test_every_encoder_states_its_sizes_and_reference(name):

@@ -24,7 +24,7 @@ def on(backend, batch):
     """The same batch with its message passing on this backend."""
     parts = {
         name: Graph(
-            graph.tails, graph.heads, graph.n_nodes, graph.node_counts, graph.edge_counts, backend
+            graph.src, graph.dst, graph.n_nodes, graph.node_counts, graph.edge_counts, backend
         )
         for name, graph in (("graph", batch.graph), ("line_graph", batch.line_graph))
     }
@@ -38,11 +38,11 @@ def test_each_operation_and_its_gradient_is_bit_equal(records, dtype):
     results = {}
     for backend in ("dgl", "torch"):
         g = Graph(
-            graph.tails, graph.heads, graph.n_nodes, graph.node_counts, graph.edge_counts, backend
+            graph.src, graph.dst, graph.n_nodes, graph.node_counts, graph.edge_counts, backend
         )
         chance = torch.Generator().manual_seed(0)
         nodes = torch.randn(g.n_nodes, 8, generator=chance, dtype=dtype, requires_grad=True)
-        edges = torch.randn(len(g.heads), 8, generator=chance, dtype=dtype, requires_grad=True)
+        edges = torch.randn(len(g.dst), 8, generator=chance, dtype=dtype, requires_grad=True)
         gathered = passing.gather(g, nodes, 2 * nodes)
         averaged = passing.weighted_mean(g, nodes, torch.sigmoid(edges * gathered))
         averaged.square().sum().backward()

@@ -20,7 +20,7 @@ from model.data.materials import load_rows
 from model.files import read_csv
 from model.pages.report import report
 from model.predict.predictor import Predictor
-from model.predict.sentence_attribution import erase_sentences, sentences_of
+from model.predict.sentence_attribution import attribute_sentences, sentences_of
 from model.training.train import train
 
 
@@ -40,7 +40,7 @@ def test_an_effect_is_the_difference_of_two_predictions(predictor, dataset):
     record = next(
         r for r in map(record_of_row, load_rows(dataset)) if r.material_id == "JVASP-1921"
     )
-    found = erase_sentences(predictor, record)
+    found = attribute_sentences(predictor, record)
     assert " ".join(found.sentences) == record.description
     assert len(found.sentences) == len(found.effects) > 1
     shorter = record.description.removeprefix(found.sentences[0] + " ")

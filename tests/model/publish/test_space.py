@@ -18,10 +18,10 @@ ROOT = Path(__file__).parents[3]
 TRY = """
 import sys, curate
 from pathlib import Path
-from model.pages.app_session import Trial
+from model.pages.app_session import AppSession
 assert Path(curate.__file__).is_relative_to(Path.cwd()), curate.__file__
 said = {}
-for step in Trial("trained", None, Path("cache")).answer(sys.argv[1]):
+for step in AppSession("trained", None, Path("cache")).answer(sys.argv[1]):
     said |= step
 print(said["prediction"][0], len(said["neighbors"]))
 """
