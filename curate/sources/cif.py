@@ -23,7 +23,7 @@ from curate.sources.cif_sites import (
     composition,
     oxidation_states,
 )
-from curate.sources.cif_symmetry import SAME_SITE, names_another_group, symmetry
+from curate.sources.cif_symmetry import SAME_SITE, names_another_group, symmetry, whole_cell
 from curate.sources.cif_syntax import Block, blocks
 from curate.sources.entries import Crystal
 from curate.sources.symmetry import Operations
@@ -31,7 +31,10 @@ from curate.sources.symmetry import Operations
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
-MOST_ATOMS = 10_000  # in a cell; every site is compared with every image
+MANY_ATOMS = (
+    3_000  # in a cell; more take pymatgen, which compares all with all, half a minute and more
+)
+MOST_ATOMS = 20_000
 MODULATED = (
     "_cell_modulation_dimension",
     "_cell_wave_vector",
@@ -90,9 +93,13 @@ def crystal(block: Block, allow_missing_hydrogen: bool = False) -> Crystal:
             f"its cell would hold {multiplicities.sum():.0f} atoms, more than {MOST_ATOMS}"
         )
     counts = composition(sites, multiplicities)
-    text = canonical(lengths, angles, sites, operations, oxidation_states(block))
-    structure = merged(expanded(text, notes), sites, multiplicities, notes)
-    if all(site.occupancy > 1 - 1e-8 for site in sites) and structure.is_ordered:
+    is_full = all(site.occupancy > 1 - 1e-8 for site in sites)
+    if is_full and multiplicities.sum() > MANY_ATOMS:
+        structure = whole_cell(operations, sites, lattice)
+    else:
+        text = canonical(lengths, angles, sites, operations, oxidation_states(block))
+        structure = merged(expanded(text, notes), sites, multiplicities, notes)
+    if is_full and structure.is_ordered:
         check_composition(structure, counts)
         unlocated += [site.label for site in sites if site.hydrogens and "H" not in counts]
         is_missing = check_hydrogen(formula, unlocated, counts, allow_missing_hydrogen, notes)

@@ -56,11 +56,11 @@ def cell(block: Block, notes: list[str]) -> tuple[list[str], list[str]]:
     if missing:
         raise ValueError(f"it gives no length of {', '.join(missing)}")
     if None in angles:
-        right = ["90", "90", "120" if system in ("hexagonal", "trigonal") else "90"]
-        if system in ("triclinic", "monoclinic", "rhombohedral"):
+        if system not in ("cubic", "tetragonal", "orthorhombic", "hexagonal"):
             raise ValueError("it does not give all angles of the cell")
+        right = ["90", "90", "120" if system == "hexagonal" else "90"]
         angles = [angle or usual for angle, usual in zip(angles, right, strict=True)]
-        notes.append(f"angles of the cell that it does not give read as {', '.join(right)}")
+        notes.append(f"angles that it does not give read as those of a {system} cell")
     texts = [
         [plain_number(text) for text in some if text is not None] for some in (lengths, angles)
     ]
@@ -127,7 +127,7 @@ def atom_sites(
         lines
     ):
         name = label or written or f"number {index + 1}"
-        if flag == "dum":
+        if flag == "dum" or (label is None and written is None and set(position) == {None}):
             continue
         symbol, hydrogens, is_guess = element_of(label, written, formula)
         if None in position:
@@ -191,6 +191,8 @@ def element_of(
         hydrogens := WATER.get(name.lower())
     ):
         return "O", float(hydrogens), False
+    if not written and re.match(r"W(?![a-z])", name) and {"O", "H"} <= known and "W" not in known:
+        return "O", 2.0, False  # W1, as mineralogists call water
     match = re.match(r"[A-Za-z]+", name)
     letters = match[0] if match else ""
     options = [

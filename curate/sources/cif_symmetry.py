@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from curate.sources.cif_formula import Formula
@@ -17,6 +19,9 @@ from curate.sources.symmetry import (
     read_operation,
     read_operations,
 )
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
 
 SAME_SITE = 0.1  # Å: images of one site closer than this are one atom on a special position
 MOST_OPERATIONS = 400  # of a group; the largest of a conventional cell has 192
@@ -177,22 +182,26 @@ def has_room(positions: np.ndarray, operations: Operations, lattice: np.ndarray)
     return True
 
 
+def orbit(position: np.ndarray, operations: Operations, lattice: np.ndarray) -> np.ndarray:
+    """(m, 3) fractional coordinates of a site's atoms; images closer than SAME_SITE are their middle."""
+    images = operations.rotations @ position + operations.translations
+    shifts = images[None] - images[:, None]
+    shifts -= np.round(shifts)
+    is_near = np.linalg.norm(shifts @ lattice, axis=2) < SAME_SITE
+    firsts = np.unique(is_near.argmax(axis=1))
+    return np.array([images[i] + shifts[i][is_near[i]].mean(axis=0) for i in firsts]) % 1.0
+
+
 def same_crystal(settings: list[Operations], sites: list[Site], lattice: np.ndarray) -> bool:
     """Whether the sites make one and the same crystal in all these settings."""
+    made = [whole_cell(operations, sites, lattice) for operations in settings]
+    return all(made[0].matches(other, stol=0.05, scale=False) for other in made[1:])
+
+
+def whole_cell(operations: Operations, sites: list[Site], lattice: np.ndarray) -> Structure:
+    """All atoms of the cell, from the operations alone; every site is taken as full."""
     from pymatgen.core import Lattice, Structure
 
-    made = []
-    for operations in settings:
-        symbols, coords = [], []
-        for site in sites:
-            images = operations.rotations @ np.array(site.fractional) + operations.translations
-            kept: list[np.ndarray] = []
-            for image in images:
-                shifts = np.array(kept).reshape(-1, 3) - image
-                near = np.linalg.norm((shifts - np.round(shifts)) @ lattice, axis=1) < SAME_SITE
-                if not near.any():
-                    kept.append(image)
-            symbols += [site.element] * len(kept)
-            coords += kept
-        made.append(Structure(Lattice(lattice), symbols, coords))
-    return all(made[0].matches(other, stol=0.05, scale=False) for other in made[1:])
+    orbits = [orbit(np.array(site.fractional), operations, lattice) for site in sites]
+    symbols = [s.symbol for s, some in zip(sites, orbits, strict=True) for _ in some]
+    return Structure(Lattice(lattice), symbols, np.concatenate(orbits)).get_sorted_structure()

@@ -268,9 +268,25 @@ def test_a_comment_and_a_quote_are_told_from_values():
     assert read(cif(items=items)).nsites == 2
 
 
+def test_angles_may_be_left_to_the_crystal_system_alone():
+    bare = "\n".join(line for line in cif().splitlines() if "_cell_angle" not in line)
+    assert "it does not give all angles" in refusal(bare)
+    found = read(bare.replace("data_t", "data_t\n_space_group_crystal_system cubic"))
+    assert found.note == "angles that it does not give read as those of a cubic cell"
+
+
+def test_a_large_cell_is_the_same_by_either_way(monkeypatch):
+    text = cif("Na1 Na 0 0 0 1", "Cl1 Cl 0.5 0.5 0.499 1", operations=FCC)
+    small = read(text)
+    monkeypatch.setattr("curate.sources.cif.MANY_ATOMS", 4)
+    large = read(text)
+    assert (large.nsites, large.species_at_sites) == (8, small.species_at_sites)
+    assert large.to_pymatgen().matches(small.to_pymatgen(), scale=False, stol=1e-4)
+
+
 def test_a_cell_of_too_many_atoms_is_refused_at_once():
     operations = [f"x+{i}/60,y,z" for i in range(60)]
-    atoms = [f"C{i} C {i / 1000} 0.1 0.2 1" for i in range(200)]
+    atoms = [f"C{i} C {i / 1000} 0.1 0.2 1" for i in range(400)]
     started = time.perf_counter()
-    assert "would hold 12000 atoms" in refusal(cif(*atoms, operations=operations, a=400))
+    assert "would hold 24000 atoms" in refusal(cif(*atoms, operations=operations, a=400))
     assert time.perf_counter() - started < 5
