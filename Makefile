@@ -23,7 +23,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 
 demo: $(VENV)/installed
 	$(BIN)/curate build --db jarvis --sample --out demo/run
-	for modality in graph both; do $(BIN)/crysmmnet train --data demo/run $(SMALL) \
+	for modality in graph both; do OMP_NUM_THREADS=1 $(BIN)/crysmmnet train --data demo/run $(SMALL) \
 		--target formation_energy_peratom --modality $$modality --out demo/$$modality || exit; done
 	$(BIN)/crysmmnet evaluate demo/both --data demo/run
 	$(BIN)/crysmmnet predict demo/both demo/run --out demo/predictions.csv > demo/predictions.txt

@@ -78,3 +78,11 @@ def test_the_installed_commands_describe_train_predict_and_report(commands, tmp_
     run(f"{crysmmnet} report model --data run --cache cache --out model.html", tmp_path)
     for page in ("run.html", "model.html"):
         assert (tmp_path / page).stat().st_size > 100_000
+
+
+def test_a_source_whose_client_is_an_extra_names_it(commands, tmp_path):
+    words = [f"{commands}/curate", "build", "--db", "mp", "--out", "run"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "pip install 'crysmmnet[mp]'" in done.stderr and "Traceback" not in done.stderr
+    assert not (tmp_path / "run" / "dataset").exists()

@@ -6,6 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -49,6 +50,10 @@ class MPSettings(SourceSettings):
     """Take entries under CC BY-NC as well; your account must have accepted their terms."""
 
     def open(self, request: Request) -> Source:
+        if find_spec("mp_api") is None:
+            raise InputError(
+                "--db mp needs the Materials Project's client: pip install 'crysmmnet[mp]'"
+            )
         return MaterialsProject(
             ids=request.ids,
             published=self.descriptions == "published",
