@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from curate.errors import InputError
 from curate.record import StructureRecord
+from curate.sources.entries import as_number
 from model.config import TrainConfig
 from model.data.rows import LARGE, Rows
 
@@ -137,6 +138,8 @@ def split_column(rows: Rows, target: str) -> str:
 def read_materials(rows: Rows, target: str | None, official: bool = False) -> list[Material]:
     """All rows as materials; InputError where the target is unknown, naming the known ones."""
     if target is not None and target not in known_targets(rows):
+        if target in rows.schema.names and pa.types.is_string(rows.schema.field(target).type):
+            refuse_text(rows, target)
         known = ", ".join(known_targets(rows)) or "none"
         raise InputError(f"unknown target {target!r}; the dataset's known targets: {known}")
     column = split_column(rows, target) if official and target is not None else None
@@ -153,6 +156,18 @@ def read_materials(rows: Rows, target: str | None, official: bool = False) -> li
         )
         for number, (name, value, split) in enumerate(zip(ids, values, splits, strict=True))
     ]
+
+
+def refuse_text(rows: Rows, target: str) -> None:
+    """InputError that names a value that made a column one of text."""
+    values = zip(rows.column("material_id"), rows.column(target), strict=True)
+    texts = ((name, value) for name, value in values if value and as_number(value) is None)
+    name, value = next(texts, (None, None))
+    if name is not None:
+        raise InputError(
+            f"target {target!r} is a column of text: {name} has {value!r}; leave that value empty "
+            "where there is none, and build again"
+        )
 
 
 def record_of(row: dict[str, Any]) -> StructureRecord:
