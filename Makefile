@@ -1,6 +1,8 @@
-# Each target makes .venv by itself if needed; PYTHON chooses the interpreter it is made with.
+# Each target makes its environment by itself if needed. PYTHON chooses the interpreter it is made
+# with, VENV the folder it is made in.
 PYTHON ?= python3
-BIN := .venv/bin
+VENV ?= .venv
+BIN := $(VENV)/bin
 SMALL := --text-encoder minilm --max-neighbors 8 --width 64 --embedding-width 32 \
 	--alignn-layers 1 --gcn-layers 2 --epochs 15 --batch-size 16
 
@@ -11,15 +13,15 @@ for name in "graph", "both":
 endef
 export COMPARE
 
-.PHONY: demo test test-browser test-services test-slurm lint bench clean
+.PHONY: demo test test-browser test-services test-slurm test-wheel resolve lint bench clean
 
-.venv/installed: pyproject.toml constraints.txt
-	$(PYTHON) -m venv .venv
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet -c constraints.txt -e '.[demo,dev]'
 	touch $@
 
-demo: .venv/installed
+demo: $(VENV)/installed
 	$(BIN)/curate build --db jarvis --sample --out demo/run
 	for modality in graph both; do $(BIN)/crysmmnet train --data demo/run $(SMALL) \
 		--target formation_energy_peratom --modality $$modality --out demo/$$modality || exit; done
@@ -27,10 +29,10 @@ demo: .venv/installed
 	$(BIN)/crysmmnet predict demo/both demo/run --out demo/predictions.csv > demo/predictions.txt
 	@$(BIN)/python -c "$$COMPARE"
 
-test: .venv/installed
+test: $(VENV)/installed
 	$(BIN)/pytest
 
-test-browser: .venv/installed
+test-browser: $(VENV)/installed
 	$(BIN)/pip install --quiet -c constraints.txt -e '.[demo,dev,app,browser]'
 	command -v chromium > /dev/null || \
 		{ apt-get -qq update && apt-get -qq install -y --no-install-recommends chromium > /dev/null; }
@@ -41,20 +43,29 @@ test-browser: .venv/installed
 	.venv-services/bin/pip install --quiet -r services/requirements.txt
 	touch $@
 
-test-services: .venv/installed .venv-services/installed
+test-services: $(VENV)/installed .venv-services/installed
 	$(BIN)/pytest -n 0 services
 
-test-slurm: .venv/installed  # needs root, slurmctld, slurmd, slurm-client, munge
+test-slurm: $(VENV)/installed  # as root: it installs and starts a SLURM of its own
+	command -v slurmctld > /dev/null && command -v slurmd > /dev/null && command -v munged > /dev/null || \
+		{ apt-get -qq update && apt-get -qq install -y --no-install-recommends \
+		slurmctld slurmd slurm-client munge > /dev/null; }
 	$(BIN)/python tests/helpers/with_slurm.py $(BIN)/pytest -n 0 -m slurm
 
-lint: .venv/installed
+test-wheel: $(VENV)/installed  # wheel and sdist, each in an environment of its own
+	$(BIN)/pytest -n 0 -m wheel
+
+resolve:  # every requirement has a wheel for Python 3.14, which need not be on this machine
+	$(PYTHON) .ci/resolve.py 3.14
+
+lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy curate model
 
-bench: .venv/installed
+bench: $(VENV)/installed
 	$(BIN)/python benchmarks/describe.py
 	$(BIN)/python benchmarks/graphs.py
 
 clean:
-	rm -rf .venv .venv-services demo
+	rm -rf $(VENV) .venv-services demo

@@ -23,7 +23,7 @@ from model.config import GraphConfig
 from model.graphs.build import build_graphs
 from model.network import message_passing as passing
 from model.network.batch import Batch, Example, collate
-from model.training.allocator import keep_large_blocks
+from model.training.allocator import tune_glibc_malloc
 
 RESULT = Path(__file__).parent / "results" / "compiled.json"
 N, TEXT_WIDTH = 64, 768
@@ -33,7 +33,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True, help="run or dataset folder, or OWNER/NAME")
     arguments = parser.parse_args()
-    keep_large_blocks()
+    tune_glibc_malloc()
     records = chosen_records(arguments.data, 4 * N)
     result = {
         "DGL": measured(batches(records, "dgl"), compiled=False),

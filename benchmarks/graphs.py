@@ -20,10 +20,10 @@ from pathlib import Path
 import numpy as np
 from setting import peak_gib, setting
 
+from curate.files import write_json
 from curate.record import StructureRecord
 from curate.sources.sample import Sample
 from model.config import GraphConfig
-from model.files import write_json
 
 SIDES = ("released", "package", "package, released rules")
 

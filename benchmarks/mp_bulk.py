@@ -62,9 +62,9 @@ def fetch(folder: Path) -> dict:
     with Bucket() as bucket, MPServer(summary=documents) as server:
         bucket.put("summary", mp_crystals.table(documents))
         os.environ.update({**bucket.environment, "MP_API_KEY": KEY})
-        from curate.sources.mp_client import Client
+        from curate.sources.mp_client import MPClient
 
-        client = Client(server.url, tables=folder)
+        client = MPClient(server.url, tables=folder)
         started = time.process_time()
         table = client.table("summary", client.version())
         seconds = time.process_time() - started

@@ -30,13 +30,14 @@ from torch.nn import functional as F  # noqa: N812
 from training import chosen_records, new_model
 
 from curate.batches import in_batches
+from curate.files import write_json
+from curate.run.schema import record_of_row
 from model.config import EncoderName, GraphConfig
-from model.data.materials import load_rows, record_of
-from model.files import write_json
+from model.data.materials import load_rows
 from model.graphs.build import build_graphs
 from model.network.batch import Example, collate
 from model.network.encoders import encoder_class
-from model.training.allocator import keep_large_blocks
+from model.training.allocator import tune_glibc_malloc
 
 WAYS = ("full DGL", "full torch", "quotient DGL", "quotient torch")
 KINDS = ("training step", "inference")
@@ -152,7 +153,7 @@ def as_batch(graphs: list):
 
 
 def measure(kind: str, way: str, place: str) -> dict:
-    keep_large_blocks()
+    tune_glibc_malloc()
     graph, backend = way.split()
     records = chosen_records(place, N_CRYSTALS)
     started = time.process_time()
@@ -199,7 +200,7 @@ def measure(kind: str, way: str, place: str) -> dict:
 
 def reduction(place: str) -> dict:
     """Members a class has on average, by crystal system; all described crystals of the dataset."""
-    records = [record_of(row) for row in load_rows(place)]
+    records = [record_of_row(row) for row in load_rows(place)]
     totals: dict[str, list[int]] = {}
     pairs = zip(
         records,

@@ -92,7 +92,7 @@ class Repeated:
         self.run, self.n = run, n
 
     def snapshot(self):
-        from curate.sources import Snapshot
+        from curate.sources.base import Snapshot
 
         return Snapshot("repeated", "1", "0" * 64, "CC-BY-4.0", "")
 
@@ -164,7 +164,9 @@ def loaded(config: Config, n: int, folder: Path, iterate: bool = False):
     prepared = prepare(settings, materials)
     times = {"preparing": time.perf_counter() - started}
     if iterate:
-        model = CrysMMNet(CrysMMNetConfig.of(settings.network, "both", prepared.text_width))
+        model = CrysMMNet(
+            CrysMMNetConfig.from_settings(settings.network, "both", prepared.text_width)
+        )
         trainer = make_trainer(model, prepared, settings)
         before_epoch = time.perf_counter()
         rows = sum(inputs["n_crystals"] for inputs in trainer.get_train_dataloader())

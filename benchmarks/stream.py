@@ -113,12 +113,12 @@ def by_curate(mirror: str) -> int:
     from curate.sources.jarvis import Jarvis
 
     with tempfile.TemporaryDirectory() as folder:
-        config = BuildConfig(out=Path(folder) / "run", snapshot="dft_3d_2022")
-        source = Jarvis(config.snapshot, mirror=mirror, cache=Path(folder) / "cache")
+        config = BuildConfig(out=Path(folder) / "run")
+        source = Jarvis("dft_3d_2022", mirror=mirror, cache=Path(folder) / "cache")
         run = Run(config.out)
         with run.lock():
-            run.ask({"source": vars(source.snapshot())})
-            fetch(run, source, config, watch=lambda progress: None)
+            run.check_settings({"source": vars(source.snapshot())})
+            fetch(run, source, config, None, watch=lambda progress: None)
         assert run.fetched is not None
         return run.fetched["entries"]
 

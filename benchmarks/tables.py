@@ -47,7 +47,7 @@ def main() -> None:
                     "slowest": round(counts.seconds[-1], 3),
                 },
                 "slowest": counts.slowest,
-                "question": run.question,
+                "question": run.settings_record,
             }
         )
     RESULT.write_text(json.dumps(tables, indent=1, ensure_ascii=False) + "\n")

@@ -37,9 +37,11 @@ import pyarrow.parquet as pq
 import tyro
 from setting import setting
 
+from curate.describe.description import describe
 from curate.run.folder import Run
 from curate.work import load_balance as shares
-from curate.work.shards import Progress, describe_shards, describing
+from curate.work.progress import Progress
+from curate.work.shards import describe_shards
 
 RESULT = Path(__file__).parent / "results" / "throughput.json"
 N, SHARD, WORKERS, NODES, DRAWS = 150_000, 200, 32, (1, 2, 4, 8, 16, 32, 64), 5
@@ -91,7 +93,7 @@ def described(config: Config, workers: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         run = Run(Path(folder) / "run")
         run.structures.mkdir(parents=True)
-        shutil.copy(config.run / "run.json", run.question_file)
+        shutil.copy(config.run / "run.json", run.settings_file)
         for number in range(config.n_shards):
             shutil.copy(config.run / "structures" / f"{number:05d}.parquet", run.structures)
         ends: list[float] = []
@@ -101,7 +103,7 @@ def described(config: Config, workers: int) -> dict[str, float]:
                 ends.append(time.perf_counter())
 
         busy, before = processor_seconds(), workers_seconds()
-        describe_shards(run, run.shards(), workers, describing.describe, watch)
+        describe_shards(run, run.shards(), workers, describe, watch)
         spent = workers_seconds() - before
     return {
         "per_second": round((len(ends) - 1) / (ends[-1] - ends[0]), 2),

@@ -32,13 +32,14 @@ import torch
 from setting import peak_gib, setting
 from torch.nn import functional as F  # noqa: N812
 
+from curate.files import write_json
+from curate.run.schema import record_of_row
 from model.config import EncoderName, GraphConfig, Modality, NetworkConfig, TrainConfig
-from model.data.materials import load_rows, record_of
-from model.files import write_json
+from model.data.materials import load_rows
 from model.graphs.build import build_graphs
 from model.network.batch import Example, collate, within_angles
 from model.network.crysmmnet import CrysMMNet, CrysMMNetConfig
-from model.training.allocator import keep_large_blocks
+from model.training.allocator import tune_glibc_malloc
 
 N_CRYSTALS, BATCH, EPOCHS, SEED, TEXT_WIDTH = 64, 32, 3, 0, 768
 HUGE = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
@@ -65,7 +66,7 @@ def main() -> None:
     if arguments.only:
         kind, way, allocator = arguments.only
         if allocator == "kept":
-            keep_large_blocks()
+            tune_glibc_malloc()
         measure = {"step": step, "epoch": epoch}[kind]
         print(json.dumps({**measure(way, arguments.data), "peak_gib": peak_gib()}))
         return
@@ -115,12 +116,14 @@ def compare(result: dict) -> dict:
 
 def chosen_records(data: str, n: int = N_CRYSTALS) -> list:
     rows = [row for row in load_rows(data) if row["description"]]
-    return [record_of(row) for row in random.Random(SEED).sample(rows, n)]
+    return [record_of_row(row) for row in random.Random(SEED).sample(rows, n)]
 
 
 def new_model(modality: Modality = "both", encoder: EncoderName = "alignn") -> CrysMMNet:
     torch.manual_seed(SEED)
-    return CrysMMNet(CrysMMNetConfig.of(NetworkConfig(encoder=encoder), modality, TEXT_WIDTH))
+    return CrysMMNet(
+        CrysMMNetConfig.from_settings(NetworkConfig(encoder=encoder), modality, TEXT_WIDTH)
+    )
 
 
 def update(model, optimizer, parts, n_crystals) -> float:
@@ -243,7 +246,8 @@ def released_epoch(records: list, encoder: str) -> dict:
 def package_epoch(records: list, encoder: str, folder: Path, rules: GraphConfig) -> dict:
     from model.data.prepare import Prepared
     from model.data.preprocessing import Preprocessing
-    from model.text.encoder import EmbeddingCache, TextEncoder
+    from model.text.cache import EmbeddingCache
+    from model.text.encoder import TextEncoder
     from model.training.trainer import make_trainer
 
     started = time.process_time()
@@ -261,7 +265,19 @@ def package_epoch(records: list, encoder: str, folder: Path, rules: GraphConfig)
         data="", target="", out=folder / "model", epochs=EPOCHS, batch_size=BATCH, seed=SEED
     )
     scale = Preprocessing(
-        "", "", False, 0.0, 1.0, 0.0, "both", rules, "description", None, None, None, []
+        target="",
+        unit="",
+        log10=False,
+        mean=0.0,
+        std=1.0,
+        guess=0.0,
+        modality="both",
+        graph=rules,
+        text="description",
+        text_encoder=None,
+        text_revision=None,
+        text_recipe=None,
+        description_origins=[],
     )
     prepared = Prepared({"train": examples, "val": examples[:1]}, {}, {}, scale)
     trainer = make_trainer(new_model(), prepared, config)

@@ -1,4 +1,4 @@
-"""A crystal database in, a text dataset out."""
+"""Build text datasets from crystal databases."""
 
 from curate.record import Description, StructureRecord
 

@@ -1,4 +1,4 @@
-"""A stream in, lists of a fixed size out."""
+"""Split a stream into lists of a fixed size."""
 
 from __future__ import annotations
 

@@ -1,10 +1,15 @@
-"""Source → frozen structures → descriptions → dataset; the same call again goes on where it stopped."""
+"""Build a dataset: read a source, describe its crystals, write the files.
+
+Calling it again resumes an interrupted build.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import platform
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from datetime import date
 from importlib.metadata import version
@@ -15,16 +20,20 @@ from curate import __version__
 from curate.batches import in_batches
 from curate.config import BuildConfig, DescribeConfig
 from curate.dataset.token_lengths import load_tokenizer
-from curate.dataset.write import COLUMNS
+from curate.dataset.write import finish
 from curate.describe import description as describing
 from curate.errors import InputError, named
-from curate.record import Refusal, StructureRecord
+from curate.properties import parse_units, without_unit
+from curate.record import SkippedEntry, StructureRecord
 from curate.run.counts import Counts, count
 from curate.run.folder import Run
-from curate.sources import Source, open_source, wanted_ids
+from curate.run.schema import DATASET
+from curate.sources.base import PreviousRun, Request, Snapshot, Source
 from curate.work.load_balance import largest_first, shares
-from curate.work.shards import Describe, Progress, Watch, describe_shards, describe_share, finish
+from curate.work.progress import Progress, Watch
+from curate.work.shards import Describe, describe_shards, describe_share
 
+log = logging.getLogger(__name__)
 GENERATORS = ("robocrys", "pymatgen", "pymatgen-core", "matminer", "spglib", "numpy")
 
 
@@ -34,20 +43,37 @@ def build(
     describe: Describe = describing.describe,
     watch: Watch = lambda progress: None,
 ) -> Counts:
-    """Build the dataset of a run folder and return its counts; on a cluster, the counts so far.
+    """Build the dataset of a run folder, or resume an interrupted build.
 
-    Raises InputError for what the user can mend; what is finished by then stays in the folder.
+    Args:
+        config: The settings, as the command line gives them.
+        source: What is read; by default the source that the settings choose.
+        describe: Writes the text of one crystal; called in worker processes.
+        watch: Called with each step of progress.
+
+    Returns:
+        The counts of the run; on a cluster, the counts so far.
+
+    Raises:
+        InputError: The user can correct something; what is finished by then stays in the folder.
     """
     check(config)
     load_tokenizer(config.tokenizer)  # its absence shows now, not after the last description
     run = Run(config.out)
     with run.lock():
-        source = source or open_source(
-            config, lambda done, total: watch(Progress("downloading", done, total))
+        ids, units = wanted_ids(config), parse_units(config.units)
+        source = source or config.source.open(
+            Request(
+                ids,
+                units,
+                previous_run(run),
+                lambda done, total: watch(Progress("downloading", done, total)),
+            )
         )
-        run.ask(question(config, source))
+        run.check_settings(settings_record(config, source, ids), default_settings(config))
         if run.fetched is None:
-            fetch(run, source, config, watch)
+            fetch(run, source, config, ids, watch)
+        state_units(run, units)
         missing = run.missing_shards()
         if missing and config.executor == "slurm":
             from curate.work.slurm import submit  # only a cluster's user pays for its launcher
@@ -60,10 +86,22 @@ def build(
         return finish(run)
 
 
-def describe_rank(config: DescribeConfig, watch: Watch = lambda progress: None) -> None:
-    """One rank's share of a run whose source is frozen; ranks need not know of each other.
+def previous_run(run: Run) -> PreviousRun | None:
+    """What the run folder was read from before; None if it is new."""
+    if not run.settings_file.exists():
+        return None
+    return PreviousRun(Snapshot(**run.settings_record["source"]), run.fetched is not None)
 
-    Raises InputError where the versions here would give other texts than the run's question asks for.
+
+def describe_rank(config: DescribeConfig, watch: Watch = lambda progress: None) -> None:
+    """Describe one rank's share of a run whose structures are complete.
+
+    Args:
+        config: Run folder, rank and number of ranks; ranks need not know of each other.
+        watch: Called with each step of progress.
+
+    Raises:
+        InputError: The installed versions are not those of the run, or its structures are incomplete.
     """
     for name, least in (("of", 1), ("rank", 0), ("workers", 1)):
         if getattr(config, name) < least:
@@ -71,15 +109,16 @@ def describe_rank(config: DescribeConfig, watch: Watch = lambda progress: None) 
     if config.rank >= config.of:
         raise InputError(f"--rank {config.rank} --of {config.of}: ranks count from 0")
     run = Run.load(config.run)
-    run.ask({**run.question, "versions": versions()})
+    run.check_settings({**run.settings_record, "versions": versions()})
     if run.fetched is None:
-        raise InputError(f"{config.run} is not read whole yet: the command that began it goes on")
+        raise InputError(f"{config.run} is not read whole yet: run the command that began it again")
     share = shares(run.sizes(run.shards()), config.of)[config.rank]
     describe_share(run, share, config.workers, watch=watch)
 
 
 def check(config: BuildConfig) -> None:
-    """InputError for numbers that make no sense and for a missing library."""
+    """InputError for settings that do not fit together, and for a missing library."""
+    config.source.check()
     for name in ("workers", "shard_size", "timeout", "memory", "limit"):
         value = getattr(config, name)
         if value is not None and value <= 0:
@@ -100,18 +139,22 @@ def check(config: BuildConfig) -> None:
         )
 
 
-def question(config: BuildConfig, source: Source) -> dict[str, Any]:
-    """All that changes the answer; a run folder holds the answer to exactly one question."""
-    ids = wanted_ids(config)
+def settings_record(
+    config: BuildConfig, source: Source, ids: set[str] | None = None
+) -> dict[str, Any]:
+    """What defines a run, for run.json: the source's snapshot, and all settings that change the dataset.
+
+    Args:
+        config: The build's settings.
+        source: What will be read.
+        ids: The material ids that are wanted; None for all.
+    """
     return {
         "source": asdict(source.snapshot()),
         "settings": {
-            "db": config.db,
-            "snapshot": config.snapshot,
-            "filter": config.filter,
+            "db": config.source.db,
+            **config.source.recorded(),
             "limit": config.limit,
-            "descriptions": config.descriptions,
-            "include_noncommercial": config.include_noncommercial,
             "ids_sha256": _sha256(ids) if ids else None,
             "shard_size": config.shard_size,
             "tokenizer": config.tokenizer,
@@ -123,8 +166,36 @@ def question(config: BuildConfig, source: Source) -> dict[str, Any]:
     }
 
 
+def default_settings(config: BuildConfig) -> dict[str, Any]:
+    """What a setting means where a run.json does not name it.
+
+    A source's new setting is at its default there. Version 0.1.0 recorded some settings for every
+    source; at these values they say nothing about the others.
+    """
+    recorded_for_all = {
+        "snapshot": "dft_3d_2021",
+        "filter": None,
+        "descriptions": "own",
+        "include_noncommercial": False,
+    }
+    return {**recorded_for_all, **type(config.source)().recorded()}
+
+
+def wanted_ids(config: BuildConfig) -> set[str] | None:
+    """The ids of --ids in the spelling of their database; None where all are wanted."""
+    if config.ids is None:
+        return None
+    try:
+        ids = {line.strip() for line in config.ids.read_text().splitlines()} - {""}
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"--ids {config.ids} can't be read: {error}") from error
+    if not ids:
+        raise InputError(f"--ids {config.ids} holds no ids")
+    return set(map(config.source.canonical_id, ids))
+
+
 def versions() -> dict[str, str]:
-    """Of all that shapes a text."""
+    """Versions of Python and of every package that shapes a text."""
     return {
         "python": platform.python_version(),
         "crysmmnet": __version__,
@@ -132,11 +203,17 @@ def versions() -> dict[str, str]:
     }
 
 
-def fetch(run: Run, source: Source, config: BuildConfig, watch) -> None:
-    """Freeze the source in the run folder; InputError where an id comes twice or is missing."""
+def fetch(
+    run: Run, source: Source, config: BuildConfig, ids: set[str] | None, watch: Watch
+) -> None:
+    """Write the source's entries into the run folder, shard by shard.
+
+    Raises:
+        InputError: An id occurs twice or is missing, or a property has the name of a dataset column.
+    """
     n_entries = 0
     types: dict[str, str | None] = {}
-    for number, shard in enumerate(in_batches(selected(source, config), config.shard_size)):
+    for number, shard in enumerate(in_batches(selected(source, config, ids), config.shard_size)):
         run.write_structures(number, shard)
         n_entries += len(shard)
         for entry in shard:
@@ -146,7 +223,7 @@ def fetch(run: Run, source: Source, config: BuildConfig, watch) -> None:
         watch(Progress("reading", n_entries, config.limit))
     if not n_entries:
         raise InputError("the source holds no entries")
-    if clash := types.keys() & COLUMNS:
+    if clash := types.keys() & set(DATASET):
         raise InputError(f"property {min(clash)} has the name of a dataset column; rename it")
     read_on = date.today().isoformat()
     summary = {
@@ -159,9 +236,34 @@ def fetch(run: Run, source: Source, config: BuildConfig, watch) -> None:
     run.finish_fetching(summary)
 
 
-def selected(source: Source, config: BuildConfig) -> Iterator[StructureRecord | Refusal]:
-    """The entries the build asks for, each id once."""
-    wanted = wanted_ids(config)
+def state_units(run: Run, given: Mapping[str, str]) -> None:
+    """Add a user's units to those of a frozen source; warn of numbers that have none.
+
+    Raises:
+        InputError: A unit is given for something that is no property of the source.
+    """
+    assert run.fetched is not None
+    types, units = run.fetched["properties"], run.fetched.get("units", {})
+    if strange := given.keys() - types.keys():
+        raise InputError(
+            f"--units: the source has no property {min(strange)}; it has "
+            f"{', '.join(sorted(types)) or 'none'}"
+        )
+    if {**units, **given} != units:
+        units = {**units, **given}
+        run.finish_fetching({**run.fetched, "units": units})
+    numbers = [name for name, type_name in types.items() if type_name == "number"]
+    if missing := without_unit(numbers, units):
+        words = " ".join(shlex.quote(f"{name}=UNIT") for name in missing)
+        log.warning(
+            "no unit is known for %s; to state it add --units %s", ", ".join(missing), words
+        )
+
+
+def selected(
+    source: Source, config: BuildConfig, wanted: set[str] | None
+) -> Iterator[StructureRecord | SkippedEntry]:
+    """The entries that the build wants; InputError where an id occurs twice or is missing."""
     seen: set[str] = set()
     for entry in source.records():
         if config.limit is not None and len(seen) == config.limit:

@@ -1,4 +1,4 @@
-"""curate build | describe | status | verify | report | push: a crystal database in, a text dataset out."""
+"""The commands of `curate`: build, describe, status, verify, report and push."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import shorten
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from curate.config import BuildConfig, DescribeConfig, PushConfig, ReportConfig
+from curate.config import BuildConfig, DescribeConfig, PushConfig, ReportConfig, build_flags
 from curate.errors import InputError
-from curate.work.interrupt import stop_on_signals
+from curate.work.command import run_command
 
 if TYPE_CHECKING:
     from curate.run.counts import Counts
@@ -42,9 +42,8 @@ class VerifyConfig:
     """Which crystals."""
 
 
-Command = (
-    Annotated[BuildConfig, tyro.conf.subcommand("build")]
-    | Annotated[DescribeConfig, tyro.conf.subcommand("describe")]
+OTHER_COMMANDS: Any = (
+    Annotated[DescribeConfig, tyro.conf.subcommand("describe")]
     | Annotated[StatusConfig, tyro.conf.subcommand("status")]
     | Annotated[VerifyConfig, tyro.conf.subcommand("verify")]
     | Annotated[ReportConfig, tyro.conf.subcommand("report")]
@@ -54,35 +53,33 @@ Command = (
 
 def main() -> None:
     """Entry point of `curate`."""
-    config = tyro.cli(Command, prog="curate", description="From a crystal database to a dataset.")  # type: ignore[call-overload]
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    stop_on_signals()
-    try:
-        match config:
-            case BuildConfig():
-                sys.exit(run_build(config))
-            case DescribeConfig():
-                sys.exit(run_describe(config))
-            case StatusConfig():
-                sys.exit(run_status(config))
-            case VerifyConfig():
-                sys.exit(run_verify(config))
-            case ReportConfig():
-                sys.exit(run_report(config))
-            case PushConfig():
-                sys.exit(run_push(config))
-    except InputError as error:
-        sys.exit(_complain(str(error)))
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        sys.exit(_complain(f"{where}{error.strerror or error}; finished shards are kept"))
-    except KeyboardInterrupt:
-        print("\nstopped; the same command goes on from here", file=sys.stderr)
-        sys.exit(130)
+    run_command("curate", run, after_disk_error="; finished shards are kept")
+
+
+def run() -> int:
+    """Parse the command line and run its command; only what the command needs is imported."""
+    words = sys.argv[1:]
+    # For other commands the common flags of `build` stand for it: no source need be imported.
+    build = build_flags(words[1:] if words[:1] == ["build"] else ["--help"])
+    commands: Any = Annotated[build, tyro.conf.subcommand("build")] | OTHER_COMMANDS
+    config = tyro.cli(commands, prog="curate", description="From a crystal database to a dataset.")
+    match config:
+        case BuildConfig():
+            return run_build(config)
+        case DescribeConfig():
+            return run_describe(config)
+        case StatusConfig():
+            return run_status(config)
+        case VerifyConfig():
+            return run_verify(config)
+        case ReportConfig():
+            return run_report(config)
+    return run_push(config)
 
 
 def run_build(config: BuildConfig) -> int:
-    """Build with a progress bar; 1 where --strict asks for it, else 0."""
+    """Build with a progress bar; the exit code is 1 if --strict is given and a crystal failed."""
     from curate.build import build
     from curate.work.console import progress_bar
 
@@ -124,14 +121,15 @@ def run_status(config: StatusConfig) -> int:
 
 
 def run_verify(config: VerifyConfig) -> int:
-    """Compare a sample with stock; 1 where a text differs."""
+    """Compare a sample with stock; the exit code is 1 if a text differs."""
     from dataclasses import asdict
 
     from curate.dataset.write import write_card
+    from curate.files import write_json
     from curate.run.counts import count
-    from curate.run.folder import Run, write_json
+    from curate.run.folder import Run
     from curate.work.console import progress_bar
-    from curate.work.shards import Progress
+    from curate.work.progress import Progress
     from curate.work.verify import verify
 
     if config.n <= 0:
@@ -154,9 +152,9 @@ def run_verify(config: VerifyConfig) -> int:
 
 def run_report(config: ReportConfig) -> int:
     """Write the page and say how much it shows."""
-    from curate.build import Progress
     from curate.report.page import report
     from curate.work.console import progress_bar
+    from curate.work.progress import Progress
 
     with progress_bar() as watch:
         shown = report(config, lambda done, total: watch(Progress("reading", done, total)))
@@ -193,8 +191,3 @@ def show(counts: Counts) -> None:
     from curate.work.console import counts_table
 
     counts_table(counts)
-
-
-def _complain(message: str) -> int:
-    print(f"curate: {message}", file=sys.stderr)
-    return 2

@@ -1,23 +1,29 @@
-"""BuildConfig: the choices of one build, and which of them change its answer."""
+"""The settings of the commands; the command line and its help are made from them."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, make_dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
 from curate.describe.options import DescribeOptions
-
-JarvisTable = Literal["dft_3d_2021", "dft_3d_2022", "dft_3d_2025", "dft_2d_2021", "megnet"]
-Database = Literal["jarvis", "mp", "optimade", "files", "crysmmnet"]
+from curate.errors import InputError
+from curate.sources import DEFAULT, SOURCES, settings_class
+from curate.sources.base import SourceSettings
 
 
 def processors() -> int:
-    """What this process may use: the scheduler's word, where it was started by one."""
+    """CPUs available: SLURM_CPUS_PER_TASK if set, else the process's CPU affinity."""
     return int(os.environ.get("SLURM_CPUS_PER_TASK") or len(os.sched_getaffinity(0)))
+
+
+def default_source() -> SourceSettings:
+    """The settings of the source that is read where none is chosen."""
+    return settings_class(DEFAULT)()
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,7 @@ class ReportConfig:
 
 @dataclass(frozen=True)
 class DescribeConfig:
-    """Describe one of N shares of a run, for schedulers that start ranks; the last writes the dataset.
+    """Describe one of N shares of a run, for schedulers that start ranks; the last rank writes the dataset.
 
     `curate build … --executor none` freezes the structures first. Ranks may be started again, in any
     number and any order: what is described is not described again.
@@ -78,7 +84,7 @@ class DescribeConfig:
 
 @dataclass(frozen=True)
 class SlurmConfig:
-    """What is asked of the scheduler; the site's defaults hold for what is left out."""
+    """What is requested of the scheduler; anything left out keeps the site's default."""
 
     tasks: int | None = None
     """Tasks of the array job that share the crystals (--executor slurm)."""
@@ -89,61 +95,34 @@ class SlurmConfig:
     cpus_per_task: int | None = None
     """Processes of each task that describe side by side (--executor slurm)."""
     account: str | None = None
-    """Who is charged (--executor slurm)."""
+    """Account that is charged (--executor slurm)."""
 
 
 @dataclass(frozen=True)
 class BuildConfig:
     """Read crystals, describe each with Robocrystallographer, write a dataset to OUT/dataset.
 
-    The same command again takes up where it was stopped.
+    The same command again resumes an interrupted build.
     """
 
     out: Path
-    """Run folder; one folder answers one question and is resumed by the same command."""
-    db: Database = "jarvis"
-    """Where crystals come from: JARVIS-DFT, the Materials Project (needs MP_API_KEY), any database that
-    speaks OPTIMADE (extra `optimade`), your own files, or the corpus the paper published."""
-    sample: bool = False
-    """Use the 400 JARVIS-DFT crystals embedded in the package; needs no network."""
-    snapshot: JarvisTable = "dft_3d_2021"
-    """Which table of JARVIS: JARVIS-DFT as it was in that year (2021 is what the paper, ALIGNN and the
-    leaderboard use), or the Materials Project 2018.6.1 as `megnet` (--db jarvis)."""
-    mirror: str | None = None
-    """Address that has figshare's files by their number, instead of figshare's own (--db jarvis)."""
-    input: str | None = None
-    """File, folder or quoted glob of CIF, POSCAR, extxyz or JSON (--db files); the zip of figshare
-    article 23643669 (--db crysmmnet); a table's zip that was downloaded by hand (--db jarvis); a
-    server's address, as https://oqmd.org/optimade (--db optimade)."""
-    filter: str | None = None
-    """Which structures, in OPTIMADE's words: 'elements HAS ALL "Ga","N" AND nelements=2'
-    (--db optimade); all of them where it is left out."""
-    properties: Path | None = None
-    """CSV of targets whose first column holds the material ids (--db files)."""
-    allow_missing_hydrogen: bool = False
-    """Describe a CIF whose formula has hydrogen that has no positions, with a note (--db files); such
-    files are refused otherwise."""
-    ids_from: Literal["name", "path"] = "name"
-    """Take ids from the names of files, or keep the folders below --input in them (--db files)."""
-    license: str = "unknown"
-    """Licence of your own files, as an SPDX identifier; goes into the dataset (--db files). With
-    --db optimade in place of what the server says."""
-    descriptions: Literal["own", "published"] = "own"
-    """Describe each crystal, or take the texts that the Materials Project publishes (--db mp)."""
-    include_noncommercial: bool = False
-    """Take entries under CC BY-NC as well; your account must have accepted their terms (--db mp)."""
+    """Run folder; it holds one build, which the same command resumes."""
+    source: tyro.conf.OmitArgPrefixes[SourceSettings] = field(default_factory=default_source)
     ids: Path | None = None
     """Text file with one material id a line: describe only these."""
     limit: int | None = None
     """Describe only the first N crystals."""
+    units: tuple[str, ...] = ()
+    """Units of properties of your own, as gap=eV hardness=GPa; 1 for a number without unit. They may be
+    added later: nothing is described again."""
     describe: tyro.conf.OmitArgPrefixes[DescribeOptions] = field(default_factory=DescribeOptions)
     tokenizer: str = "minilm"
     """Tokenizer of the text encoder that the card counts tokens for: a folder, a name on the Hub
     (m3rg-iitd/matscibert), or `minilm` (extra `demo`)."""
     timeout: float = 300.0
-    """Seconds after which a crystal is given up."""
+    """Seconds after which describing a crystal is stopped."""
     memory: float = 4.0
-    """GiB a worker may add to what it starts with; asked of the scheduler for each processor."""
+    """GiB that a worker may use beyond what it starts with; requested per processor from a scheduler."""
     shard_size: int = 200
     """Crystals described between two saves."""
     workers: int = field(default_factory=processors)
@@ -154,3 +133,59 @@ class BuildConfig:
     slurm: tyro.conf.OmitArgPrefixes[SlurmConfig] = field(default_factory=SlurmConfig)
     strict: bool = False
     """Exit with 1 if any crystal has no description."""
+
+
+def build_flags(words: Sequence[str]) -> type[BuildConfig]:
+    """The class that the command line of one `curate build` is parsed into.
+
+    It has the common flags and those of the source that --db names; without --db, the help lists the
+    common flags only.
+
+    Args:
+        words: The words after `curate build`.
+
+    Raises:
+        InputError: The source is unknown, or a flag belongs to another source.
+    """
+    db = chosen_source(words)
+    if db is None and not {"-h", "--help"}.isdisjoint(words):
+        settings: type[SourceSettings] = SourceSettings
+    else:
+        settings = settings_class(db or DEFAULT)
+        refuse_flags_of_others(words, settings)
+    about = "; ".join(f"{name}: {known.about}" for name, known in SOURCES.items())
+    help = f"Where crystals come from. {about}. `curate build --db NAME --help` shows its flags."
+    choice: Any = Annotated[str, tyro.conf.arg(help=help, metavar="{" + ",".join(SOURCES) + "}")]
+    own: Any = tyro.conf.OmitArgPrefixes[settings]  # type: ignore[valid-type, misc]
+    return make_dataclass(
+        "BuildConfig",
+        [("db", choice, DEFAULT), ("source", own, field(default_factory=settings))],
+        bases=(BuildConfig,),
+        namespace={"__doc__": BuildConfig.__doc__},
+        frozen=True,
+    )
+
+
+def chosen_source(words: Sequence[str]) -> str | None:
+    """The value of the last --db among the words of a command line; None if there is none."""
+    chosen = None
+    for word, following in zip(words, [*words[1:], None], strict=True):
+        if word == "--db":
+            chosen = following
+        elif word.startswith("--db="):
+            chosen = word.partition("=")[2]
+    return chosen
+
+
+def refuse_flags_of_others(words: Sequence[str], settings: type[SourceSettings]) -> None:
+    """InputError where a flag among the words is one of another source only."""
+    own = {known.name for known in fields(settings)}
+    for word in words:
+        flag = word.partition("=")[0]
+        name = flag.removeprefix("--").removeprefix("no-").replace("-", "_")
+        if not flag.startswith("--") or name in own:
+            continue
+        owners = [db for db in SOURCES if name in {f.name for f in fields(settings_class(db))}]
+        if owners:
+            known = ", ".join(owners[:-1]) + " or " * (len(owners) > 1) + owners[-1]
+            raise InputError(f"{flag} belongs to --db {known}, not to --db {settings.db}")

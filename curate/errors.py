@@ -1,4 +1,4 @@
-"""What a user can mend: one sentence each, shown without a traceback, exit code 2."""
+"""Errors that a user can correct: shown as one sentence without a traceback, exit code 2."""
 
 
 class InputError(ValueError):
@@ -6,6 +6,13 @@ class InputError(ValueError):
 
 
 def named(ids: set[str], most: int = 5) -> str:
-    """A few of the ids and how many there are: `a, b, c and 4 more`."""
+    """A few of the ids and how many more there are: `a, b, c and 4 more`."""
     shown = sorted(ids)[:most]
     return ", ".join(shown) + (f" and {len(ids) - most} more" if len(ids) > most else "")
+
+
+def first_line(error: object) -> str:
+    """The first line of an error's message, at most 200 characters; its type where it has none."""
+    message = error.args[0] if isinstance(error, KeyError) and error.args else error
+    lines = str(message).strip().splitlines() or [type(error).__name__]
+    return lines[0][:200]

@@ -1,4 +1,4 @@
-"""Licences of a dataset's rows in, what its card must say and whether it may be published out.
+"""Licences of a dataset's rows: what its card must say, and whether it may be published.
 
 A licence that forbids passing entries on, or passing on texts made from them (no derivatives),
 stops every push. An unknown licence stops public ones. Non-commercial licences are passed on: the

@@ -1,4 +1,4 @@
-"""What travels from a source to a dataset: structure records, descriptions, units. Standard library only."""
+"""Structure records and descriptions: what travels from a source to a dataset."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -30,41 +30,8 @@ STATUSES = (
     "crashed",  # the worker process died
 )
 
-UNITS: Mapping[str, str] = {
-    # JARVIS-DFT, by the database's own names
-    "formation_energy_peratom": "eV/atom",
-    "optb88vdw_bandgap": "eV",
-    "optb88vdw_total_energy": "eV/atom",
-    "mbj_bandgap": "eV",
-    "ehull": "eV/atom",
-    "bulk_modulus_kv": "GPa",
-    "shear_modulus_gv": "GPa",
-    "slme": "%",
-    "spillage": "1",
-    # Materials Project, by the database's own names
-    "formation_energy_per_atom": "eV/atom",
-    "e_form": "eV/atom",
-    "band_gap": "eV",
-    "gap pbe": "eV",
-    "energy_above_hull": "eV/atom",
-    "energy_per_atom": "eV/atom",
-    "total_magnetization": "μB",
-    "density": "g/cm³",
-    "volume": "Å³",
-    "k_vrh": "GPa",
-    "g_vrh": "GPa",
-    "bulk modulus": "log10(GPa)",
-    "shear modulus": "log10(GPa)",
-}
-
+SPLIT_LABELS = ("train", "val", "test", "leak")  # leak: the benchmark lists the id in two splits
 ISOTOPES = {"D": "deuterium", "T": "tritium"}  # of hydrogen, by their symbols
-
-
-def unit_of(name: str) -> str:
-    """The unit of a property under its source's own name; KeyError names the known ones."""
-    if name not in UNITS:
-        raise KeyError(f"unknown property {name!r}; known: {', '.join(sorted(UNITS))}")
-    return UNITS[name]
 
 
 @dataclass(frozen=True)
@@ -135,16 +102,26 @@ class StructureRecord:
         )
 
 
-class DisorderedStructure(ValueError):
+class UnusableStructure(ValueError):
+    """A structure that can be read but cannot be described."""
+
+    status: ClassVar[str]  # one of STATUSES
+
+
+class DisorderedStructure(UnusableStructure):
     """A site is shared by several species or partly occupied."""
 
+    status = "disordered"
 
-class DummySpecies(ValueError):
+
+class DummySpecies(UnusableStructure):
     """A site holds something that is no chemical element."""
+
+    status = "dummy_species"
 
 
 @dataclass(frozen=True)
-class Refusal:
+class SkippedEntry:
     """A source's entry that could not become a record, with the reason."""
 
     material_id: str
@@ -153,10 +130,9 @@ class Refusal:
     error_message: str
 
     @classmethod
-    def of(cls, material_id: str, error: Exception) -> Refusal:
-        """The reason that an error gives, as far as it is a kind of its own."""
-        kinds = {"DisorderedStructure": "disordered", "DummySpecies": "dummy_species"}
-        status = kinds.get(type(error).__name__, "unreadable")
+    def from_error(cls, material_id: str, error: Exception) -> SkippedEntry:
+        """The skipped entry for an error that was raised while its structure was read."""
+        status = error.status if isinstance(error, UnusableStructure) else "unreadable"
         return cls(material_id, status, type(error).__name__, str(error)[:500])
 
 

@@ -1,1 +1,1 @@
-"""A text dataset of crystals in, property predictions out."""
+"""CrysMMNet: crystal properties predicted from structure and text."""

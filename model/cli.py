@@ -1,4 +1,4 @@
-"""The commands of crysmmnet: a curated dataset in; models, predictions and answers out."""
+"""The `crysmmnet` commands."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Annotated
 import tyro
 
 from curate.errors import InputError
-from curate.work.interrupt import stop_on_signals
+from curate.work.command import run_command
 from model.config import (
     AppConfig,
     EncodersConfig,
@@ -40,20 +40,15 @@ def main() -> None:
     """Entry point of `crysmmnet`."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("model").setLevel(logging.INFO)
-    stop_on_signals()
-    try:
-        config = tyro.cli(  # type: ignore[call-overload]
-            Command, prog="crysmmnet", description="From a curated dataset to predictions."
-        )
-        sys.exit(run(config))
-    except InputError as error:
-        sys.exit(_complain(str(error)))
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        sys.exit(_complain(f"{where}{error.strerror or error}"))
-    except KeyboardInterrupt:
-        print("\nstopped; the same command goes on from here", file=sys.stderr)
-        sys.exit(130)
+    run_command("crysmmnet", parse_and_run)
+
+
+def parse_and_run() -> int:
+    """Parse the command line and run its command."""
+    config = tyro.cli(  # type: ignore[call-overload]
+        Command, prog="crysmmnet", description="From a curated dataset to predictions."
+    )
+    return run(config)
 
 
 def run(config: Command) -> int:
@@ -172,7 +167,7 @@ def run_push_space(config: PushModelConfig) -> int:
     if config.dry_run:
         print(plan)
         return 0
-    print(mirror(plan.files, plan.repo_id, plan.kind, private=plan.private, tag=plan.tag))
+    print(mirror(plan))
     return 0
 
 
@@ -215,14 +210,6 @@ def _quiet_libraries() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    from transformers.utils import logging as transformers_logging
-
-    transformers_logging.disable_progress_bar()
-
-
-def _complain(message: str) -> int:
-    print(f"crysmmnet: {message}", file=sys.stderr)
-    return 2
 
 
 if __name__ == "__main__":

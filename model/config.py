@@ -1,26 +1,33 @@
-"""Every choice of a graph, a network and a training, each default written once. No heavy imports."""
+"""Settings of graphs, networks, trainings and commands; each default is written once. No heavy imports."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
-from tyro.conf import OmitArgPrefixes, Positional
+from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from curate.cache import cache_folder
+from curate.describe.text_views import VIEWS
 from curate.errors import InputError
+from curate.files import cache_folder
+from model.encoder_settings import ENCODERS, SIZES
 
 Modality = Literal["both", "graph", "text"]
-EncoderName = Literal["alignn", "cgcnn", "schnet", "megnet", "gatgnn", "matformer", "cogn"]
-View = Literal["formula", "global", "semi-global", "local", "masked"]
-TextInput = Literal["description", View, "shuffled", "constant", "spacegroup"]
+FusionName = Literal["concat"]
 ExperimentKind = Literal["modality", "encoder", "text", "low-data"]
-
-
-def default_cache() -> Path:
-    """Where text embeddings and graphs are kept between runs."""
-    return cache_folder()
+if TYPE_CHECKING:
+    EncoderName: TypeAlias = str
+    TextInput: TypeAlias = str
+else:  # from the tables: what stands there can be chosen
+    EncoderName = Literal[tuple(ENCODERS)]
+    TextInput = Literal["description", *VIEWS, "shuffled", "constant", "spacegroup"]
+TEXT_HELP = (
+    "Text of a crystal: its description; a part of it ("
+    + "; ".join(f"{name}: {view.meaning}" for name, view in VIEWS.items())
+    + "); or a control that says nothing about it (shuffled: the description of another crystal; "
+    "constant: one text for all; spacegroup: the space group as a one-hot vector, no text)."
+)
 
 
 @dataclass(frozen=True)
@@ -43,27 +50,32 @@ class GraphConfig:
 
 
 @dataclass(frozen=True)
-class NetworkConfig:
-    """Which graph network, and the sizes; a size that is left out is the published one."""
+class EncoderChoice:
+    """Which graph network."""
 
     encoder: EncoderName = "alignn"
     """Graph network; `crysmmnet encoders` lists them with their sizes."""
-    width: int | None = None
-    """Features of an atom."""
-    layers: int | None = None
-    """Rounds of message passing, of all but ALIGNN."""
-    alignn_layers: int | None = None
-    """ALIGNN's updates of the crystal graph and the line graph in turn."""
-    gcn_layers: int | None = None
-    """ALIGNN's updates of the crystal graph alone, after those."""
-    distance_bins: int | None = None
-    """Radial functions that describe a bond length."""
-    angle_bins: int | None = None
-    """ALIGNN's functions between -1 and 1 that describe the cosine of a bond angle."""
-    embedding_width: int | None = None
-    """ALIGNN's width between those functions and the features."""
+
+
+if TYPE_CHECKING:
+    EncoderSizes = EncoderChoice
+else:  # a flag for each size that any of them has
+    EncoderSizes = make_dataclass(
+        "EncoderSizes",
+        [(name, Annotated[int | None, arg(help=meaning)], None) for name, meaning in SIZES.items()],
+        bases=(EncoderChoice,),
+        frozen=True,
+    )
+
+
+@dataclass(frozen=True)
+class NetworkConfig(EncoderSizes):
+    """Which graph network, and the sizes; a size that is left out is the published one."""
+
     projection_width: int = 64
     """Common width of crystal and text before they are joined."""
+    fusion: FusionName = "concat"
+    """How the two are joined."""
     dropout: float = 0.1
     """In the projections."""
 
@@ -99,7 +111,7 @@ class TrainSettings:
     """Of the forward pass; the lower ones pay on GPUs."""
     tensorboard: bool = False
     """Log to OUT/tensorboard; needs the package tensorboard."""
-    cache: Path = field(default_factory=default_cache)
+    cache: Path = field(default_factory=cache_folder)
     """Folder where text embeddings and graphs are kept, for other trainings on the same crystals."""
     graph: Annotated[GraphConfig, OmitArgPrefixes] = GraphConfig()
     network: Annotated[NetworkConfig, OmitArgPrefixes] = NetworkConfig()
@@ -125,9 +137,7 @@ class TrainConfig(TrainSettings):
     """Folder of the model, made new; an interrupted training of the same settings continues."""
     modality: Modality = "both"
     """What the model sees of a crystal: graph and text, or one of them."""
-    text: TextInput = "description"
-    """What stands for the text: the description, a part of it, or something that says nothing (texts
-    shuffled between crystals, one text for all, the space group as a one-hot vector)."""
+    text: Annotated[TextInput, arg(help=TEXT_HELP)] = "description"
     train_fraction: float = 1.0
     """Learn from this share of the training crystals, drawn with the seed; a smaller share is part of
     a larger one."""
@@ -159,7 +169,7 @@ class ExperimentConfig(TrainSettings):
     """Folder; the answer goes to OUT/KIND, the trained models to OUT/runs."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """One training each; a seed draws the split and the initial weights."""
-    encoders: tuple[EncoderName, ...] = get_args(EncoderName)
+    encoders: tuple[EncoderName, ...] = tuple(ENCODERS)
     """Graph networks to compare; sizes are given to those that have them (`encoder`)."""
     fractions: tuple[float, ...] = (0.05, 0.1, 0.2, 0.5, 1.0)
     """Shares of the training crystals (`low-data`)."""
@@ -213,7 +223,7 @@ class EvaluateConfig:
     """Crystals computed at once."""
     out: Path | None = None
     """Also write id, split, target and prediction to this CSV file."""
-    cache: Path = field(default_factory=default_cache)
+    cache: Path = field(default_factory=cache_folder)
     """Folder where text embeddings are kept."""
 
 
@@ -234,7 +244,7 @@ class ReportModelConfig:
     """The page."""
     explain: tuple[str, ...] = ()
     """Ids of crystals whose prediction is explained sentence by sentence; loads the text encoder."""
-    cache: Path = field(default_factory=default_cache)
+    cache: Path = field(default_factory=cache_folder)
     """Folder where text embeddings are kept."""
 
 
@@ -253,7 +263,7 @@ class AppConfig:
     """Address to listen on; others than this machine reach 0.0.0.0."""
     port: int = 7860
     """Port to listen on."""
-    cache: Path = field(default_factory=default_cache)
+    cache: Path = field(default_factory=cache_folder)
     """Folder where text embeddings are kept."""
 
 
@@ -278,7 +288,7 @@ class PushModelConfig:
     """Push a Space, the page of `crysmmnet app` with the model in it, instead of the model."""
     data: str | None = None
     """What the model learned from, so that the Space shows similar crystals (--space)."""
-    cache: Path = field(default_factory=default_cache)
+    cache: Path = field(default_factory=cache_folder)
     """Folder where text embeddings are kept (--space)."""
 
 
@@ -294,5 +304,5 @@ class PredictConfig:
     """Also write the predictions to this CSV file."""
     batch_size: int = 64
     """Crystals computed at once."""
-    cache: Path = field(default_factory=default_cache)
+    cache: Path = field(default_factory=cache_folder)
     """Folder where text embeddings are kept."""

@@ -21,11 +21,11 @@ from mp_server import KEY, MPServer  # noqa: E402
 
 from curate.record import StructureRecord  # noqa: E402
 from curate.sources.mp import MaterialsProject  # noqa: E402
-from curate.sources.mp_client import Client  # noqa: E402
-from curate.web.retry import Patience  # noqa: E402
+from curate.sources.mp_client import MPClient  # noqa: E402
+from curate.web.retry import RetryPolicy  # noqa: E402
 
 PYTHON = os.environ.get("SERVICES_PYTHON", str(HERE.parent / ".venv-services/bin/python"))
-HASTY = Patience(attempts=3, first_wait=0.01, longest_wait=0.02)
+HASTY = RetryPolicy(attempts=3, first_wait=0.01, longest_wait=0.02)
 
 
 @pytest.fixture(scope="module", params=["", "TERMS:ACCEPT-NC"], ids=["plain", "with GNoME"])
@@ -53,7 +53,7 @@ def both(emmet, monkeypatch):
     groups, address = emmet
     found = documents()
     with MPServer(summary=found, robocrys=texts(found), has_gnome=bool(groups)) as small:
-        yield [Client(url, patience=HASTY) for url in (address, small.url)]
+        yield [MPClient(url, retry=HASTY) for url in (address, small.url)]
 
 
 @pytest.mark.parametrize("published", [False, True])

@@ -1,9 +1,10 @@
-"""A run's own files in, the dataset's card out. No number on a card is typed by hand."""
+"""Write a dataset's card from the run's own files; no number on it is typed by hand."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,90 +12,61 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from curate.dataset.splits import LABELS, task_sizes
+from curate.dataset.splits import task_sizes
 from curate.dataset.text_statistics import TextFacts, text_facts
 from curate.dataset.token_lengths import LIMIT
 from curate.licenses import card_fields
+from curate.properties import BY_NAME, citation_of
+from curate.record import SPLIT_LABELS
+from curate.run.schema import COLUMNS, DATASET
 
 if TYPE_CHECKING:
     from curate.run.counts import Counts
     from curate.run.folder import Run
 
-LEVELS = {  # of theory, by the property's own name in its database
-    "formation_energy_peratom": "DFT, OptB88vdW",
-    "optb88vdw_bandgap": "DFT, OptB88vdW",
-    "optb88vdw_total_energy": "DFT, OptB88vdW",
-    "ehull": "DFT, OptB88vdW",
-    "mbj_bandgap": "DFT, TB-mBJ",
-    "slme": "DFT, TB-mBJ",
-    "bulk_modulus_kv": "DFT, OptB88vdW; Voigt average",
-    "shear_modulus_gv": "DFT, OptB88vdW; Voigt average",
-    "spillage": "DFT with and without spin-orbit coupling",
-    "e_form": "DFT, PBE and PBE+U",
-    "gap pbe": "DFT, PBE and PBE+U",
-    "bulk modulus": "DFT, PBE; Voigt-Reuss-Hill average",
-    "shear modulus": "DFT, PBE; Voigt-Reuss-Hill average",
-    "formation_energy_per_atom": "DFT, as the Materials Project mixes PBE, PBE+U and r2SCAN",
-    "energy_above_hull": "DFT, as the Materials Project mixes PBE, PBE+U and r2SCAN",
-    "band_gap": "DFT, PBE and PBE+U or r2SCAN",
-    "k_vrh": "DFT, PBE; Voigt-Reuss-Hill average",
-    "g_vrh": "DFT, PBE; Voigt-Reuss-Hill average",
-}
-CITATIONS = {  # of databases that come in another's corpus
-    "JARVIS-DFT": "Choudhary et al., npj Computational Materials 6, 173 (2020)",
-    "Materials Project": "Jain et al., APL Materials 1, 011002 (2013)",
-}
 QUANTILES = {"5 %": 0.05, "median": 0.5, "95 %": 0.95, "longest": 1.0}
-MEANINGS = {
-    "material_id": "the source's own id",
-    "source": "database the entry comes from",
-    "chemical_formula_reduced": "elements in alphabetical order, coprime counts",
-    "nsites": "atoms in the cell",
-    "lattice_vectors": "3×3, rows a, b, c",
-    "cartesian_site_positions": "nsites×3",
-    "species_at_sites": "chemical symbols, one a site",
-    "spacegroup_number": "the source's",
-    "description": "the text",
-    "condensed_structure": "Robocrystallographer's middle form as JSON; `curate.describe.render` makes texts",
-    "description_origin": "what wrote the text",
-    "license": "of the entry",
-}
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
 
 def dataset_card(run: Run, counts: Counts, default: Path) -> str:
-    """The README.md of a dataset whose described rows are in the folder `default`."""
+    """The text of a dataset's README.md.
+
+    Args:
+        run: The run that the dataset was made by.
+        counts: Its counts.
+        default: Folder with the described rows; the manifest lies beside it.
+    """
     from jinja2 import Environment, StrictUndefined
 
-    question = run.question
+    record = run.settings_record
     assert run.fetched is not None
     dataset = pq.ParquetDataset(default)
     table = dataset.read(["description_origin", "source", "license"])
     origins = Counter(
         zip(table["source"].to_pylist(), table["license"].to_pylist(), strict=True)
     ).most_common()
-    facts = text_facts(default, question["settings"]["tokenizer"])
+    facts = text_facts(default, record["settings"]["tokenizer"])
+    licenses = {license for (_, license), _ in origins}
+    pretty_name = f"{record['source']['database']} crystals with descriptions"
     generators = sorted(set(table["description_origin"].to_pylist()) - {None})
     template = (files("hub_cards") / "dataset_card.md").read_text()
     return (
         Environment(undefined=StrictUndefined, keep_trailing_newline=True)
         .from_string(template)
         .render(
-            pretty_name=f"{question['source']['database']} crystals with descriptions",
-            license=card_fields(license for (_, license), _ in origins),
-            annotations_creators="machine-generated",
-            size_category=next((name for n, name in SIZES if counts.described < n), "n>1M"),
+            pretty_name=pretty_name,
+            metadata=metadata(pretty_name, licenses, counts, default.parent),
             counts=counts,
             reasons=counts.reasons.most_common(),
-            source=question["source"],
+            source=record["source"],
             read_on=run.fetched["read_on"],
             facts=facts,
             token_quantiles={
                 name: facts.tokens.quantile(q) for name, q in QUANTILES.items() if facts.tokens
             },
             token_limit=LIMIT,
-            describe=question["describe"],
-            versions=question["versions"],
+            describe=record["describe"],
+            versions=record["versions"],
             generators=generators,
             columns=[_column(field) for field in dataset.schema],
             splits=[
@@ -103,18 +75,44 @@ def dataset_card(run: Run, counts: Counts, default: Path) -> str:
                 if name.startswith("split_")
             ],
             verification=run.verification,
-            checksums={name: _checksum(default.parent / name) for name in ("default", "manifest")},
             origins=origins,
             citations={
-                database: _citation(database) or question["source"]["citation"]
+                database: citation_of(database) or record["source"]["citation"]
                 for (database, _), _ in origins
             },
         )
     )
 
 
+def metadata(
+    pretty_name: str, licenses: Iterable[str | None], counts: Counts, dataset: Path
+) -> str:
+    """The card's YAML head, which the Hub and `datasets` read."""
+    from huggingface_hub import DatasetCardData
+
+    configs = [
+        {
+            "config_name": name,
+            "description": f"sha256 {_checksum(dataset / name)}",
+            **({"default": True} if name == "default" else {}),
+            "data_files": [{"split": "train", "path": f"{name}/train-*.parquet"}],
+        }
+        for name in ("default", "manifest")
+    ]
+    return DatasetCardData(
+        pretty_name=pretty_name,
+        language="en",
+        **card_fields(licenses),  # type: ignore[arg-type]
+        annotations_creators=["machine-generated"],
+        task_categories=["tabular-regression", "text-generation"],
+        tags=["chemistry", "materials-science", "crystal-structure", "robocrystallographer"],
+        size_categories=[next((name for n, name in SIZES if counts.described < n), "n>1M")],
+        configs=configs,
+    ).to_yaml()
+
+
 def _checksum(folder: Path) -> str:
-    """SHA-256 of the folder's data files.
+    """SHA-256 over all data files of a folder.
 
     `datasets` keeps what it loaded under a hash of the card's configs, not of the files: without this
     line another dataset in a folder of the same name would be answered from the cache.
@@ -126,21 +124,19 @@ def _checksum(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def _citation(database: str) -> str | None:
-    """Of a database with or without its version: `JARVIS-DFT 2021.8.18`."""
-    return next((text for name, text in CITATIONS.items() if database.startswith(name)), None)
-
-
 def _column(field) -> dict[str, str]:
     unit = (field.metadata or {}).get(b"unit", b"").decode()
-    meaning = MEANINGS.get(field.name)
-    if meaning is None:
-        is_split = field.name.startswith("split_")
-        meaning = "official split" if is_split else "property, under the source's own name"
+    if field.name in DATASET:
+        meaning = COLUMNS[field.name].meaning
+    elif field.name.startswith("split_"):
+        meaning = "official split"
+    else:
+        meaning = "property, under the source's own name"
     kind = str(field.type).replace("element: ", "").replace("item: ", "")
     kind = kind.replace("<", "[").replace(">", "]")  # Markdown takes <double> for a tag
-    level = LEVELS.get(field.name)
-    meaning += f"; {level}" if level else ""
+    known = BY_NAME.get(field.name)
+    if known is not None and known.level:
+        meaning += f"; {known.level}"
     return {"name": field.name, "type": kind, "unit": unit, "meaning": meaning}
 
 
@@ -156,5 +152,5 @@ def _split(dataset: pq.ParquetDataset, name: str, facts: TextFacts) -> dict[str,
         "share": share,
         "leaks": leaks,
         "seen": facts.seen[task],
-        **{label: labels[label] for label in LABELS},
+        **{label: labels[label] for label in SPLIT_LABELS},
     }

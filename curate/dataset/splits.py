@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-LABELS = ("train", "val", "test", "leak")  # leak: the benchmark lists the id in two splits
 LISTED_ID = re.compile(r"(JVASP|mp|mvc)-(0|[1-9]\d{0,8})")  # the spellings that benchmarks use
 
 

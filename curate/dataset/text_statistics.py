@@ -1,4 +1,4 @@
-"""The described rows of a dataset in, what its card says about the texts out: lengths and repeats."""
+"""Lengths and repeats of a dataset's texts, for its card."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROWS_AT_ONCE = 1_000
 
 @dataclass(frozen=True)
 class TextFacts:
-    """What the texts of a dataset are like."""
+    """Lengths of a dataset's texts, and how many occur more than once."""
 
     tokens: TokenLengths | None  # None without texts or without a tokenizer
     n_different: int  # texts
@@ -26,7 +26,12 @@ class TextFacts:
 
 
 def text_facts(default: Path, tokenizer_name: str) -> TextFacts:
-    """Facts about the column `description` of the Parquet files in a folder, read piece by piece."""
+    """Facts about the column `description` of the Parquet files in a folder, read piece by piece.
+
+    Args:
+        default: The folder.
+        tokenizer_name: As for `load_tokenizer`.
+    """
     tokenizer = load_tokenizer(tokenizer_name)
     lengths: list[int] = []
     digests: list[bytes] = []

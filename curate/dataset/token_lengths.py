@@ -1,4 +1,4 @@
-"""Texts in, how many tokens a text encoder makes of them out. The one door to `tokenizers`."""
+"""Count the tokens that a text encoder makes of texts; the only file that knows `tokenizers`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from curate.errors import InputError
+from curate.errors import InputError, first_line
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -27,7 +27,7 @@ class TokenLengths:
     lengths: tuple[int, ...]  # ascending
 
     def quantile(self, q: float) -> int:
-        """Tokens that the share q of the texts does not exceed."""
+        """The q-quantile of the lengths, in tokens."""
         return self.lengths[min(int(q * len(self.lengths)), len(self.lengths) - 1)]
 
     @property
@@ -37,9 +37,16 @@ class TokenLengths:
 
 
 def load_tokenizer(name: str) -> Tokenizer | None:
-    """A tokenizer by folder, by name on the Hub, or `minilm`; None where that is not installed.
+    """Load a tokenizer without truncation and padding.
 
-    Raises InputError where there is no such tokenizer.
+    Args:
+        name: A folder, a name on the Hub, or `minilm` for the one of the extra `demo`.
+
+    Returns:
+        The tokenizer; None if `minilm` is asked for and not installed.
+
+    Raises:
+        InputError: There is no such tokenizer.
     """
     from tokenizers import Tokenizer
     from tokenizers.implementations import BertWordPieceTokenizer
@@ -71,5 +78,6 @@ def _folder(name: str) -> Path:
     try:
         return Path(snapshot_download(name, allow_patterns=list(FILES)))
     except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(f"--tokenizer {name}: no such folder or Hub name ({reason})") from error
+        raise InputError(
+            f"--tokenizer {name}: no such folder or Hub name ({first_line(error)})"
+        ) from error

@@ -1,10 +1,11 @@
-"""Finished shards in, the typed dataset that `datasets.load_dataset` opens out."""
+"""Write the dataset of a run in the form that `datasets.load_dataset` opens."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Iterator
-from itertools import chain, count, islice
+from itertools import chain, islice
+from itertools import count as counting
 from pathlib import Path
 from typing import Any
 
@@ -14,44 +15,38 @@ import pyarrow.parquet as pq
 from curate.batches import in_batches
 from curate.dataset.card import dataset_card
 from curate.dataset.splits import official_splits
-from curate.record import UNITS, Description, Refusal, StructureRecord
-from curate.run.counts import Counts
-from curate.run.folder import VECTOR, Run, shard_file, whole_file
+from curate.files import write_text
+from curate.properties import UNITS
+from curate.record import Description, SkippedEntry, StructureRecord
+from curate.run.counts import Counts, count
+from curate.run.folder import Run, shard_file
+from curate.run.schema import COLUMNS, DATASET, MANIFEST, dataset_row
 
 ROWS_PER_PIECE = 1_000  # rows in memory at a time, and of a Parquet row group
 PIECES_PER_FILE = 20  # fixed, so that a grown run keeps its first files
-MANIFEST = pa.schema(
-    [
-        ("material_id", pa.string()),
-        ("status", pa.string()),
-        ("stage", pa.string()),
-        ("error_type", pa.string()),
-        ("error_message", pa.string()),
-        ("seconds", pa.float64()),
-        ("symprec", pa.float64()),
-        ("note", pa.string()),
-    ]
-)
-COLUMNS = {
-    "material_id": pa.string(),
-    "source": pa.string(),
-    "chemical_formula_reduced": pa.string(),
-    "nsites": pa.int32(),
-    "lattice_vectors": pa.list_(VECTOR),
-    "cartesian_site_positions": pa.list_(VECTOR),
-    "species_at_sites": pa.list_(pa.string()),
-    "spacegroup_number": pa.int32(),
-    "description": pa.string(),
-    "condensed_structure": pa.string(),
-    "description_origin": pa.string(),
-    "license": pa.string(),
-}
 ARROW_TYPES = {"number": pa.float64(), "boolean": pa.bool_(), "string": pa.string()}
-LENGTHS = {"lattice_vectors": "Å", "cartesian_site_positions": "Å"}
+
+
+def finish(run: Run) -> Counts:
+    """Write the dataset of a run whose shards are all described, unless it is up to date.
+
+    Returns:
+        The counts of the run.
+
+    Raises:
+        ValueError: Structures are left without a description or a reason.
+    """
+    counts = count(run)
+    if counts.left:
+        raise ValueError(f"{counts.left} structures are unaccounted for")
+    if not run.is_dataset_current:
+        write_dataset(run, counts)
+        run.sweep()
+    return counts
 
 
 def write_dataset(run: Run, counts: Counts) -> None:
-    """RUN/dataset anew: described rows, the manifest of all rows, the card."""
+    """Write RUN/dataset anew: the described rows, the manifest of all rows, and the card."""
     partial = run.folder / "dataset.partial"
     shutil.rmtree(partial, ignore_errors=True)
     tasks = tasks_of(run)
@@ -64,19 +59,19 @@ def write_dataset(run: Run, counts: Counts) -> None:
 
 
 def write_card(run: Run, counts: Counts, dataset: Path) -> None:
-    """The README.md of a dataset folder."""
-    with whole_file(dataset / "README.md") as partial:
-        partial.write_text(dataset_card(run, counts, dataset / "default"))
+    """Write the README.md of a dataset folder."""
+    write_text(dataset / "README.md", dataset_card(run, counts, dataset / "default"))
 
 
 def default_schema(run: Run, tasks: Iterable[str]) -> pa.Schema:
     """Columns of config `default`; units are in the fields' metadata."""
     assert run.fetched is not None
-    columns = dict(COLUMNS)
+    columns = {name: COLUMNS[name].type for name in DATASET}
     for name, type_name in run.fetched["properties"].items():
         columns[name] = ARROW_TYPES[type_name or "number"]
     columns.update({f"split_{task}": pa.string() for task in tasks})
-    units = {**UNITS, **LENGTHS, **run.fetched.get("units", {})}
+    own = {name: COLUMNS[name].unit for name in DATASET if COLUMNS[name].unit}
+    units = {**UNITS, **own, **run.fetched.get("units", {})}
     return pa.schema(
         pa.field(name, kind, metadata={"unit": units[name]} if name in units else None)
         for name, kind in columns.items()
@@ -88,7 +83,7 @@ def described_pairs(run: Run) -> Iterator[tuple[StructureRecord, Description]]:
     for number in run.described_shards():
         shard = zip(run.read_structures(number), run.read_descriptions(number), strict=True)
         for entry, description in shard:
-            if description.status == "described" and not isinstance(entry, Refusal):
+            if description.status == "described" and not isinstance(entry, SkippedEntry):
                 yield entry, description
 
 
@@ -96,23 +91,8 @@ def default_row(
     record: StructureRecord, description: Description, tasks: dict[str, dict[str, str]]
 ) -> dict[str, Any]:
     """One row of config `default`."""
-    assert description.text is not None
-    return {
-        "material_id": record.material_id,
-        "source": record.source,
-        "chemical_formula_reduced": record.chemical_formula_reduced,
-        "nsites": record.nsites,
-        "lattice_vectors": record.lattice_vectors,
-        "cartesian_site_positions": record.cartesian_site_positions,
-        "species_at_sites": record.species_at_sites,
-        "spacegroup_number": record.spacegroup_number,
-        "description": description.text,
-        "condensed_structure": description.condensed_structure,
-        "description_origin": description.origin,
-        "license": record.license,
-        **record.properties,
-        **{f"split_{task}": labels.get(record.material_id) for task, labels in tasks.items()},
-    }
+    splits = {f"split_{task}": labels.get(record.material_id) for task, labels in tasks.items()}
+    return {**dataset_row(record, description), **splits}
 
 
 def manifest_rows(run: Run) -> Iterator[dict[str, Any]]:
@@ -132,10 +112,10 @@ def tasks_of(run: Run) -> dict[str, dict[str, str]]:
 
 
 def write_files(folder: Path, rows: Iterable[dict[str, Any]], schema: pa.Schema) -> None:
-    """Rows as `train-00000.parquet`, …, at least one file, in pieces that fit in memory."""
+    """Write rows as `train-00000.parquet`, …, at least one file, in pieces that fit in memory."""
     folder.mkdir(parents=True)
     pieces = in_batches(rows, ROWS_PER_PIECE)
-    for number in count():
+    for number in counting():
         first = next(pieces, None)
         if first is None and number:
             return
@@ -147,7 +127,7 @@ def write_files(folder: Path, rows: Iterable[dict[str, Any]], schema: pa.Schema)
 
 
 def _typed(row: dict[str, Any], schema: pa.Schema) -> dict[str, Any]:
-    """The row with values as the column holds them: text where a property is a number here, text there."""
+    """The row with its values as text where the column is text."""
     return {
         name: str(value) if value is not None and schema.field(name).type == pa.string() else value
         for name, value in row.items()
@@ -155,7 +135,7 @@ def _typed(row: dict[str, Any], schema: pa.Schema) -> dict[str, Any]:
 
 
 def replace_folder(new: Path, old: Path) -> None:
-    """`new` takes the place of `old`."""
+    """Replace the folder `old` by `new`."""
     if old.exists():
         gone = old.with_name(f"{old.name}.old")
         shutil.rmtree(gone, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Folder in, repository on the Hugging Face Hub out: equal after one commit, or unchanged."""
+"""Make a repository on the Hugging Face Hub hold the same files as a folder, in one commit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
 from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import validate_repo_id
 
-from curate.web.retry import Patience, PublishError, without_token
+from curate.hub.faults import PublishError, call_hub
+from curate.web.retry import RetryPolicy, without_token
 
 Kind = Literal["dataset", "model", "space"]
 ADDRESS: dict[Kind, str] = {"dataset": "datasets/", "model": "", "space": "spaces/"}
@@ -31,12 +32,12 @@ class LocalFile:
 
     @cached_property
     def size(self) -> int:
-        """Bytes."""
+        """Size in bytes."""
         return len(self.source) if isinstance(self.source, bytes) else self.source.stat().st_size
 
     @cached_property
     def sha256(self) -> str:
-        """By which the Hub knows large files."""
+        """SHA-256, by which the Hub identifies large files."""
         if isinstance(self.source, bytes):
             return hashlib.sha256(self.source).hexdigest()
         with self.source.open("rb") as file:
@@ -44,11 +45,11 @@ class LocalFile:
 
     @cached_property
     def git_oid(self) -> str:
-        """By which git knows small ones."""
+        """Git's object id, by which the Hub identifies small files."""
         return hashlib.sha1(b"blob %d\0" % self.size + self.content()).hexdigest()
 
     def content(self) -> bytes:
-        """All of it, in memory."""
+        """The whole content, in memory."""
         return self.source if isinstance(self.source, bytes) else self.source.read_bytes()
 
     def equals(self, remote: RepoFile | None) -> bool:
@@ -61,8 +62,8 @@ class LocalFile:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What a push will put on the Hub."""
+class PushPlan:
+    """What a push would put on the Hub."""
 
     kind: Kind
     repo_id: str
@@ -89,7 +90,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Pushed:
+class PushResult:
     """What a push did."""
 
     repo_id: str
@@ -99,8 +100,8 @@ class Pushed:
     tag: str | None = None
 
     def __str__(self) -> str:
-        """For the terminal."""
-        done = "pushed to" if self.is_new else "nothing is new at"
+        """One line for the terminal."""
+        done = "pushed to" if self.is_new else "already up to date:"
         return f"{done} {self.url}, commit {self.commit}{f', tag {self.tag}' if self.tag else ''}"
 
 
@@ -116,51 +117,59 @@ def files_of(folder: Path) -> list[LocalFile]:
 
 
 def check_name(repo_id: str, tag: str | None = None) -> None:
-    """Raise PublishError where the repository's or the tag's name can't be one."""
+    """Raise PublishError if the name of the repository or of the tag is not valid."""
     shown = without_token(repo_id, get_token() or "")  # a token in the wrong place is not repeated
     if repo_id.count("/") != 1:
-        raise PublishError(f"{shown!r} is no repository name: write OWNER/NAME")
+        raise PublishError(f"{shown!r} is not a repository name: write OWNER/NAME")
     try:
         validate_repo_id(repo_id)
     except HFValidationError:
         raise PublishError(
-            f"{shown!r} is no repository name: owner and name take letters, digits, '-', '_' and "
+            f"{shown!r} is not a repository name: owner and name take letters, digits, '-', '_' and "
             "'.', up to 96 together"
         ) from None
     if tag is not None and not re.fullmatch(r"(?!.*\.\.)[A-Za-z0-9_][A-Za-z0-9._-]*(?<!\.)", tag):
         raise PublishError(
-            f"{tag!r} is no tag name: use letters, digits, '-', '_' and '.', as v1.0"
+            f"{tag!r} is not a tag name: use letters, digits, '-', '_' and '.', as v1.0"
         )
 
 
 def mirror(
-    files: Sequence[LocalFile],
-    repo_id: str,
-    kind: Kind,
-    *,
-    private: bool = False,
-    tag: str | None = None,
-    api: HfApi | None = None,
-    patience: Patience | None = None,
-) -> Pushed:
-    """Make a repository hold these files, in one commit; none where it does already.
+    plan: PushPlan, *, api: HfApi | None = None, retry: RetryPolicy | None = None
+) -> PushResult:
+    """Make a repository hold the files of a plan, in one commit, or in none if it holds them already.
 
     Files that the repository holds beside them are kept, except below folders that are pushed:
-    there, what is not among the files is deleted in the same commit. Repeated after a kill or a
-    fault, it sends only what the Hub does not have yet. Raises PublishError.
+    there, what is not among the files is deleted in the same commit. Repeated after a kill or an
+    error, it sends only what the Hub does not have yet.
+
+    Args:
+        plan: The files and their repository, which is created if it does not exist. A tag that exists
+            already must be at the same content.
+        api: Client with endpoint and token; by default those of the environment.
+        retry: How often a call is repeated after a temporary error.
+
+    Returns:
+        Address and commit, and whether anything was new.
+
+    Raises:
+        PublishError: The push cannot be done; the message says what to do.
     """
+    repo_id, kind, files, tag = plan.repo_id, plan.kind, plan.files, plan.tag
     check_name(repo_id, tag)
     token = (api.token if api else None) or get_token()
     if not isinstance(token, str):
         raise PublishError("there is no Hugging Face token: set HF_TOKEN or run `hf auth login`")
     client = HfApi(endpoint=api.endpoint if api else None, token=token)
     _check_secret(files, token)
-    heads: list[str] = []  # one an attempt: the first is where the repository was
+    heads: list[str] = []  # head commit at each attempt; the first is the state before the push
 
-    def attempt() -> Pushed:
-        head = _head(client, repo_id, kind, private)
+    def attempt() -> PushResult:
+        head = _head(client, repo_id, kind, plan.private)
         heads.append(head)
         remote = _remote_files(client, repo_id, kind, head)
+        # Compared here and not left to the client, which compares while it commits: whether anything
+        # differs from what an existing tag stands for must be known before.
         changed, leftover = compare(files, remote)
         tagged = _tagged(client, repo_id, kind, tag) if tag else None
         if tagged and (tagged != head or changed or leftover):
@@ -185,15 +194,15 @@ def mirror(
         if tag and not tagged:
             client.create_tag(repo_id, tag=tag, revision=commit, repo_type=kind)
         url = f"{client.endpoint}/{ADDRESS[kind]}{repo_id}"
-        return Pushed(repo_id, url, commit, is_new=commit != heads[0], tag=tag)
+        return PushResult(repo_id, url, commit, is_new=commit != heads[0], tag=tag)
 
-    return (patience or Patience()).insist(attempt, repo_id, token)
+    return call_hub(retry or RetryPolicy(), attempt, repo_id, token)
 
 
 def compare(
     files: Sequence[LocalFile], remote: Mapping[str, RepoFile]
 ) -> tuple[list[LocalFile], list[str]]:
-    """The files that the repository lacks or holds otherwise, and its paths that should go."""
+    """Files that the repository lacks or holds with other content, and its paths to delete."""
     changed = [file for file in files if not file.equals(remote.get(file.path))]
     paths = {file.path for file in files}
     folders = {path.split("/")[0] for path in paths if "/" in path}
@@ -206,7 +215,7 @@ def compare(
 
 
 def _head(client: HfApi, repo_id: str, kind: Kind, private: bool) -> str:
-    """The commit the repository is at; it is created if it does not exist."""
+    """The head commit of the repository, which is created if it does not exist."""
     info = _info(client, repo_id, kind)
     if info is None:
         others: dict[Kind, Kind] = {"dataset": "model", "model": "dataset"}

@@ -1,4 +1,4 @@
-"""Dataset folder in, dataset on the Hugging Face Hub out: what may be pushed, and how it looks."""
+"""Publish a dataset folder on the Hugging Face Hub, after checking that it may be published."""
 
 from __future__ import annotations
 
@@ -8,19 +8,29 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from huggingface_hub import DatasetCard, HfApi
 
-from curate.hub.mirror import LocalFile, Plan, Pushed, check_name, files_of, mirror
+from curate.hub.faults import PublishError
+from curate.hub.mirror import LocalFile, PushPlan, PushResult, check_name, files_of, mirror
 from curate.licenses import card_fields, refusal
-from curate.web.retry import Patience, PublishError
+from curate.web.retry import RetryPolicy
 
 CONFIGS = ("default", "manifest")  # the rows with a text; one row for each crystal of the source
 PLACEHOLDER = "OWNER/NAME"  # in the examples of a card that is not published yet
 
 
-def plan_push(folder: Path, repo_id: str, *, private: bool = False, tag: str | None = None) -> Plan:
-    """Check a dataset folder and say what a push would do; nothing leaves this machine.
+def plan_push(
+    folder: Path, repo_id: str, *, private: bool = False, tag: str | None = None
+) -> PushPlan:
+    """Check a dataset folder and say what a push would do; nothing is sent.
 
-    Raises PublishError where the name is none, the folder is no finished dataset, its licences
-    forbid publishing, or its card states another licence than its rows.
+    Args:
+        folder: The dataset folder of a run.
+        repo_id: OWNER/NAME.
+        private: Whether only the owner will see it.
+        tag: Name of this version.
+
+    Raises:
+        PublishError: The name is not valid, the dataset is not finished, its licences forbid
+            publishing, or its card states another licence than its rows.
     """
     check_name(repo_id, tag)
     files = files_of(folder) if folder.is_dir() else []
@@ -40,7 +50,7 @@ def plan_push(folder: Path, repo_id: str, *, private: bool = False, tag: str | N
     filled = [
         LocalFile(file.path, card.encode()) if file.path == "README.md" else file for file in files
     ]
-    return Plan("dataset", repo_id, private, tag, tuple(filled), card)
+    return PushPlan("dataset", repo_id, private, tag, tuple(filled), card)
 
 
 def push(
@@ -50,16 +60,16 @@ def push(
     private: bool = False,
     tag: str | None = None,
     api: HfApi | None = None,
-    patience: Patience | None = None,
-) -> Pushed:
-    """Publish a dataset folder in one commit; see `curate.hub.mirror`.
+    retry: RetryPolicy | None = None,
+) -> PushResult:
+    """Publish a dataset folder in one commit; arguments as for `plan_push` and `mirror`.
 
-    It is pushed as it is, but for the card's examples: they name the repository.
+    The files are pushed as they are, except that the card's examples name the repository.
+
+    Raises:
+        PublishError: The push cannot be done; the message says what to do.
     """
-    plan = plan_push(folder, repo_id, private=private, tag=tag)
-    return mirror(
-        plan.files, repo_id, "dataset", private=private, tag=tag, api=api, patience=patience
-    )
+    return mirror(plan_push(folder, repo_id, private=private, tag=tag), api=api, retry=retry)
 
 
 def shards_of(files: list[LocalFile], config: str, folder: Path) -> list[LocalFile]:

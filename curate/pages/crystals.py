@@ -1,4 +1,4 @@
-"""Rows of crystals in; the table's columns and each crystal's details, as the page unpacks them, out."""
+"""Pack a table of crystals and the details of each for a page."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from curate.dataset.splits import LABELS
 from curate.pages.page import packed, packed_details, rounded
 from curate.pages.palette import palette, spacegroup_symbols
+from curate.record import SPLIT_LABELS
 
 MEGABYTE = 1_000_000
 DETAIL_BYTES = 9 * MEGABYTE  # structures and texts
@@ -85,7 +85,7 @@ def pack_crystals(
 
 
 def detail(row: Mapping[str, Any], columns: Sequence[Column]) -> dict[str, Any]:
-    """Structure, text and what else is told when the crystal is opened."""
+    """What the page shows of a crystal when it is opened: structure, text and numbers."""
     known = {column.key for column in columns}
     found: dict[str, Any] = {"text": row.get("description"), "facts": {}}
     if row.get("lattice_vectors"):
@@ -99,7 +99,7 @@ def detail(row: Mapping[str, Any], columns: Sequence[Column]) -> dict[str, Any]:
     for name in ("source", "license", "description_origin", "stage", "error_type", "note"):
         if row.get(name) and name not in known:
             found["facts"][name.replace("_", " ")] = str(row[name])
-    for label in LABELS:
+    for label in SPLIT_LABELS:
         tasks = [
             n.removeprefix("split_") for n, v in row.items() if n[:6] == "split_" and v == label
         ]
@@ -118,7 +118,7 @@ def condensed_of(row: Mapping[str, Any]) -> Any:
 
 
 def short(value: Any, column: Column) -> Any:
-    """A cell with no more digits than it shows."""
+    """A table cell, rounded to the digits that are shown."""
     if not isinstance(value, float):
         return value
     return float(f"{value:.{column.digits + 1}g}") if np.isfinite(value) else None

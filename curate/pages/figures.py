@@ -1,4 +1,4 @@
-"""Numbers in, plotly figures as plain dictionaries out. The door to pymatviz' plots.
+"""Plotly figures as plain dictionaries; the only file that knows pymatviz' plots.
 
 Colours, fonts and grids are the page's: it paints each figure for the light or the dark that is set.
 Names that come from a dataset are escaped, for plotly reads some HTML in its labels.

@@ -1,4 +1,4 @@
-"""A template, numbers and texts in; one HTML file out that needs nothing else. The door to jinja2 here.
+"""Fill an HTML template into one file that needs nothing else; the only file here that knows jinja2.
 
 What comes from a dataset is never markup: the template escapes it, and all data travel compressed, in
 base64, to be shown as text by the page's own script. A content security policy forbids every request.
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from curate.errors import InputError
-from curate.run.folder import whole_file
+from curate.files import write_text
 
 TEMPLATES = Path(str(files("curate") / "pages" / "templates"))
 SCRIPTS = ("page.js", "figures.js", "viewer.js", "crystal.js", "table.js")
@@ -31,9 +31,16 @@ def write_page(
     data: dict[str, str],
     more: Sequence[Path] = (),
 ) -> None:
-    """The page as a file, whole or not at all; `data` are packed, `more` folders with templates."""
-    with whole_file(out) as partial:
-        partial.write_text(render(template, context, data, more), encoding="utf-8")
+    """Write a page as one HTML file, atomically.
+
+    Args:
+        out: The file.
+        template: Name of the template.
+        context: What the template is filled with; everything in it is escaped.
+        data: Packed data by name, see `packed`.
+        more: Further folders with templates.
+    """
+    write_text(out, render(template, context, data, more))
 
 
 def render(
@@ -66,7 +73,7 @@ def scripts(*names: str) -> str:
 
 
 def filled(template: str, context: dict[str, Any], script: str, more: Sequence[Path] = ()) -> str:
-    """A template with everything in it escaped but for the page's own style and script."""
+    """Fill a template; everything is escaped except the page's own style and script."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
@@ -139,7 +146,7 @@ def clean(data: Any) -> Any:
 
 
 def rounded(data: Any, digits: int = 3) -> Any:
-    """The same with floats as a person reads them."""
+    """The same data with rounded floats."""
     if isinstance(data, float):
         return round(data, digits)
     if isinstance(data, dict):

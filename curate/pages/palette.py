@@ -1,4 +1,4 @@
-"""Chemical symbols in; how each is drawn, and where it stands in the periodic table, out."""
+"""Colors and radii of the elements, crystal systems, and the periodic table of a page."""
 
 from __future__ import annotations
 
@@ -73,5 +73,5 @@ def spacegroup_symbols() -> list[str]:
 
 
 def crystal_system(number: int | None) -> str:
-    """Of a space group; `unknown` without one."""
+    """Crystal system of a space group number; `unknown` without one."""
     return next((name for name, last in SYSTEMS.items() if number and number <= last), "unknown")

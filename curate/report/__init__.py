@@ -1,1 +1,1 @@
-"""A dataset in, one HTML page to look at out; it opens from disk without a network."""
+"""An HTML page that shows a dataset and opens from disk without a network."""

@@ -1,4 +1,4 @@
-"""A folder in; the files of the run or dataset in it, and their rows, out."""
+"""Find and read the files of a run or of a dataset folder."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import pyarrow.parquet as pq
 from curate.errors import InputError
 from curate.record import StructureRecord
 from curate.run.folder import Run
+from curate.run.schema import GEOMETRY
 
 ROWS_AT_ONCE = 1_000
-CELL = ("lattice_vectors", "cartesian_site_positions", "species_at_sites")
 
 
 @dataclass(frozen=True)
-class Place:
+class DatasetFiles:
     """Where the files of a dataset lie."""
 
     folder: Path
@@ -28,7 +28,7 @@ class Place:
     run: Run | None = None
 
 
-def place_of(folder: Path) -> Place:
+def find_dataset(folder: Path) -> DatasetFiles:
     """The dataset of a run folder, or of a dataset folder; InputError where there is none."""
     run = Run(folder) if (folder / "run.json").is_file() else None
     dataset = run.dataset if run else folder
@@ -37,11 +37,11 @@ def place_of(folder: Path) -> Place:
         raise InputError(f"{folder} holds no dataset yet: finish its `curate build` first")
     if not rows:
         raise InputError(f"{folder} is neither a run nor a dataset: it holds no Parquet files")
-    return Place(folder, tuple(rows), tuple(sorted(dataset.glob("manifest/*.parquet"))), run)
+    return DatasetFiles(folder, tuple(rows), tuple(sorted(dataset.glob("manifest/*.parquet"))), run)
 
 
-def batches(place: Place) -> Iterator[tuple[int, pa.Table]]:
-    """Number of the first row, and some rows."""
+def batches(place: DatasetFiles) -> Iterator[tuple[int, pa.Table]]:
+    """Yield tables of consecutive rows, each with the number of its first row."""
     start = 0
     for path in place.rows:
         for batch in pq.ParquetFile(path).iter_batches(ROWS_AT_ONCE):
@@ -49,15 +49,17 @@ def batches(place: Place) -> Iterator[tuple[int, pa.Table]]:
             start += len(batch)
 
 
-def check(schema: pa.Schema, place: Place) -> None:
+def check(schema: pa.Schema, place: DatasetFiles) -> None:
     """InputError where a column is missing that every dataset has."""
     if missing := [
-        name for name in ("material_id", *CELL, "description") if name not in schema.names
+        name for name in ("material_id", *GEOMETRY, "description") if name not in schema.names
     ]:
-        raise InputError(f"{place.folder} is no dataset of crystals: no column {missing[0]!r}")
+        raise InputError(
+            f"{place.folder} is not a dataset of crystals: it has no column {missing[0]!r}"
+        )
 
 
-def failed_structures(place: Place, ids: set[str]) -> dict[str, dict[str, Any]]:
+def failed_structures(place: DatasetFiles, ids: set[str]) -> dict[str, dict[str, Any]]:
     """Structures of crystals without a text: the run keeps them, a dataset does not."""
     found: dict[str, dict[str, Any]] = {}
     for number in place.run.shards() if place.run and ids else ():
@@ -68,7 +70,7 @@ def failed_structures(place: Place, ids: set[str]) -> dict[str, dict[str, Any]]:
                     "nsites": entry.nsites,
                     "spacegroup": entry.spacegroup_number,
                     "source": entry.source,
-                    **{name: getattr(entry, name) for name in CELL},
+                    **{name: getattr(entry, name) for name in GEOMETRY},
                     **entry.properties,
                 }
     return found

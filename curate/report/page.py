@@ -1,4 +1,4 @@
-"""`curate report`: a run or dataset folder in, its page out."""
+"""The page of `curate report`: table, plots and counts of a run or dataset."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from curate.pages.crystals import Column, Packed, pack_crystals
 from curate.pages.figures import Figure, histogram, spacegroup_sunburst
 from curate.pages.page import packed, plotly_script, write_page
 from curate.pages.palette import periodic_table
-from curate.report.dataset_files import place_of
+from curate.report.dataset_files import find_dataset
 from curate.report.survey import Survey, survey
 from curate.run.folder import Run
 
@@ -23,11 +23,22 @@ N_GROUPS = 12  # of repeats, listed one by one
 def report(
     config: ReportConfig, watch: Callable[[int, int], None] = lambda done, total: None
 ) -> Packed:
-    """Write the page; what it shows. Raises InputError where there is no dataset."""
+    """Write the page of a run or dataset folder.
+
+    Args:
+        config: Folder, page and sample.
+        watch: Called with rows done and rows in all.
+
+    Returns:
+        What the page shows.
+
+    Raises:
+        InputError: There is no dataset, or the extra `report` is not installed.
+    """
     if config.rows < 1:
         raise InputError(f"--rows {config.rows}: must be above 0")
-    plotly_script()  # a missing extra is said before the work
-    place = place_of(config.place)
+    plotly_script()  # fail early if the optional dependency is missing
+    place = find_dataset(config.place)
     found = survey(place, config.rows, config.seed, config.tokenizer, watch)
     columns = table_columns(found)
     views = table_views(found)
@@ -147,7 +158,7 @@ def context(
     return {
         "title": f"{name}: crystals and their descriptions",
         "name": name,
-        "source": run.question["source"] if run else None,
+        "source": run.settings_record["source"] if run else None,
         "requested": requested,
         "described": described,
         "failed": failed,

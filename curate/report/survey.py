@@ -1,4 +1,4 @@
-"""A run or dataset folder in, what its page says out: facts about all crystals, rows for the table."""
+"""Facts about all crystals of a dataset, and the rows that its page shows."""
 
 from __future__ import annotations
 
@@ -12,29 +12,28 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from curate.dataset.spacegroups import spacegroups
 from curate.dataset.text_statistics import seen
 from curate.dataset.token_lengths import EMBEDDED, load_tokenizer
-from curate.dataset.write import COLUMNS
-from curate.pages.palette import spacegroup_symbols
-from curate.record import UNITS, reduced_formula
-from curate.report.dataset_files import Place, batches, check, failed_structures
+from curate.properties import UNITS
+from curate.record import reduced_formula
+from curate.report.dataset_files import DatasetFiles, batches, check, failed_structures
+from curate.run.schema import DATASET
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 HEAVY = ("cartesian_site_positions", "description", "condensed_structure")
 N_SLOWEST = 100  # always in the table, whatever is drawn
-SPACEGROUP = r'"spg_symbol": ?"(?P<symbol>[^"]+)"'  # in a condensed structure
 
 NUMBER = re.compile(r"(?<![\w.])\d+(\.\d+)?(?!\w)")  # not the 2 of 2D
 
 
 @dataclass
 class Survey:
-    """All crystals in numbers, and those that the table shows."""
+    """Facts about all crystals, and the rows that the table shows."""
 
     n_rows: int = 0
     statuses: Counter[str] = field(default_factory=Counter)
@@ -55,18 +54,28 @@ class Survey:
 
 
 def survey(
-    place: Place,
+    place: DatasetFiles,
     limit: int,
     seed: int,
     tokenizer: str | None = None,
     watch: Callable[[int, int], None] = lambda done, total: None,
 ) -> Survey:
-    """Read every row once; of more than `limit`, those the table shows are drawn with the seed.
+    """Read every row of a dataset once.
 
-    Failed crystals and the slowest are always shown (at most half of the table). `watch` is told
-    rows done and rows in all. Raises InputError where a file is no dataset's.
+    Args:
+        place: Its files.
+        limit: Rows that the table may show; of more, a sample. Failed crystals and the slowest are
+            always shown (at most half of the table).
+        seed: Seed of the sample.
+        tokenizer: As for `load_tokenizer`; by default the run's.
+        watch: Called with rows done and rows in all.
+
+    Raises:
+        InputError: A file is not one of a dataset.
     """
-    named = tokenizer or (place.run.question["settings"]["tokenizer"] if place.run else EMBEDDED)
+    named = tokenizer or (
+        place.run.settings_record["settings"]["tokenizer"] if place.run else EMBEDDED
+    )
     found = Survey()
     counter = load_tokenizer(named)
     found.tokenizer = named if counter else None
@@ -79,7 +88,7 @@ def survey(
     drawn = set(range(n_rows))
     if n_rows > room:
         drawn = set(random.Random(seed).sample(range(n_rows), max(room - len(always), 0)))
-    keys = Keys()
+    keys = RowKeys()
     for start, batch in batches(place):
         check(batch.schema, place)
         found.units |= property_units(batch.schema)
@@ -108,8 +117,8 @@ def survey(
 
 
 @dataclass
-class Keys:
-    """What repeats and leaks are found by, of all rows in order."""
+class RowKeys:
+    """The keys of all rows, in order, by which repeats and split leaks are found."""
 
     ids: list[str] = field(default_factory=list)
     texts: list[bytes] = field(default_factory=list)  # digests
@@ -117,7 +126,7 @@ class Keys:
     splits: dict[str, list[str | None]] = field(default_factory=lambda: defaultdict(list))
 
     def add(self, rows: list[dict[str, Any]], texts: list[str | None]) -> None:
-        """Some more rows and their texts."""
+        """Add rows and their texts."""
         for row, text in zip(rows, texts, strict=True):
             self.ids.append(row["material_id"])
             self.texts.append(hashlib.blake2b((text or "").encode(), digest_size=16).digest())
@@ -131,7 +140,7 @@ class Keys:
 def light_rows(
     batch: pa.Table, counter: Tokenizer | None, manifest: Mapping[str, Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
-    """Rows without what is large, with tokens, seconds and the space group."""
+    """Rows without their large columns, with number of tokens, seconds and space group added."""
     rows = batch.select([name for name in batch.schema.names if name not in HEAVY]).to_pylist()
     texts = [text or "" for text in batch["description"].to_pylist()]
     lengths = [len(made) for made in counter.encode_batch(texts)] if counter else [None] * len(rows)
@@ -145,7 +154,7 @@ def light_rows(
     return rows
 
 
-def read_manifest(place: Place, found: Survey) -> dict[str, dict[str, Any]]:
+def read_manifest(place: DatasetFiles, found: Survey) -> dict[str, dict[str, Any]]:
     """Rows of the manifest by id; their counts go into the survey."""
     rows = {}
     for path in place.manifest:
@@ -175,29 +184,14 @@ def note(found: Survey, row: Mapping[str, Any]) -> None:
 
 
 def property_units(schema: pa.Schema) -> dict[str, str]:
-    """Unit, or nothing, of the columns that are numbers of the source: properties."""
+    """Unit of each numeric property; empty if it is not known."""
     return {
         column.name: (column.metadata or {}).get(b"unit", b"").decode()
         or UNITS.get(column.name, "")
         for column in schema
-        if column.name not in COLUMNS
+        if column.name not in DATASET
         and (pa.types.is_floating(column.type) or pa.types.is_integer(column.type))
     }
-
-
-def spacegroups(batch: pa.Table) -> list[int | None]:
-    """Space groups of the rows: the database's, else the one found on describing."""
-    n_rows = batch.num_rows
-    given = (
-        batch["spacegroup_number"].to_pylist() if "spacegroup_number" in batch.schema.names else []
-    )
-    numbers: list[int | None] = given or [None] * n_rows
-    if None in numbers and "condensed_structure" in batch.schema.names:
-        column = batch["condensed_structure"].cast(pa.string())
-        symbols = pc.struct_field(pc.extract_regex(column, SPACEGROUP), "symbol").to_pylist()
-        known = {symbol: n for n, symbol in enumerate(spacegroup_symbols(), 1)}
-        numbers = [n or known.get(s or "") for n, s in zip(numbers, symbols, strict=True)]
-    return numbers
 
 
 def repeated(ids: list[str], keys: list[Any]) -> list[list[str]]:

@@ -1,4 +1,4 @@
-"""A run folder in, its counts out: how many described, how many failed and why, how long it took."""
+"""Counts of a run: how many crystals are described, how many failed and why, how long it took."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from curate.run.folder import Run, shard_file
 
 @dataclass(frozen=True)
 class Counts:
-    """fetched = described + failed + left, always."""
+    """How many entries are described, failed or left; fetched = described + failed + left."""
 
     fetched: int
     described: int
@@ -27,7 +27,7 @@ class Counts:
         return self.fetched - self.described - self.failed.total()
 
     def quantile(self, q: float) -> float:
-        """Seconds within which the share q of the entries was finished."""
+        """The q-quantile of the seconds spent on an entry."""
         return self.seconds[min(int(q * len(self.seconds)), len(self.seconds) - 1)]
 
 

@@ -1,23 +1,21 @@
-"""The run folder: its question, its shards, what is left to do.
+"""The run folder: the record that defines it, its shards, and what is left to do.
 
-    RUN/run.json                  the question: settings, versions, source snapshot
-    RUN/structures/00000.parquet  what the source said, frozen; structures.json when it is complete
+    RUN/run.json                  the record: settings, versions, source snapshot
+    RUN/structures/00000.parquet  the source's entries; structures.json when they are complete
     RUN/descriptions/00000.parquet  the texts of structures/00000.parquet, in the same order
     RUN/dataset/                  what is pushed
 
-Each file is written whole or not at all, so what is left to do is a look at the folder.
+Each file is written atomically, so the files that exist say what is left to do.
 """
 
 from __future__ import annotations
 
 import fcntl
 import json
-import os
-import platform
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, fields
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,51 +24,19 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from curate.errors import InputError
-from curate.record import Description, Refusal, StructureRecord
+from curate.files import write_json, write_table
+from curate.record import Description, SkippedEntry, StructureRecord
+from curate.run.schema import DESCRIPTIONS, RECORD_FIELDS, STRUCTURES, record_of_row
 
 ABANDONED = 3600.0  # s; a temporary file that old belongs to a process that was killed
-VECTOR = pa.list_(pa.float64())
-STRUCTURES = pa.schema(
-    [
-        ("material_id", pa.string()),
-        ("source", pa.string()),
-        ("license", pa.string()),
-        ("lattice_vectors", pa.list_(VECTOR)),
-        ("cartesian_site_positions", pa.list_(VECTOR)),
-        ("species_at_sites", pa.list_(pa.string())),
-        ("spacegroup_number", pa.int32()),
-        ("properties", pa.string()),  # JSON
-        ("description", pa.string()),
-        ("description_origin", pa.string()),
-        ("note", pa.string()),
-        ("status", pa.string()),  # of an entry that could not become a record, else null
-        ("error_type", pa.string()),
-        ("error_message", pa.string()),
-    ]
-)
-DESCRIPTIONS = pa.schema(
-    [
-        ("material_id", pa.string()),
-        ("status", pa.string()),
-        ("text", pa.string()),
-        ("condensed_structure", pa.string()),
-        ("origin", pa.string()),
-        ("symprec", pa.float64()),
-        ("seconds", pa.float64()),
-        ("stage", pa.string()),
-        ("error_type", pa.string()),
-        ("error_message", pa.string()),
-        ("note", pa.string()),
-    ]
-)
 
 
 class Run:
-    """One folder with one question's answers."""
+    """A folder that holds one build."""
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self.question_file = folder / "run.json"
+        self.settings_file = folder / "run.json"
         self.structures = folder / "structures"
         self.structures_file = folder / "structures.json"
         self.descriptions = folder / "descriptions"
@@ -79,25 +45,39 @@ class Run:
 
     @classmethod
     def load(cls, folder: Path) -> Run:
-        """An existing run; InputError where there is none."""
+        """An existing run; InputError if the folder is not one."""
         run = cls(folder)
-        if not run.question_file.is_file():
-            raise InputError(f"{folder} is no run folder: it has no run.json")
+        if not run.settings_file.is_file():
+            raise InputError(f"{folder} is not a run folder (no run.json)")
         return run
 
     @property
-    def question(self) -> dict[str, Any]:
+    def settings_record(self) -> dict[str, Any]:
         """Settings, versions and source snapshot this run was started with."""
-        return json.loads(self.question_file.read_text())
+        return json.loads(self.settings_file.read_text())
 
-    def ask(self, question: dict[str, Any]) -> None:
-        """Start the run with this question, or check that it was started with it."""
-        if not self.question_file.exists():
+    def check_settings(
+        self, record: dict[str, Any], defaults: Mapping[str, Any] | None = None
+    ) -> None:
+        """Start the run with these settings, or check that it was started with them.
+
+        Args:
+            record: Snapshot, settings and versions that define the run.
+            defaults: Settings that count as recorded where either side does not name them.
+
+        Raises:
+            InputError: The run was started with other settings, or the folder holds other files.
+        """
+        if not self.settings_file.exists():
             if self.folder.is_dir() and any(p.name != ".lock" for p in self.folder.iterdir()):
                 raise InputError(f"{self.folder} holds other files; give --out a new folder")
-            write_json(self.question_file, question)
+            write_json(self.settings_file, record)
             return
-        if differences := list(_differences(self.question, question)):
+        new = json.loads(json.dumps(record))  # as it would be read back
+        old = self.settings_record
+        for each in (old, new):
+            each["settings"] = {**(defaults or {}), **each["settings"]}
+        if differences := list(_differences(old, new)):
             raise InputError(
                 f"{self.folder} was started with other settings ({'; '.join(differences)}); "
                 "repeat them or give --out a new folder"
@@ -105,9 +85,13 @@ class Run:
 
     @contextmanager
     def lock(self, wait: bool = False) -> Iterator[None]:
-        """Hold the folder; where another process does, wait for it or raise InputError.
+        """Lock the folder for this process.
 
-        Needed to ask, to freeze the source and to write the dataset, not to describe a shard.
+        Needed to start a run, to write the source's entries and to write the dataset, not to describe
+        a shard.
+
+        Args:
+            wait: Wait for another process that holds the lock, instead of raising InputError.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / ".lock").open("w") as file:
@@ -119,20 +103,20 @@ class Run:
 
     @property
     def verification(self) -> dict[str, Any] | None:
-        """What `curate verify` found last; None where it has not been run."""
+        """The result of the last `curate verify`; None if it has not been run."""
         if not self.verification_file.exists():
             return None
         return json.loads(self.verification_file.read_text())
 
     @property
     def fetched(self) -> dict[str, Any] | None:
-        """Counts and property types of the frozen source; None until it is complete."""
+        """Counts, property types and units of the source's entries; None until all are written."""
         if not self.structures_file.exists():
             return None
         return json.loads(self.structures_file.read_text())
 
     def finish_fetching(self, summary: dict[str, Any]) -> None:
-        """Note that the source is frozen whole; structure shards beyond it are left-overs."""
+        """Record that all entries are written; shards beyond them are removed."""
         for number in self.shards():
             if number >= summary["shards"]:
                 shard_file(self.structures, number).unlink()
@@ -156,13 +140,16 @@ class Run:
 
     @property
     def is_dataset_current(self) -> bool:
-        """Whether the dataset was written after the last shard was described."""
+        """Whether the dataset was written after the last shard was described and units were stated."""
         written = [path.stat().st_mtime_ns for path in self.dataset.glob("*/*.parquet")]
-        described = [path.stat().st_mtime_ns for path in self.descriptions.glob("*.parquet")]
-        return bool(written) and min(written) > max(described)
+        read = [
+            *self.descriptions.glob("*.parquet"),
+            self.structures_file,
+        ]  # the latter has the units
+        return bool(written) and min(written) > max(path.stat().st_mtime_ns for path in read)
 
     def sweep(self) -> None:
-        """Remove what killed ranks left of shards they were writing."""
+        """Remove what killed processes left of shards they were writing."""
         for path in self.descriptions.glob("*.partial"):
             with suppress(FileNotFoundError):
                 if time.time() - path.stat().st_mtime > ABANDONED:
@@ -177,7 +164,7 @@ class Run:
             found[number] = pc.fill_null(pc.list_value_length(species), 0).to_pylist()
         return found
 
-    def read_structures(self, number: int) -> list[StructureRecord | Refusal]:
+    def read_structures(self, number: int) -> list[StructureRecord | SkippedEntry]:
         """The entries of one shard."""
         rows = pq.read_table(shard_file(self.structures, number)).to_pylist()
         return [_entry(row) for row in rows]
@@ -187,8 +174,8 @@ class Run:
         rows = pq.read_table(shard_file(self.descriptions, number)).to_pylist()
         return [Description(**row) for row in rows]
 
-    def write_structures(self, number: int, entries: list[StructureRecord | Refusal]) -> None:
-        """Freeze one shard of the source."""
+    def write_structures(self, number: int, entries: list[StructureRecord | SkippedEntry]) -> None:
+        """Save one shard of the source's entries."""
         table = pa.Table.from_pylist([_row(entry) for entry in entries], schema=STRUCTURES)
         write_table(shard_file(self.structures, number), table)
 
@@ -203,54 +190,20 @@ def shard_file(folder: Path, number: int) -> Path:
     return folder / f"{number:05d}.parquet"
 
 
-def write_table(path: Path, table: pa.Table) -> None:
-    """The table as a Parquet file, whole or not at all."""
-    with whole_file(path) as partial:
-        pq.write_table(table, partial, compression="zstd")
-
-
-def write_json(path: Path, data: Any) -> None:
-    """The data as a JSON file, whole or not at all."""
-    with whole_file(path) as partial:
-        partial.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n")
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """A place to write; it becomes `path` when the block ends well, and vanishes when it does not.
-
-    Its name is this process's own: of two that write one path, one whole file stays.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{platform.node()}-{os.getpid()}.partial")
-    try:
-        yield partial
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-RECORD_FIELDS = {field.name for field in fields(StructureRecord)}
-
-
-def _row(entry: StructureRecord | Refusal) -> dict[str, Any]:
-    if isinstance(entry, Refusal):
+def _row(entry: StructureRecord | SkippedEntry) -> dict[str, Any]:
+    if isinstance(entry, SkippedEntry):
         return asdict(entry)
     row = {name: getattr(entry, name) for name in RECORD_FIELDS}
     return {**row, "properties": json.dumps(dict(entry.properties))}
 
 
-def _entry(row: dict[str, Any]) -> StructureRecord | Refusal:
+def _entry(row: dict[str, Any]) -> StructureRecord | SkippedEntry:
     if row["status"] is not None:
-        return Refusal(row["material_id"], row["status"], row["error_type"], row["error_message"])
-    values = {name: row[name] for name in RECORD_FIELDS}
-    values["properties"] = json.loads(row["properties"])
-    for name in ("lattice_vectors", "cartesian_site_positions"):
-        values[name] = tuple(map(tuple, row[name]))
-    values["species_at_sites"] = tuple(row["species_at_sites"])
-    return StructureRecord(**values)
+        return SkippedEntry(
+            row["material_id"], row["status"], row["error_type"], row["error_message"]
+        )
+    properties = json.loads(row["properties"])
+    return replace(record_of_row(row), properties=properties, note=row["note"])
 
 
 def _differences(old: Mapping, new: Mapping, path: str = "") -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from curate.record import ISOTOPES, DummySpecies, Refusal, StructureRecord, Value, rows
+from curate.record import ISOTOPES, DummySpecies, SkippedEntry, StructureRecord, Value, rows
 
 MISSING = {"", "na", "n/a", "nan", "none", "null"}
 ID_KEYS = ("material_id", "jid", "id")
@@ -26,7 +26,9 @@ class Crystal:
     note: str | None = None  # what was guessed or changed on reading
 
 
-def record_of(entry: Any, default_id: str, fields: Mapping[str, Any]) -> StructureRecord | Refusal:
+def record_of(
+    entry: Any, default_id: str, fields: Mapping[str, Any]
+) -> StructureRecord | SkippedEntry:
     """A record from a Crystal, a pymatgen dict, a jarvis `atoms` dict, or a row with one; an exception
     is the reason why there is none."""
     material_id, structure, fields = default_id, entry, dict(fields)
@@ -62,7 +64,7 @@ def record_of(entry: Any, default_id: str, fields: Mapping[str, Any]) -> Structu
             structure = safe_structure(structure)
         return StructureRecord.from_pymatgen(structure, material_id, properties=targets, **fields)
     except Exception as error:  # a broken entry costs itself only
-        return Refusal.of(material_id, error)
+        return SkippedEntry.from_error(material_id, error)
 
 
 def own_id(entry: Mapping[str, Any]) -> str | None:

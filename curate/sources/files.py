@@ -1,4 +1,4 @@
-"""A user's own structure files: CIF, POSCAR, extxyz and JSON, packed with gzip or not."""
+"""Source `files`: CIF, POSCAR, extxyz and JSON files, packed with gzip or not."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import hashlib
 import io
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any, ClassVar, Literal
 
 from curate.errors import InputError, named
-from curate.record import Refusal, StructureRecord, Value
-from curate.sources import Snapshot
+from curate.record import SkippedEntry, StructureRecord, Value
+from curate.sources.base import IN_SNAPSHOT, Request, Snapshot, Source, SourceSettings
 from curate.sources.entries import record_of
 from curate.sources.file_names import (
     KINDS,
@@ -26,6 +26,7 @@ from curate.sources.file_names import (
     kind,
     name_of,
 )
+from curate.sources.targets import check_units, header_units, read_table
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +38,42 @@ ENCODINGS = {  # by the marks that files begin with
 }
 
 IdsFrom = Literal["name", "path"]
+
+
+@dataclass(frozen=True)
+class FilesSettings(SourceSettings):
+    """Which files are read, and the targets that belong to them."""
+
+    db: ClassVar[str] = "files"
+
+    input: Path | None = field(default=None, metadata=IN_SNAPSHOT)
+    """File, folder or quoted glob of CIF, POSCAR, extxyz or JSON."""
+    properties: Path | None = field(default=None, metadata=IN_SNAPSHOT)
+    """CSV of targets whose first column holds the material ids. A column of numbers needs a unit: name it
+    gap:eV, or add --units gap=eV."""
+    allow_missing_hydrogen: bool = field(default=False, metadata=IN_SNAPSHOT)
+    """Describe a CIF whose formula has hydrogen that has no positions, with a note; such files are
+    refused otherwise."""
+    ids_from: IdsFrom = field(default="name", metadata=IN_SNAPSHOT)
+    """Take ids from the names of files, or keep the folders below --input in them."""
+    license: str = field(default="unknown", metadata=IN_SNAPSHOT)
+    """Licence of your files, as an SPDX identifier; goes into the dataset."""
+
+    def check(self) -> None:
+        if self.input is None:
+            raise InputError("--db files needs --input PATH")
+
+    def open(self, request: Request) -> Source:
+        files = Files(
+            self.input or Path(),
+            self.properties,
+            self.license,
+            self.allow_missing_hydrogen,
+            self.ids_from,
+        )
+        if self.properties is not None and request.previous is None:
+            check_units(self.properties, files.table, {**files.units, **request.units})
+        return files
 
 
 class Files:
@@ -70,10 +107,7 @@ class Files:
         self.ids_from = ids_from
         self.paths, self.passed_over = find(pattern)
         self.table_path = properties
-        self.table = table_of(properties) if properties else {}
-        self.units: dict[
-            str, str
-        ] = {}  # of properties whose files' format says it; known once read
+        self.table, self.units = table_of(properties) if properties else ({}, {})
 
     def snapshot(self) -> Snapshot:
         """The files by a digest of their names and bytes; InputError where one can't be read."""
@@ -93,7 +127,7 @@ class Files:
             version += ", ids from paths"
         return Snapshot("files", version, digest.hexdigest(), self.license, "")
 
-    def records(self) -> Iterator[StructureRecord | Refusal]:
+    def records(self) -> Iterator[StructureRecord | SkippedEntry]:
         """Every entry of every file; InputError where two have one id or a target has no structure."""
         self.say_passed_over()
         unmatched = set(self.table)
@@ -187,7 +221,7 @@ def read_file(
     license: str = "unknown",
     allow_missing_hydrogen: bool = False,
     name: str | None = None,
-) -> Iterator[StructureRecord | Refusal]:
+) -> Iterator[StructureRecord | SkippedEntry]:
     """Every entry of one file, each a record or the reason why it is none.
 
     Args:
@@ -202,17 +236,17 @@ def read_file(
         entries = READERS[kind(path)](path, allow_missing_hydrogen)
         first_two = list(islice(entries, 2))
         if not first_two:
-            yield Refusal(name, "unreadable", "EmptyFile", f"{path.name} holds no structure")
+            yield SkippedEntry(name, "unreadable", "EmptyFile", f"{path.name} holds no structure")
         for number, entry in enumerate(chain(first_two, entries)):
             default_id = name if len(first_two) == 1 else f"{name}-{number}"
             record = record_of(entry, default_id, fields)
-            if isinstance(entry, Exception) and isinstance(record, Refusal):
+            if isinstance(entry, Exception) and isinstance(record, SkippedEntry):
                 message = f"{path.name}: {record.error_message}"
                 record = replace(record, error_message=message[:500])
             yield record
     except Exception as error:  # parsers fail in many ways; the file becomes a row with the reason
         reason = getattr(error, "strerror", None) or error
-        refusal = Refusal.of(name, error)
+        refusal = SkippedEntry.from_error(name, error)
         yield replace(refusal, error_message=f"{path.name}: {reason}"[:500])
 
 
@@ -275,14 +309,12 @@ def read_text(path: Path) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def table_of(path: Path) -> dict[str, dict[str, Value]]:
-    """Targets by id, from a CSV; InputError where it can't be read."""
-    from curate.sources.targets import read_table
-
+def table_of(path: Path) -> tuple[dict[str, dict[str, Value]], dict[str, str]]:
+    """Targets by id and units by property, from a CSV; InputError where it can't be read."""
     try:
         text = read_text(path)
     except (OSError, EOFError, ValueError) as error:
         raise InputError(
             f"--properties {path}: {getattr(error, 'strerror', None) or error}"
         ) from error
-    return read_table(path, text)
+    return read_table(path, text), header_units(path, text)

@@ -1,24 +1,33 @@
-"""A dated table of JARVIS in, structure records out; downloaded once, streamed from its zip."""
+"""Source `jarvis`: a dated table of JARVIS, downloaded once and streamed from its zip."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 
-from curate.cache import cache_folder
 from curate.errors import InputError
-from curate.record import Refusal, StructureRecord
-from curate.sources import Recorded, Snapshot
+from curate.files import cache_folder
+from curate.properties import JARVIS, MEGNET
+from curate.record import SkippedEntry, StructureRecord
+from curate.sources.base import (
+    IN_SNAPSHOT,
+    PreviousRun,
+    Request,
+    Snapshot,
+    Source,
+    SourceSettings,
+)
 from curate.sources.entries import record_of, value_of
-from curate.sources.sample import JARVIS_CITATION, JARVIS_LICENSE
+from curate.sources.sample import JARVIS_LICENSE, Sample
 from curate.web.download import Download, Watch
-from curate.web.retry import Patience
+from curate.web.retry import RetryPolicy
 from curate.web.zipped_json import check_zip, entries
 
+JarvisTable = Literal["dft_3d_2021", "dft_3d_2022", "dft_3d_2025", "dft_2d_2021", "megnet"]
 FIGSHARE_API = "https://api.figshare.com/v2/file/download"
 NOT_PROPERTIES = {"spg_number", "xml_data_link"}
 
@@ -34,15 +43,48 @@ class Table:
     citation: str
 
 
-DFT = ("JARVIS-DFT", JARVIS_LICENSE, JARVIS_CITATION)
-MEGNET = ("Materials Project 2018.6.1", "CC-BY-4.0", "Chen et al., Chem. Mater. 31, 3564 (2019)")
+DFT = (JARVIS.name, JARVIS_LICENSE, JARVIS.citation)
+MP_2018 = (MEGNET.name, "CC-BY-4.0", MEGNET.citation)
 TABLES = {
     "dft_3d_2021": Table("dft_3d_2021", "2021", *DFT),
     "dft_3d_2022": Table("dft_3d_2022", "2022", *DFT),
     "dft_3d_2025": Table("dft_3d", "2025", *DFT),
     "dft_2d_2021": Table("dft_2d_2021", "2021", *DFT),
-    "megnet": Table("megnet", "", *MEGNET),
+    "megnet": Table("megnet", "", *MP_2018),
 }
+
+
+@dataclass(frozen=True)
+class JarvisSettings(SourceSettings):
+    """Which table of JARVIS is read, and from where."""
+
+    db: ClassVar[str] = "jarvis"
+
+    sample: bool = field(default=False, metadata=IN_SNAPSHOT)
+    """Use the 400 JARVIS-DFT crystals embedded in the package; needs no network."""
+    snapshot: JarvisTable = "dft_3d_2021"
+    """Which table: JARVIS-DFT as it was in that year (2021 is what the paper, ALIGNN and the leaderboard
+    use), or the Materials Project 2018.6.1 as `megnet`."""
+    mirror: str | None = field(default=None, metadata=IN_SNAPSHOT)
+    """Address that has figshare's files by their number, instead of figshare's own."""
+    input: Path | None = field(default=None, metadata=IN_SNAPSHOT)
+    """A table's zip that was downloaded by hand."""
+
+    def check(self) -> None:
+        if not self.sample:
+            return
+        if self.snapshot != type(self).snapshot:
+            raise InputError(
+                "--snapshot names a whole table, not the --sample; leave one of them out"
+            )
+        for name in ("input", "mirror"):
+            if getattr(self, name) is not None:
+                raise InputError(f"--{name} has no meaning for --sample; leave it out")
+
+    def open(self, request: Request) -> Source:
+        if self.sample:
+            return Sample()
+        return Jarvis(self.snapshot, self.input, self.mirror, request.previous, request.watch)
 
 
 class Jarvis:
@@ -53,23 +95,23 @@ class Jarvis:
         name: str,
         input: Path | None = None,  # a zip that was downloaded by hand
         mirror: str | None = None,  # base address that has the files by their figshare number
-        recorded: Recorded | None = None,
+        previous: PreviousRun | None = None,
         watch: Watch = lambda done, total: None,
         cache: Path | None = None,
-        patience: Patience | None = None,
+        retry: RetryPolicy | None = None,
         timeout: float = 30.0,
     ):
-        self.table, self.input, self.recorded, self.watch = TABLES[name], input, recorded, watch
+        self.table, self.input, self.previous, self.watch = TABLES[name], input, previous, watch
         self.name, self.cache = name, cache or default_cache()
-        self.patience, self.timeout = patience or Patience(), timeout
+        self.retry, self.timeout = retry or RetryPolicy(), timeout
         self.url, self.member = known_file(self.table)
         number = self.url.rsplit("/", 1)[1]
         official = [self.url, f"{FIGSHARE_API}/{number}"]
         self.urls = [f"{mirror.rstrip('/')}/{number}"] if mirror else official
 
     def snapshot(self) -> Snapshot:
-        if self.recorded is not None and self.recorded.is_complete:
-            return self.recorded.snapshot
+        if self.previous is not None and self.previous.is_complete:
+            return self.previous.snapshot
         self.path = self.input or self.downloaded()
         try:
             with self.path.open("rb") as file:
@@ -86,18 +128,18 @@ class Jarvis:
         )
 
     def downloaded(self) -> Path:
-        """The zip in the cache, fetched where it is not there."""
+        """The zip in the cache, downloaded if it is not there."""
         return Download(
             urls=self.urls,
             path=self.cache / f"{self.member}.zip",
             check=partial(check_zip, name=self.member),
             by_hand=f"open {self.url} in a browser and give the file as --input FILE.zip",
-            patience=self.patience,
+            retry=self.retry,
             timeout=self.timeout,
             watch=self.watch,
         ).fetch()
 
-    def records(self) -> Iterator[StructureRecord | Refusal]:
+    def records(self) -> Iterator[StructureRecord | SkippedEntry]:
         try:
             for number, entry in enumerate(entries(self.path, self.member), 1):
                 yield record_of_entry(entry, self.table, number)
@@ -108,10 +150,10 @@ class Jarvis:
             raise InputError(f"{error}; the same command downloads it again") from error
 
 
-def record_of_entry(entry: Any, table: Table, number: int) -> StructureRecord | Refusal:
-    """One entry as a record, or as a Refusal with the reason."""
+def record_of_entry(entry: Any, table: Table, number: int) -> StructureRecord | SkippedEntry:
+    """One entry as a record, or as a SkippedEntry with the reason."""
     if not isinstance(entry, dict):
-        return Refusal(f"entry {number}", "unreadable", "NoEntry", "it is no JSON object")
+        return SkippedEntry(f"entry {number}", "unreadable", "NoEntry", "it is no JSON object")
     kept = {name: value for name, value in entry.items() if name not in NOT_PROPERTIES}
     fields = {
         "source": table.source,

@@ -1,25 +1,27 @@
-"""The Materials Project in, structure records out: the whole database in bulk, or a list of ids."""
+"""Source `mp`: the Materials Project, the whole database in bulk or a list of ids."""
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from curate.batches import in_batches
 from curate.errors import InputError
-from curate.record import Refusal, StructureRecord
-from curate.sources import Recorded, Snapshot
+from curate.properties import MATERIALS_PROJECT
+from curate.record import SkippedEntry, StructureRecord
+from curate.sources.base import PreviousRun, Request, Snapshot, Source, SourceSettings
 from curate.sources.mp_documents import (
-    CITATION,
     DATABASE,
     FIELDS,
     LICENSES,
     NONCOMMERCIAL,
     TEXT_FIELDS,
     WITHDRAWN_FIELDS,
+    asked_id,
     objection,
     record_of_document,
     shown_id,
@@ -28,18 +30,41 @@ from curate.sources.mp_documents import (
 if TYPE_CHECKING:
     import pyarrow.dataset as ds
 
-    from curate.sources.mp_client import Client
+    from curate.sources.mp_client import MPClient
 
 IDS_A_CALL = 500  # the client's address becomes too long for the server above 1,000
 ROWS_AT_ONCE = 512
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class MPSettings(SourceSettings):
+    """Which entries of the Materials Project are taken, and with which texts."""
+
+    db: ClassVar[str] = "mp"
+
+    descriptions: Literal["own", "published"] = "own"
+    """Describe each crystal, or take the texts that the Materials Project publishes."""
+    include_noncommercial: bool = False
+    """Take entries under CC BY-NC as well; your account must have accepted their terms."""
+
+    def open(self, request: Request) -> Source:
+        return MaterialsProject(
+            ids=request.ids,
+            published=self.descriptions == "published",
+            noncommercial=self.include_noncommercial,
+            previous=request.previous,
+        )
+
+    def canonical_id(self, given: str) -> str:
+        return asked_id(given)
+
+
 class MaterialsProject:
     """Entries that are not withdrawn and that come under CC BY 4.0.
 
     Without ids the current snapshot is downloaded whole, once a database version; other entries are
-    left out and counted in the log. An id that was asked for and is left out is a Refusal.
+    left out and counted in the log. An id that was asked for and is left out is a SkippedEntry.
     """
 
     def __init__(
@@ -47,50 +72,50 @@ class MaterialsProject:
         ids: Iterable[str] | None = None,
         published: bool = False,
         noncommercial: bool = False,
-        recorded: Recorded | None = None,
-        client: Client | None = None,
+        previous: PreviousRun | None = None,
+        client: MPClient | None = None,
     ):
         self.ids = sorted(ids) if ids is not None else None
         self.published = published
         self.noncommercial = noncommercial
-        is_ours = recorded is not None and recorded.snapshot.database == DATABASE
-        self.recorded = recorded if is_ours else None
+        is_ours = previous is not None and previous.snapshot.database == DATABASE
+        self.previous = previous if is_ours else None
         self._client = client
 
     @property
-    def client(self) -> Client:
+    def client(self) -> MPClient:
         if self._client is None:
-            from curate.sources.mp_client import Client
+            from curate.sources.mp_client import MPClient
 
-            self._client = Client()
+            self._client = MPClient()
         return self._client
 
     def snapshot(self) -> Snapshot:
-        if self.recorded is not None and self.recorded.is_complete:
-            return self.recorded.snapshot
+        if self.previous is not None and self.previous.is_complete:
+            return self.previous.snapshot
         self.served = self.version = self.client.version()
         if self.ids is None:
             self.summary = self.summary_table()
             self.version = version_of(self.summary)
-        if self.recorded is not None and self.recorded.snapshot.version != self.version:
+        if self.previous is not None and self.previous.snapshot.version != self.version:
             raise InputError(
-                f"the Materials Project moved on from {self.recorded.snapshot.version} to "
-                f"{self.version} before all was read; give --out a new folder"
+                f"the Materials Project was updated from {self.previous.snapshot.version} to "
+                f"{self.version} before all entries were read; give --out a new folder"
             )
         return Snapshot(
             database=DATABASE,
             version=self.version,
             sha256="",
             license="per row" if self.noncommercial else LICENSES["BY-C"],
-            citation=CITATION,
+            citation=MATERIALS_PROJECT.citation,
             url="https://materialsproject.org",
         )
 
-    def records(self) -> Iterator[StructureRecord | Refusal]:
+    def records(self) -> Iterator[StructureRecord | SkippedEntry]:
         return self.all_entries() if self.ids is None else self.listed_entries(self.ids)
 
-    def listed_entries(self, ids: Iterable[str]) -> Iterator[StructureRecord | Refusal]:
-        """The entries of a list of ids, each a record or a Refusal, by REST."""
+    def listed_entries(self, ids: Iterable[str]) -> Iterator[StructureRecord | SkippedEntry]:
+        """The entries of a list of ids, each a record or a SkippedEntry, by REST."""
         for asked in in_batches(ids, IDS_A_CALL):
             documents = by_id(self.client.summaries(asked, FIELDS))
             if absent := [material_id for material_id in asked if material_id not in documents]:
@@ -100,13 +125,13 @@ class MaterialsProject:
                 yield self.entry(material_id, documents.get(material_id), texts.get(material_id))
         if (now := self.client.version()) != self.version:
             raise InputError(
-                f"the Materials Project moved on from {self.version} to {now} while it was read; "
+                f"the Materials Project was updated from {self.version} to {now} while it was read; "
                 "give --out a new folder"
             )
 
     def entry(
         self, material_id: str, document: dict[str, Any] | None, text: dict[str, Any] | None
-    ) -> StructureRecord | Refusal:
+    ) -> StructureRecord | SkippedEntry:
         """The record of an id, or why there is none."""
         if document is None:
             reason = ("NoEntry", f"the Materials Project {self.version} has no such entry")
@@ -116,9 +141,9 @@ class MaterialsProject:
             reason = ("NoPublishedText", "the Materials Project publishes no text for it")
         else:
             return record_of_document(document, text)
-        return Refusal(material_id, "left_out", *reason)
+        return SkippedEntry(material_id, "left_out", *reason)
 
-    def all_entries(self) -> Iterator[StructureRecord | Refusal]:
+    def all_entries(self) -> Iterator[StructureRecord | SkippedEntry]:
         """Every entry of the snapshot, from its bulk tables; those left out are logged."""
         texts = Texts(dataset_of(self.table("robocrys"))) if self.published else None
         left_out: Counter[str] = Counter()
@@ -154,7 +179,7 @@ class MaterialsProject:
 
 
 class Texts:
-    """Published texts by stored id, kept as one Arrow table: a third of what strings would take."""
+    """Published texts by stored id; as one Arrow table they take a third of the memory of strings."""
 
     def __init__(self, dataset: ds.Dataset):
         self.table = dataset.to_table(columns=list(TEXT_FIELDS)).combine_chunks()

@@ -1,4 +1,4 @@
-"""An API key in, documents and tables of the Materials Project out: the one door to its client."""
+"""Read documents and tables of the Materials Project; the only file that knows its client."""
 
 from __future__ import annotations
 
@@ -16,17 +16,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import requests
 from requests.adapters import HTTPAdapter
-from tenacity import RetryCallState
 
-from curate.errors import InputError
+from curate.errors import InputError, first_line
 from curate.web.retry import (
-    BUSY,
-    Patience,
+    TEMPORARY_STATUSES,
+    RetryPolicy,
     chain_of,
-    deepest,
-    first_line,
     is_unknown_host,
     retry_after,
+    root_cause,
     without_token,
 )
 
@@ -35,7 +33,7 @@ if TYPE_CHECKING:
 
 WHERE_KEYS_ARE = "https://next-gen.materialsproject.org/api shows yours"
 TIMEOUT = 20  # s, as the client's own
-BROKEN_LINE = (
+NETWORK_ERRORS = (
     requests.ConnectionError,
     requests.Timeout,
     requests.exceptions.ChunkedEncodingError,
@@ -63,14 +61,14 @@ def api_key() -> str:
     return key
 
 
-class Client:
+class MPClient:
     """The Materials Project's REST interface and its bulk tables."""
 
     def __init__(
         self,
         endpoint: str | None = None,
         tables: Path | None = None,
-        patience: Patience | None = None,
+        retry: RetryPolicy | None = None,
     ):
         self.key = api_key()
         from mp_api.client.core.settings import MAPI_CLIENT_SETTINGS
@@ -78,7 +76,7 @@ class Client:
 
         self.endpoint = validate_endpoint(endpoint)
         self.tables = tables or Path(MAPI_CLIENT_SETTINGS.LOCAL_DATASET_CACHE) / "curate"
-        self.patience = patience or Patience()
+        self.retry = retry or RetryPolicy()
         # It reports each step of a download; what matters is reported here.
         logging.getLogger("mp_api.client.core.client").setLevel(logging.ERROR)
 
@@ -87,16 +85,16 @@ class Client:
 
         def ask() -> str:
             answer = requests.get(f"{self.endpoint}heartbeat", timeout=TIMEOUT)
-            stop_at_fault(answer)
+            raise_for_retry(answer)
             return str(answer.json()["db_version"])
 
-        return self.insist(ask)
+        return self._call(ask)
 
     def summaries(
         self, ids: Sequence[str], fields: Iterable[str], deprecated: bool = False
     ) -> list[dict[str, Any]]:
         """Summary documents of up to 1,000 ids, in one call; withdrawn entries or the others."""
-        return self.insist(
+        return self._call(
             lambda: self.rester.materials.summary.search(
                 material_ids=list(ids),
                 deprecated=deprecated,
@@ -107,7 +105,7 @@ class Client:
 
     def texts(self, ids: Sequence[str], fields: Iterable[str]) -> list[dict[str, Any]]:
         """Documents with the published texts of up to 1,000 ids, in one call."""
-        return self.insist(
+        return self._call(
             lambda: self.rester.materials.robocrys.search_docs(
                 material_ids=list(ids), fields=list(fields), chunk_size=1_000
             )
@@ -127,7 +125,7 @@ class Client:
                 shutil.rmtree(folder, ignore_errors=True)
             if not folder.exists():
                 log.info("downloading the table %s of database version %s", collection, version)
-                self.insist(lambda: self._download(collection, partial, folder))
+                self._call(lambda: self._download(collection, partial, folder))
         return folder
 
     def _download(self, collection: str, partial: Path, folder: Path) -> None:
@@ -156,23 +154,18 @@ class Client:
         # the answer said about waiting.
         for scheme in ("http://", "https://"):
             rester.session.mount(scheme, HTTPAdapter())
-        rester.session.hooks["response"].append(stop_at_fault)
+        rester.session.hooks["response"].append(raise_for_retry)
         return rester
 
-    def insist(self, attempt: Callable[[], T]) -> T:
-        """The attempt's result, or InputError without the key or the client's traceback."""
+    def _call(self, attempt: Callable[[], T]) -> T:
+        """Call with retries; InputError, without the key or the client's traceback, if that fails."""
 
-        def say_why(state: RetryCallState) -> None:
-            assert state.outcome is not None and state.next_action is not None
-            error = state.outcome.exception()
-            assert error is not None
+        def warn(error: BaseException, number: int, seconds: float) -> None:
             why = without_token(reason(cause(error)), self.key)
-            seconds = state.next_action.sleep
-            number = state.attempt_number + 1
             log.warning("Materials Project: %s; attempt %d in %.0f s", why, number, seconds)
 
         try:
-            return self.patience.repeat(attempt, is_passing, asked_wait, say_why)
+            return self.retry.call(attempt, is_temporary, requested_wait, warn)
         except InputError:
             raise
         except Exception as error:  # requests, the client and the bulk tables have no common one
@@ -183,32 +176,32 @@ class Client:
         raise InputError(message)
 
 
-def stop_at_fault(response: requests.Response, **_) -> None:
-    """Raise what a retry can judge, with status and headers; the client keeps only their text."""
+def raise_for_retry(response: requests.Response, **_) -> None:
+    """Raise an error with status and headers, for the retry policy; the client keeps only their text."""
     if response.status_code >= 400 and response.status_code not in SPLITS:
         response.raise_for_status()
 
 
 def cause(error: BaseException) -> BaseException:
-    """What happened on the wire: the client wraps it in errors of its own."""
+    """The HTTP or network error below the errors that the client wraps around it."""
     for link in chain_of(error):
         if isinstance(link, requests.RequestException | json.JSONDecodeError):
             return link
     return error
 
 
-def is_passing(error: BaseException) -> bool:
+def is_temporary(error: BaseException) -> bool:
     """Whether the same call may succeed later."""
     happened = cause(error)
-    if is_storage_fault(happened):
-        return storage_status(happened) in (None, *BUSY)
+    if is_storage_error(happened):
+        return storage_status(happened) in (None, *TEMPORARY_STATUSES)
     if isinstance(happened, requests.HTTPError) and happened.response is not None:
-        return happened.response.status_code in BUSY
-    return isinstance(happened, BROKEN_LINE) and not is_unknown_host(happened)
+        return happened.response.status_code in TEMPORARY_STATUSES
+    return isinstance(happened, NETWORK_ERRORS) and not is_unknown_host(happened)
 
 
-def is_storage_fault(error: BaseException) -> bool:
-    """Whether the bucket of the bulk tables failed; its reader raises no kinds of error, only words."""
+def is_storage_error(error: BaseException) -> bool:
+    """Whether the bucket of the bulk tables failed; its reader says so only in the message."""
     return "Generic S3 error" in str(error)
 
 
@@ -218,7 +211,7 @@ def storage_status(error: BaseException) -> int | None:
     return int(found[1]) if found else None
 
 
-def asked_wait(error: BaseException) -> float | None:
+def requested_wait(error: BaseException) -> float | None:
     """Seconds the server asks to wait; None where it doesn't."""
     happened = cause(error)
     if isinstance(happened, requests.HTTPError) and happened.response is not None:
@@ -235,18 +228,18 @@ def sentence(error: BaseException) -> str:
         if status in (401, 403):
             return f"the Materials Project does not accept the API key ({status}): {WHERE_KEYS_ARE}"
         asked = path.split("?")[0]
-        if status in BUSY:
-            return f"the Materials Project goes on answering {status} to {asked}; {again}"
+        if status in TEMPORARY_STATUSES:
+            return f"the Materials Project keeps answering {status} to {asked}; {again}"
         return f"the Materials Project answers {status} to {asked}; a newer mp-api may be needed"
     if isinstance(happened, json.JSONDecodeError):
         return f"the Materials Project's answers can't be read; {again}"
-    if is_storage_fault(happened) or isinstance(happened, BROKEN_LINE):
+    if is_storage_error(happened) or isinstance(happened, NETWORK_ERRORS):
         return f"the connection to the Materials Project fails ({reason(happened)}); {again}"
     return f"the Materials Project's client fails: {type(happened).__name__}: {reason(happened)}"
 
 
 def reason(happened: BaseException) -> str:
     """A few words about what happened."""
-    if is_storage_fault(happened):
+    if is_storage_error(happened):
         return f"the bucket of its bulk tables answers {storage_status(happened) or 'nothing'}"
-    return first_line(deepest(happened))
+    return first_line(root_cause(happened))

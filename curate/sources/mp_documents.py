@@ -1,4 +1,4 @@
-"""Documents of the Materials Project in, structure records or the reason against them out.
+"""Turn documents of the Materials Project into structure records.
 
 A document is a plain dictionary with the fields of `FIELDS`, from REST or from the bulk table.
 """
@@ -10,31 +10,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from curate.errors import InputError
-from curate.record import DisorderedStructure, Refusal, StructureRecord
+from curate.properties import MATERIALS_PROJECT, Property, properties_of
+from curate.record import DisorderedStructure, SkippedEntry, StructureRecord
 from curate.sources.entries import record_of_atoms, value_of
 
-DATABASE = "Materials Project"
-CITATION = "Jain et al., APL Materials 1, 011002 (2013)"
+DATABASE = MATERIALS_PROJECT.name
 LICENSES = {"BY-C": "CC-BY-4.0", "BY-NC": "CC-BY-NC-4.0"}  # its own abbreviations
 NONCOMMERCIAL = "BY-NC"  # GNoME's entries
-PROPERTIES = (  # by the names of the summary documents
-    "formation_energy_per_atom",
-    "energy_above_hull",
-    "energy_per_atom",
-    "is_stable",
-    "band_gap",
-    "is_gap_direct",
-    "is_metal",
-    "total_magnetization",
-    "density",
-    "volume",
-    "theoretical",
-)
-MODULI = {"k_vrh": "bulk_modulus", "g_vrh": "shear_modulus"}  # each a table of three averages
+PROPERTIES = properties_of(MATERIALS_PROJECT)
 FIELDS = (
     *("material_id", "structure", "symmetry", "deprecated", "builder_meta"),
-    *PROPERTIES,
-    *MODULI.values(),
+    *((found.field or found.name).partition(".")[0] for found in PROPERTIES),
 )
 PLAIN_ID = re.compile(r"m(p|vc)-[1-9]\d{0,5}")  # from mp-3347530 on ids are letters
 WITHDRAWN_FIELDS = ("material_id", "deprecated")
@@ -62,7 +48,7 @@ def asked_id(given: str) -> str:
         validate_identifier(given)
     except ValueError:
         raise InputError(
-            f"--ids: {given} is no id of the Materials Project, such as mp-149"
+            f"--ids: {given} is not an id of the Materials Project, such as mp-149"
         ) from None
     return shown_id(given)
 
@@ -86,13 +72,11 @@ def objection(document: Mapping[str, Any], noncommercial: bool) -> tuple[str, st
 
 def record_of_document(
     document: Mapping[str, Any], text: Mapping[str, Any] | None = None
-) -> StructureRecord | Refusal:
+) -> StructureRecord | SkippedEntry:
     """A record with the properties that are known, and with the published text where one is given."""
     stored = str(document["material_id"])
     material_id = shown_id(stored)
-    properties = {name: value_of(document.get(name)) for name in PROPERTIES}
-    for name, field in MODULI.items():
-        properties[name] = value_of((document.get(field) or {}).get("vrh"))
+    properties = {found.name: value_of(_raw(document, found)) for found in PROPERTIES}
     written = {}
     if text is not None:
         origin = f"{DATABASE}, robocrys_version {text['robocrys_version']}"
@@ -108,7 +92,7 @@ def record_of_document(
             **written,
         )
     except Exception as error:  # a broken entry costs itself only
-        return Refusal.of(material_id, error)
+        return SkippedEntry.from_error(material_id, error)
 
 
 def atoms_of(structure: Mapping[str, Any]) -> dict[str, Any]:
@@ -128,3 +112,9 @@ def atoms_of(structure: Mapping[str, Any]) -> dict[str, Any]:
         "coords": [site["abc"] for site in structure["sites"]],
         "elements": elements,
     }
+
+
+def _raw(document: Mapping[str, Any], known: Property) -> Any:
+    """A property as the document has it: `bulk_modulus.vrh` lies one level down."""
+    name, _, below = (known.field or known.name).partition(".")
+    return (document.get(name) or {}).get(below) if below else document.get(name)

@@ -1,25 +1,54 @@
-"""An OPTIMADE server's address and a filter in, structure records out: OQMD, Alexandria, COD and others."""
+"""Source `optimade`: any server that speaks OPTIMADE, such as OQMD, Alexandria or COD."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote
 
 from curate.errors import InputError
 from curate.licenses import is_unknown
-from curate.record import Refusal, StructureRecord
-from curate.sources import Recorded, Snapshot
+from curate.record import SkippedEntry, StructureRecord
+from curate.sources.base import (
+    IN_SNAPSHOT,
+    PreviousRun,
+    Request,
+    Snapshot,
+    Source,
+    SourceSettings,
+)
 from curate.sources.optimade_entries import STRUCTURE, record_of_entry
 
 if TYPE_CHECKING:
-    from curate.sources.optimade_client import Client
+    from curate.sources.optimade_client import OptimadeReader
 
 NO_NUMBERS = {"string", "timestamp", "list", "dictionary", "array", "object"}
 LONGEST_LIST = 4_000  # characters of field names that fit into an address
+
+
+@dataclass(frozen=True)
+class OptimadeSettings(SourceSettings):
+    """Which server is asked, and for which structures."""
+
+    db: ClassVar[str] = "optimade"
+
+    input: str | None = field(default=None, metadata=IN_SNAPSHOT)
+    """The server's address, as https://oqmd.org/optimade."""
+    filter: str | None = None
+    """Which structures, in OPTIMADE's words: 'elements HAS ALL "Ga","N" AND nelements=2'; all of them
+    where it is left out."""
+    license: str = field(default="unknown", metadata=IN_SNAPSHOT)
+    """Licence of the structures, in place of what the server says."""
+
+    def check(self) -> None:
+        if self.input is None:
+            raise InputError("--db optimade needs --input URL")
+
+    def open(self, request: Request) -> Source:
+        return Optimade(self.input or "", self.filter, self.license, request.previous)
 
 
 class Optimade:
@@ -30,42 +59,42 @@ class Optimade:
         url: str,
         filter: str | None = None,
         license: str = "unknown",  # stated by the user; else what the server says
-        recorded: Recorded | None = None,
-        client: Client | None = None,
+        previous: PreviousRun | None = None,
+        client: OptimadeReader | None = None,
     ):
         if not re.fullmatch(r"https?://[^/\s]+\S*", url):
             raise InputError(
-                f"--input {url} is no address; --db optimade needs a server's, such as "
+                f"--input {url} is not an address; --db optimade needs a server's, such as "
                 "https://oqmd.org/optimade"
             )
         self.url = re.sub(r"(/v\d+(\.\d+)*)?/*$", "", url)
         self.filter = filter
         self.stated_license = license
-        self.recorded = recorded
+        self.previous = previous
         self._client = client
         query = f"?filter={quote(filter)}" if filter else ""
         self.address = f"{self.url}/v1/structures{query}"
         self.units: dict[str, str] = {}  # by property, as the server tells them
 
     @property
-    def client(self) -> Client:
+    def client(self) -> OptimadeReader:
         if self._client is None:
             if find_spec("optimade") is None:
                 raise InputError(
                     "--db optimade needs optimade-python-tools: pip install 'crysmmnet[optimade]'"
                 )
-            from curate.sources.optimade_client import Client
+            from curate.sources.optimade_client import OptimadeReader
 
-            self._client = Client(self.url)
+            self._client = OptimadeReader(self.url)
         return self._client
 
     def snapshot(self) -> Snapshot:
-        if self.recorded is not None:
-            before = self.recorded.snapshot
+        if self.previous is not None:
+            before = self.previous.snapshot
             is_same = is_unknown(self.stated_license) or self.stated_license == before.license
             license = before.license if is_same else self.stated_license
             now = replace(before, url=self.address, license=license)
-            if self.recorded.is_complete or now != before:  # the run names the difference
+            if self.previous.is_complete or now != before:  # the run names the difference
                 return now
         info = self.client.info()
         if (info.data.get("attributes") or {}).get("is_index"):
@@ -97,13 +126,15 @@ class Optimade:
             url=self.address,
         )
 
-    def records(self) -> Iterator[StructureRecord | Refusal]:
+    def records(self) -> Iterator[StructureRecord | SkippedEntry]:
         n_entries = 0
         for page in self.client.pages(self.filter, self.fields):
             for entry in page.data:
                 n_entries += 1
                 if not isinstance(entry, dict) or not entry.get("id"):
-                    yield Refusal(f"entry {n_entries}", "unreadable", "NoEntry", "it has no id")
+                    yield SkippedEntry(
+                        f"entry {n_entries}", "unreadable", "NoEntry", "it has no id"
+                    )
                 else:
                     yield record_of_entry(entry, self.database, self.license)
         told = self.first.meta.get("data_returned")
@@ -126,8 +157,8 @@ class Optimade:
         }
         for name, said in numbers.items():
             unit = said.get("x-optimade-unit") or said.get("unit")
-            if unit and unit not in ("dimensionless", "inapplicable"):
-                self.units[name] = str(unit)
+            if unit and unit != "inapplicable":
+                self.units[name] = "1" if unit == "dimensionless" else str(unit)
         fields = [name for name in STRUCTURE if name in described] + sorted(numbers)
         return fields if described and len(",".join(fields)) < LONGEST_LIST else None
 

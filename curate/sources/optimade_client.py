@@ -1,4 +1,4 @@
-"""Address of an OPTIMADE server in, its pages out: the one door to optimade-python-tools' client.
+"""Read the pages of an OPTIMADE server; the only file that knows optimade-python-tools' client.
 
 A page a call, by the client's own hook for paging from outside. Its query of all pages loses what it
 has when one page fails, repeats a 429 for ever, and counts each against an upper limit of pages at
@@ -20,11 +20,16 @@ import requests
 from optimade.client import OptimadeClient
 from optimade.exceptions import BadRequest
 from optimade.filterparser import LarkParser
-from tenacity import RetryCallState
 
 from curate import __version__
-from curate.errors import InputError
-from curate.web.retry import BUSY, Patience, deepest, first_line, is_unknown_host, retry_after
+from curate.errors import InputError, first_line
+from curate.web.retry import (
+    TEMPORARY_STATUSES,
+    RetryPolicy,
+    is_unknown_host,
+    retry_after,
+    root_cause,
+)
 
 ENTRIES_A_PAGE = 100  # many servers allow no more; some allow less and refuse
 LONGEST_DELAY = 5.0  # s a server may ask for between two pages, as in the client
@@ -34,11 +39,15 @@ AGAIN = "run the same command again later"
 log = logging.getLogger(__name__)
 
 
-LINE = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
+NETWORK_ERRORS = (
+    requests.ConnectionError,
+    requests.Timeout,
+    requests.exceptions.ChunkedEncodingError,
+)
 
 
 class Unreadable(Exception):
-    """An answer that is no OPTIMADE answer."""
+    """An answer that does not follow OPTIMADE."""
 
 
 Fault = requests.RequestException | Unreadable
@@ -46,19 +55,19 @@ Fault = requests.RequestException | Unreadable
 
 @dataclass(frozen=True)
 class Page:
-    """One answer."""
+    """One answer of the server."""
 
     data: Any  # entries, or what the server says of itself
     meta: Mapping[str, Any]
     next: str | None  # address of the following page
 
 
-class Client:
+class OptimadeReader:
     """The structures of one OPTIMADE server."""
 
-    def __init__(self, url: str, patience: Patience | None = None, timeout: float = TIMEOUT):
+    def __init__(self, url: str, retry: RetryPolicy | None = None, timeout: float = TIMEOUT):
         self.url = url
-        self.patience = patience or Patience()
+        self.retry = retry or RetryPolicy()
         self.fault: Fault | None = None
         self.is_known = False  # whether it has answered as an OPTIMADE server
         self.client = OptimadeClient(
@@ -68,12 +77,12 @@ class Client:
             http_timeout=timeout,
             use_async=False,
             silent=True,
-            http_client=session_that_tells(self._note),
+            http_client=reporting_session(self._note),
         )
 
     def info(self, of: str = "") -> Page:
         """What the server says of itself, or of its structures with `of="/structures"`."""
-        page = self._insist(f"info{of}", "", None, None, None)
+        page = self._ask(f"info{of}", "", None, None, None)
         if not isinstance(page.data, dict):
             raise InputError(f"{self.url} does not answer as an OPTIMADE server; {BASE_ADDRESS}")
         return page
@@ -86,11 +95,11 @@ class Client:
         check_filter(filter)
         query = quote(filter or "", safe="")  # the client writes it into the address as it is
         try:
-            page = self._insist("structures", query, fields, ENTRIES_A_PAGE, None)
+            page = self._ask("structures", query, fields, ENTRIES_A_PAGE, None)
         except InputError:
             if not self._refuses():
                 raise
-            page = self._insist("structures", query, fields, None, None)  # pages of its own size
+            page = self._ask("structures", query, fields, None, None)  # pages of its own size
         while True:
             if not isinstance(page.data, list):
                 raise InputError(f"{self.url} answers without a list of structures")
@@ -98,9 +107,9 @@ class Client:
             if page.next is None:
                 return
             time.sleep(min(page.meta.get("request_delay") or 0.0, LONGEST_DELAY))
-            page = self._insist("structures", query, fields, None, page.next)
+            page = self._ask("structures", query, fields, None, page.next)
 
-    def _insist(
+    def _ask(
         self,
         endpoint: str,
         query: str,
@@ -131,7 +140,7 @@ class Client:
             return Page(answer.data, answer.meta, following)
 
         try:
-            return self.patience.repeat(ask, self._is_passing, asked_wait, self._say_why)
+            return self.retry.call(ask, self._is_temporary, requested_wait, self._warn)
         except (requests.RequestException, Unreadable) as error:
             raise InputError(self._sentence(error)) from None
 
@@ -142,31 +151,27 @@ class Client:
         """Whether the last answer was a refusal that a smaller page may change."""
         return self.fault is not None and status_of(self.fault) in (400, 403, 422)
 
-    def _is_passing(self, error: BaseException) -> bool:
+    def _is_temporary(self, error: BaseException) -> bool:
         if isinstance(error, requests.HTTPError):
-            return status_of(error) in BUSY
+            return status_of(error) in TEMPORARY_STATUSES
         if isinstance(error, Unreadable):
             return self.is_known  # a gateway's page
-        return isinstance(error, LINE) and not is_unknown_host(error)
+        return isinstance(error, NETWORK_ERRORS) and not is_unknown_host(error)
 
-    def _say_why(self, state: RetryCallState) -> None:
-        assert state.outcome is not None and state.next_action is not None
-        error = state.outcome.exception()
-        assert error is not None
+    def _warn(self, error: BaseException, number: int, seconds: float) -> None:
         status = status_of(error)
-        why = f"it answers {status}" if status else first_line(deepest(error))
-        seconds, number = state.next_action.sleep, state.attempt_number + 1
+        why = f"it answers {status}" if status else first_line(root_cause(error))
         log.warning("%s: %s; attempt %d in %.0f s", self.url, why, number, seconds)
 
     def _sentence(self, error: BaseException) -> str:
         """What went wrong, and what to do about it."""
         status = status_of(error)
         if isinstance(error, Unreadable) and self.is_known:
-            return f"{self.url} goes on sending what can't be read ({error}); {AGAIN}"
+            return f"{self.url} keeps sending what can't be read ({error}); {AGAIN}"
         if isinstance(error, Unreadable):
             return f"{self.url} does not answer as an OPTIMADE server ({error}); {BASE_ADDRESS}"
-        if status in BUSY:
-            return f"{self.url} goes on answering {status}; {AGAIN}"
+        if status in TEMPORARY_STATUSES:
+            return f"{self.url} keeps answering {status}; {AGAIN}"
         if status == 404:
             return f"{self.url} answers 404 as no OPTIMADE server does; {BASE_ADDRESS}"
         if status is not None:
@@ -174,14 +179,14 @@ class Client:
         if is_unknown_host(error):
             host = urlsplit(self.url).hostname
             return f"{host} is not known: mind the spelling, or this machine has no network"
-        if isinstance(error, LINE):
-            why = first_line(deepest(error))
+        if isinstance(error, NETWORK_ERRORS):
+            why = first_line(root_cause(error))
             return f"the connection to {self.url} fails ({why}); {AGAIN}"
         return f"--input {self.url} can't be asked: {first_line(error)}"
 
 
-def session_that_tells(note: Callable[[Fault], None]) -> type[requests.Session]:
-    """A session that notes faults as they happen and gives the client an empty answer in their place.
+def reporting_session(note: Callable[[Fault], None]) -> type[requests.Session]:
+    """A session class that reports errors to `note` and gives the client an empty answer instead.
 
     The client would make a line of text of each, and print it even where it is told to be silent.
     """
@@ -215,7 +220,7 @@ def check_filter(filter: str | None) -> None:
         column = getattr(error.__cause__, "column", -1)
         where = f" (character {column})" if column > 0 else ""
         raise InputError(
-            f"--filter {filter!r} is no OPTIMADE filter{where}; one reads like "
+            f"--filter {filter!r} is not an OPTIMADE filter{where}; one reads like "
             '\'elements HAS ALL "Ga","N" AND nelements=2\''
         ) from None
 
@@ -226,7 +231,7 @@ def status_of(error: BaseException) -> int | None:
     return None if response is None else int(response.status_code)
 
 
-def asked_wait(error: BaseException) -> float | None:
+def requested_wait(error: BaseException) -> float | None:
     """Seconds the server asks to wait; None where it doesn't."""
     response = getattr(error, "response", None)
     return None if response is None else retry_after(response.headers)

@@ -1,11 +1,11 @@
-"""A structure in OPTIMADE's JSON in, a structure record or the reason against it out."""
+"""Turn structures in OPTIMADE's JSON into structure records."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from curate.record import DisorderedStructure, DummySpecies, Refusal, StructureRecord
+from curate.record import DisorderedStructure, DummySpecies, SkippedEntry, StructureRecord
 from curate.sources.entries import record_of_atoms, value_of
 
 STRUCTURE = (  # OPTIMADE's own properties that a record is made of
@@ -22,8 +22,8 @@ IMPLIED = {"implicit_atoms", "site_attachments", "unknown_positions"}  # atoms w
 
 def record_of_entry(
     entry: Mapping[str, Any], database: str, license: str
-) -> StructureRecord | Refusal:
-    """A structure of OPTIMADE's JSON as a record, or as a Refusal with the reason."""
+) -> StructureRecord | SkippedEntry:
+    """A structure of OPTIMADE's JSON as a record, or as a SkippedEntry with the reason."""
     material_id = str(entry["id"])
     try:
         attributes = entry["attributes"]
@@ -42,11 +42,11 @@ def record_of_entry(
             properties=properties,
         )
     except Exception as error:  # a broken entry costs itself only
-        return Refusal.of(material_id, error)
+        return SkippedEntry.from_error(material_id, error)
 
 
 def atoms_of(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """A structure's attributes as jarvis' `atoms`; ValueError and its kinds where that can't be."""
+    """A structure's attributes as jarvis' `atoms`; ValueError if it is not a plain ordered crystal."""
     features = set(attributes.get("structure_features") or ())
     if "assemblies" in features:
         raise DisorderedStructure("it describes several arrangements of atoms (assemblies)")

@@ -1,4 +1,4 @@
-"""The zip the paper published in, structure records with its own texts and targets out.
+"""Source `crysmmnet`: the corpus that the paper published, with its own texts and targets.
 
 Figshare article 23643669: CSV tables of id, composition, target(s), description and one unused column,
 read by position behind a header line, and a CIF for each id. Nothing is unpacked to disk; a member of
@@ -12,12 +12,14 @@ import hashlib
 import io
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import ClassVar
 
 from curate.errors import InputError
-from curate.record import Refusal, StructureRecord, Value
-from curate.sources import Snapshot
+from curate.properties import CORPUS
+from curate.record import SkippedEntry, StructureRecord, Value
+from curate.sources.base import IN_SNAPSHOT, Request, Snapshot, Source, SourceSettings
 from curate.sources.cif import crystals
 from curate.sources.entries import Crystal, record_of, value_of
 
@@ -27,7 +29,7 @@ LARGEST_TEXT = 10 * 2**20
 
 
 @dataclass(frozen=True)
-class Part:
+class CorpusTable:
     """One table of the corpus."""
 
     table: str  # member name below the corpus' folder
@@ -42,12 +44,12 @@ MP, JARVIS = (
     ("JARVIS-DFT 2021.8.18", "NIST terms of use"),
 )
 PARTS = (
-    Part("mp_2018_new/mat_text.csv", "mp_2018_new", ("formation_energy", "band_gap"), *MP),
-    Part(
+    CorpusTable("mp_2018_new/mat_text.csv", "mp_2018_new", ("formation_energy", "band_gap"), *MP),
+    CorpusTable(
         "mp_2018_small/description.csv", "mp_2018_small/cif", ("shear_modulus", "bulk_modulus"), *MP
     ),
     *(
-        Part(f"jarvis/{name}/description.csv", f"jarvis/{name}/cif", (name,), *JARVIS)
+        CorpusTable(f"jarvis/{name}/description.csv", f"jarvis/{name}/cif", (name,), *JARVIS)
         for name in (
             "formation_energy_peratom",
             "optb88vdw_bandgap",
@@ -58,6 +60,23 @@ PARTS = (
         )
     ),
 )
+
+
+@dataclass(frozen=True)
+class PaperCorpusSettings(SourceSettings):
+    """Where the corpus lies."""
+
+    db: ClassVar[str] = "crysmmnet"
+
+    input: Path | None = field(default=None, metadata=IN_SNAPSHOT)
+    """The zip of figshare article 23643669."""
+
+    def check(self) -> None:
+        if self.input is None:
+            raise InputError("--db crysmmnet needs --input PATH")
+
+    def open(self, request: Request) -> Source:
+        return PublishedCorpus(self.input or Path())
 
 
 class PublishedCorpus:
@@ -92,15 +111,15 @@ class PublishedCorpus:
         with self.path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         return Snapshot(
-            database="CrysMMNet corpus",
+            database=CORPUS.name,
             version=ORIGIN,
             sha256=digest,
             license="per row",
-            citation="Das et al., UAI 2023, PMLR 216:507-517",
+            citation=CORPUS.citation,
             url="https://figshare.com/articles/dataset/23643669",
         )
 
-    def records(self) -> Iterator[StructureRecord | Refusal]:
+    def records(self) -> Iterator[StructureRecord | SkippedEntry]:
         targets: dict[str, dict[str, Value]] = {}
         digests: dict[str, bytes] = {}
         notes: dict[str, str] = {}
@@ -126,17 +145,17 @@ class PublishedCorpus:
                 }
                 yield self._record(part, material_id, targets.pop(material_id), text, fields)
 
-    def _record(self, part, material_id, values, text, fields) -> StructureRecord | Refusal:
+    def _record(self, part, material_id, values, text, fields) -> StructureRecord | SkippedEntry:
         if not text.strip():
-            return Refusal(material_id, "unreadable", "EmptyText", f"no text in {part.table}")
+            return SkippedEntry(material_id, "unreadable", "EmptyText", f"no text in {part.table}")
         info = self.members.get(f"{part.cifs}/{material_id}.cif")
         if info is None:
-            return Refusal(
+            return SkippedEntry(
                 material_id, "unreadable", "MissingFile", f"no {material_id}.cif in the zip"
             )
         if info.file_size > LARGEST_CIF:
             size = f"{info.filename} is {info.file_size / 2**20:.0f} MiB"
-            return Refusal(material_id, "unreadable", "TooLarge", size)
+            return SkippedEntry(material_id, "unreadable", "TooLarge", size)
         try:
             found = list(crystals(self.zip.read(info).decode(errors="replace")))
             if len(found) != 1:
@@ -144,13 +163,13 @@ class PublishedCorpus:
         except (
             Exception
         ) as error:  # parsers fail in many ways; the entry becomes a row with the reason
-            return Refusal.of(material_id, error)
+            return SkippedEntry.from_error(material_id, error)
         (entry,) = found
         if isinstance(entry, Crystal):
             entry = replace(entry, properties=values)
         return record_of(entry, material_id, fields)
 
-    def _rows(self, part: Part) -> Iterator[tuple[str, dict[str, Value], str]]:
+    def _rows(self, part: CorpusTable) -> Iterator[tuple[str, dict[str, Value], str]]:
         """Id, targets and text of each line of a table."""
         csv.field_size_limit(LARGEST_TEXT)
         columns = 2 + len(part.targets)

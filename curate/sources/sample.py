@@ -1,4 +1,4 @@
-"""The 400 JARVIS-DFT crystals in the package, as structure records. No network."""
+"""The 400 JARVIS-DFT crystals that are embedded in the package; needs no network."""
 
 from __future__ import annotations
 
@@ -10,22 +10,12 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from curate.properties import JARVIS, properties_of
 from curate.record import StructureRecord
-from curate.sources import Snapshot
+from curate.sources.base import Snapshot
 from curate.sources.entries import record_of_atoms, value_of
 
 JARVIS_LICENSE = "NIST terms of use"
-JARVIS_CITATION = "Choudhary et al., npj Computational Materials 6, 173 (2020)"
-PROPERTIES = (
-    "formation_energy_peratom",
-    "optb88vdw_bandgap",
-    "optb88vdw_total_energy",
-    "mbj_bandgap",
-    "bulk_modulus_kv",
-    "shear_modulus_gv",
-    "slme",
-    "spillage",
-)
 
 
 class Sample:
@@ -35,21 +25,23 @@ class Sample:
 
     def snapshot(self) -> Snapshot:
         return Snapshot(
-            database="JARVIS-DFT",
+            database=JARVIS.name,
             version="embedded sample of 400",
             sha256=hashlib.sha256(self.path.read_bytes()).hexdigest(),
             license=JARVIS_LICENSE,
-            citation=JARVIS_CITATION,
+            citation=JARVIS.citation,
             url="https://jarvis.nist.gov",
         )
 
     def records(self) -> Iterator[StructureRecord]:
-        for row in pq.read_table(self.path).to_pylist():
+        table = pq.read_table(self.path)
+        names = [p.name for p in properties_of(JARVIS) if p.name in table.column_names]
+        for row in table.to_pylist():
             yield record_of_atoms(
                 json.loads(row["atoms"]),
                 row["id"],
-                source="JARVIS-DFT",
+                source=JARVIS.name,
                 license=JARVIS_LICENSE,
                 spacegroup_number=row["spacegroup_number"],
-                properties={name: value_of(row[name]) for name in PROPERTIES},
+                properties={name: value_of(row[name]) for name in names},
             )

@@ -1,13 +1,19 @@
-"""A table of targets: a CSV whose first line names the properties and whose first column holds ids."""
+"""A table of targets: a CSV whose first line names the properties and whose first column holds ids.
+
+A name may bring its unit, as `gap:eV`.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
 import logging
+import shlex
+from collections.abc import Mapping
 from pathlib import Path
 
 from curate.errors import InputError, named
+from curate.properties import split_unit, without_unit
 from curate.record import Value
 from curate.sources.entries import MISSING, as_number, value_of
 
@@ -41,7 +47,7 @@ def read_table(path: Path, text: str) -> dict[str, dict[str, Value]]:
             f"--properties {path}: needs a header, an id column and a property column, "
             "separated by commas"
         )
-    names = rows[0][1]
+    names = [split_unit(name)[0] for name in rows[0][1]]
     check_names(path, names)
     table: dict[str, list[str]] = {}
     for line, row in rows[1:]:
@@ -60,6 +66,39 @@ def read_table(path: Path, text: str) -> dict[str, dict[str, Value]]:
         for material_id, value in column(path, name, texts).items():
             found[material_id][name] = value
     return found
+
+
+def header_units(path: Path, text: str) -> dict[str, str]:
+    """Units by property, of the columns of a table that are named `name:unit`."""
+    _, names = next(read_rows(path, text))
+    columns = [split_unit(name) for name in names[1:]]
+    return {name: unit for name, unit in columns if unit is not None}
+
+
+def check_units(path: Path, table: dict[str, dict[str, Value]], units: Mapping[str, str]) -> None:
+    """Refuse a table of targets with numbers of an unknown unit.
+
+    Args:
+        path: The table, for the message.
+        table: Its values, as `read_table` gives them.
+        units: Units by property, from the header and from --units.
+
+    Raises:
+        InputError: A property has numbers, but no unit; the message shows what to add.
+    """
+    kinds: dict[str, set[bool]] = {}  # of the values of each property: whether they are numbers
+    for row in table.values():
+        for name, value in row.items():
+            if value is not None:
+                kinds.setdefault(name, set()).add(isinstance(value, int | float))
+    numbers = [name for name, are_numbers in kinds.items() if are_numbers == {True}]
+    if missing := without_unit(numbers, units):
+        words = " ".join(shlex.quote(f"{name}=UNIT") for name in missing)
+        raise InputError(
+            f"--properties {path}: the unit of {', '.join(missing)} is not known; add --units {words} "
+            f"with the units, 1 for a number without one, or write the column's name as "
+            f"{missing[0]}:UNIT"
+        )
 
 
 def read_rows(path: Path, text: str):

@@ -1,4 +1,4 @@
-"""Addresses of one file in, the file out: resumed after a cut, checked, whole or not at all."""
+"""Download one file from several addresses: resumed after an interruption, checked, atomic."""
 
 from __future__ import annotations
 
@@ -11,20 +11,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx2
-from tenacity import RetryCallState
 
 from curate import __version__
-from curate.errors import InputError
-from curate.web.retry import Patience, first_line, is_unknown_host, retry_after
+from curate.errors import InputError, first_line
+from curate.files import write_json
+from curate.web.retry import TEMPORARY_STATUSES, RetryPolicy, is_unknown_host, retry_after
 
 log = logging.getLogger(__name__)
 
-BUSY = (408, 425, 429, 500, 502, 503, 504)  # the same request may succeed later
 Watch = Callable[[int, int | None], None]  # bytes so far and in all
 
 
-class Passing(Exception):
-    """A fault that may be over at the next attempt."""
+class TemporaryFault(Exception):
+    """An error that the next attempt may not meet."""
 
     def __init__(self, reason: str, wait: float | None = None):
         super().__init__(reason)
@@ -37,20 +36,26 @@ class Refused(Exception):
 
 @dataclass
 class Download:
-    """A file that several addresses offer; one that refuses is not asked again."""
+    """A file that several addresses offer; one that refuses is not tried again."""
 
     urls: Sequence[str]
     path: Path  # where it goes
     check: Callable[[Path], None]  # raises ValueError for a damaged file
     by_hand: str  # what to do where every address refuses
-    patience: Patience = field(default_factory=Patience)
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
     timeout: float = 30.0  # s without a byte
     watch: Watch = lambda done, total: None
 
     def fetch(self) -> Path:
-        """The path, with the file there; InputError in one sentence where it can't be had.
+        """Download the file, unless it is there already.
 
-        What has arrived stays beside the path and is not asked for again, also after a kill.
+        What has arrived stays beside the path and is not requested again, even after a kill.
+
+        Returns:
+            The path of the file.
+
+        Raises:
+            InputError: No address gives the file; the message says what to do.
         """
         if self.path.exists():
             return self.path
@@ -72,15 +77,15 @@ class Download:
                     raise InputError(
                         f"{self.path.name} can't be downloaded: {reasons}; {self.by_hand}"
                     ) from None
-                raise Passing(f"{url} {refusal}", wait=0.0) from refusal
+                raise TemporaryFault(f"{url} {refusal}", wait=0.0) from refusal
 
         with self._alone():
             try:
-                self.patience.repeat(attempt, _is_passing, _asked_wait, self._say_why)
-            except (Passing, httpx2.TransportError) as error:
+                self.retry.call(attempt, _is_temporary, _requested_wait, self._warn)
+            except (TemporaryFault, httpx2.TransportError) as error:
                 raise InputError(
-                    f"{self.path.name} can't be downloaded now ({first_line(error) or 'no answer'}); "
-                    f"the same command goes on later, or {self.by_hand}"
+                    f"{self.path.name} can't be downloaded now ({first_line(error)}); "
+                    f"run the same command again to resume the download, or {self.by_hand}"
                 ) from None
         return self.path
 
@@ -93,7 +98,7 @@ class Download:
             raise
 
     def _transfer(self, url: str) -> None:
-        """One request for what is missing; on success the checked file is in its place."""
+        """Request the missing part once; on success the checked file is in its place."""
         have, known = self.part.stat().st_size if self.part.exists() else 0, self._known()
         headers = {"User-Agent": f"crysmmnet/{__version__}", "Accept-Encoding": "identity"}
         if have and known.get("tag"):
@@ -104,11 +109,11 @@ class Download:
         ) as response:
             if response.status_code == 416:  # the part is longer than the file there now
                 self._forget()
-                raise Passing(f"{url} no longer has the file that was begun", wait=0.0)
-            refuse_what_is_no_file(response)
-            start, total = extent(response)
+                raise TemporaryFault(f"{url} no longer has the file that was begun", wait=0.0)
+            check_response(response)
+            start, total = body_range(response)
             if start not in (0, have):
-                raise Passing("the server sent another part than asked for")
+                raise TemporaryFault("the server sent another part than asked for")
             self._remember({"tag": strong_tag(response), "total": total})
             with self.part.open("r+b" if self.part.exists() else "wb", buffering=0) as file:
                 file.truncate(start)
@@ -121,12 +126,12 @@ class Download:
     def _finish(self, url: str, total: int | None) -> None:
         have = self.part.stat().st_size
         if total is not None and have != total:
-            raise Passing(f"{url} sent {have:,} of {total:,} bytes")
+            raise TemporaryFault(f"{url} sent {have:,} of {total:,} bytes")
         try:
             self.check(self.part)
         except ValueError as error:
             self._forget()
-            raise Passing(f"{url} sent a damaged file: {error}") from error
+            raise TemporaryFault(f"{url} sent a damaged file: {error}") from error
         self.part.replace(self.path)
         self.note.unlink(missing_ok=True)
 
@@ -146,9 +151,7 @@ class Download:
             return {}
 
     def _remember(self, known: dict) -> None:
-        partial = self.note.with_suffix(".partial")
-        partial.write_text(json.dumps(known))
-        partial.replace(self.note)
+        write_json(self.note, known)
 
     def _forget(self) -> None:
         self.part.unlink(missing_ok=True)
@@ -164,17 +167,15 @@ class Download:
                 raise InputError(f"another process is downloading {self.path}") from None
             yield
 
-    def _say_why(self, state: RetryCallState) -> None:
-        assert state.outcome is not None and state.next_action is not None
-        reason = first_line(state.outcome.exception())
-        log.warning("%s: %s; again in %.0f s", self.path.name, reason, state.next_action.sleep)
+    def _warn(self, error: BaseException, number: int, seconds: float) -> None:
+        log.warning("%s: %s; again in %.0f s", self.path.name, first_line(error), seconds)
 
 
-def refuse_what_is_no_file(response: httpx2.Response) -> None:
-    """Refused or Passing for every answer that does not carry the file."""
+def check_response(response: httpx2.Response) -> None:
+    """Raise Refused or TemporaryFault for every answer that does not carry the file."""
     status, kind = response.status_code, response.headers.get("Content-Type", "")
-    if status in BUSY:
-        raise Passing(f"{response.url} answers {status}", retry_after(response.headers))
+    if status in TEMPORARY_STATUSES:
+        raise TemporaryFault(f"{response.url} answers {status}", retry_after(response.headers))
     if status == 202 or response.headers.get("x-amzn-waf-action"):
         raise Refused(f"answers {status} without a file, which is how it turns programs away")
     if status not in (200, 206):
@@ -183,30 +184,30 @@ def refuse_what_is_no_file(response: httpx2.Response) -> None:
         raise Refused("sends a web page in place of the file")
 
 
-def extent(response: httpx2.Response) -> tuple[int, int | None]:
-    """Where the body starts in the file, and the size of the file where it is said."""
+def body_range(response: httpx2.Response) -> tuple[int, int | None]:
+    """Offset of the body in the file, and the size of the file if the server states it."""
     if response.status_code == 206:
         unit, _, span = response.headers.get("Content-Range", "").partition(" ")
         first, _, total = span.partition("/")
         start = first.partition("-")[0]
         if unit != "bytes" or not start.isdigit():
-            raise Passing("the server sent a part without saying which")
+            raise TemporaryFault("the server sent a part without saying which")
         return int(start), int(total) if total.isdigit() else None
     length = response.headers.get("Content-Length", "")
     return 0, int(length) if length.isdigit() else None
 
 
 def strong_tag(response: httpx2.Response) -> str | None:
-    """What names this very content; only with it can a transfer go on."""
+    """The tag that identifies this content; without it a transfer cannot be resumed."""
     tag = response.headers.get("ETag", "")
     if tag and not tag.startswith("W/"):
         return tag
     return response.headers.get("Last-Modified")
 
 
-def _is_passing(error: BaseException) -> bool:
-    return isinstance(error, Passing | httpx2.TransportError)
+def _is_temporary(error: BaseException) -> bool:
+    return isinstance(error, TemporaryFault | httpx2.TransportError)
 
 
-def _asked_wait(error: BaseException) -> float | None:
-    return error.wait if isinstance(error, Passing) else None
+def _requested_wait(error: BaseException) -> float | None:
+    return error.wait if isinstance(error, TemporaryFault) else None

@@ -1,4 +1,4 @@
-"""A zip with one JSON list in, the list's entries out, one at a time and never all in memory."""
+"""Stream the entries of a JSON list out of a zip, without ever holding all of them in memory."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from typing import IO, Any
 
 import ijson
 
-from curate.errors import InputError
-from curate.web.retry import first_line
+from curate.errors import InputError, first_line
 
 LARGEST = 16 * 2**30  # bytes unpacked; the largest known table has 2
 DENSEST = 200  # times smaller when packed; tables of crystals pack 5 to 10 times
@@ -21,7 +20,7 @@ ESCAPE_OR_QUOTE = re.compile(rb'\\.|"', re.DOTALL)
 
 
 def check_zip(path: Path, name: str | None = None) -> None:
-    """ValueError where the file is no zip of the member `name` alone, or its checksum does not fit."""
+    """Raise ValueError unless the file is a zip that holds `name` alone, with the right checksum."""
     try:
         with zipfile.ZipFile(path) as archive:
             _member(archive, name)
@@ -32,9 +31,15 @@ def check_zip(path: Path, name: str | None = None) -> None:
 
 
 def entries(path: Path, name: str | None = None) -> Iterator[dict[str, Any]]:
-    """The entries of the JSON list in the zip's member `name`, or in its only one.
+    """Yield the entries of the JSON list in a zip.
 
-    InputError where the file is no such zip, holds other members, or would unpack to an unlikely size.
+    Args:
+        path: The zip.
+        name: Its member; None for a zip with one member.
+
+    Raises:
+        InputError: The file is not such a zip, holds other members, or would unpack to an
+            implausible size.
     """
     try:
         with zipfile.ZipFile(path) as archive:

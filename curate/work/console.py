@@ -1,4 +1,4 @@
-"""Progress and counts in, what a person sees on the terminal out."""
+"""Progress bar and table of counts for the terminal."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from curate.run.counts import Counts
-from curate.work.shards import Progress as Step
+from curate.work.progress import Progress as Step
 
 SECONDS_BETWEEN_LINES = 30.0  # where no terminal shows a bar
 
 
 @contextmanager
 def progress_bar() -> Iterator[Callable[[Step], None]]:
-    """Something to hand to `build`; a bar on a terminal, a line now and then elsewhere."""
+    """A callback that shows progress: a bar on a terminal, a line every 30 s elsewhere."""
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),

@@ -1,5 +1,5 @@
-"""Ctrl-C and a scheduler's end, remembered: Python drops an exception that a signal raises inside a
-finaliser or a weak reference's callback, and the program would run on."""
+"""Remember SIGINT and SIGTERM, because Python discards an exception that a signal raises inside a
+finaliser or the callback of a weak reference."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Atom counts of shards in; the order they are described in, and who describes which, out."""
+"""Divide shards among ranks, and order them, by their numbers of atoms."""
 
 from __future__ import annotations
 

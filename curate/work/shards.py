@@ -1,33 +1,20 @@
-"""The shards of a run in, their descriptions beside them out; by one process or by many ranks at once."""
+"""Describe the shards of a run, in one process or in many ranks at once."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from curate.dataset.write import write_dataset
+from curate.dataset.write import finish
 from curate.describe import description as describing
 from curate.describe.options import DescribeOptions
-from curate.record import Description, Refusal, StructureRecord
-from curate.run.counts import Counts, count
+from curate.record import Description, SkippedEntry, StructureRecord
 from curate.run.folder import Run
 from curate.work.load_balance import longest_first
 from curate.work.pool import Limits, Lost, work
+from curate.work.progress import Progress, Watch
 
 Describe = Callable[[StructureRecord, DescribeOptions], Description]
-
-
-@dataclass(frozen=True)
-class Progress:
-    """One step forward, for whoever watches."""
-
-    stage: str  # "downloading", in bytes, then "reading" and "describing", in crystals
-    done: int
-    total: int | None
-    description: Description | None = None
-
-
-Watch = Callable[[Progress], None]
 
 
 def describe_share(
@@ -37,38 +24,35 @@ def describe_share(
     describe: Describe = describing.describe,
     watch: Watch = lambda progress: None,
 ) -> None:
-    """What one of several ranks does: describe its shards and, if it is the last, write the dataset."""
+    """Describe a rank's shards and, if no other shard is left, write the dataset.
+
+    Args:
+        run: The run, whose structures are complete.
+        share: Numbers of the rank's shards.
+        workers: Processes side by side.
+        describe: Writes the text of one crystal.
+        watch: Called after each crystal.
+    """
     describe_shards(run, share, workers, describe, watch)
     if not run.missing_shards():
         with run.lock(wait=True):
             finish(run)
 
 
-def finish(run: Run) -> Counts:
-    """The dataset of a run whose shards are all described, written where it is not up to date."""
-    counts = count(run)
-    if counts.left:
-        raise ValueError(f"{counts.left} structures are unaccounted for")
-    if not run.is_dataset_current:
-        write_dataset(run, counts)
-        run.sweep()
-    return counts
-
-
 def describe_shards(
     run: Run, shards: Sequence[int], workers: int, describe: Describe, watch: Watch
 ) -> None:
-    """Describe shards as the run's question asks; one that exists by the time of its turn is left."""
+    """Describe shards with the run's own options; those finished meanwhile elsewhere are skipped."""
     pending = [number for number in shards if not run.is_described(number)]
     if not pending:
         return
-    question = run.question
-    options = DescribeOptions(**question["describe"])
-    limits = Limits(workers, question["settings"]["timeout"], question["settings"]["memory"])
+    record = run.settings_record
+    options = DescribeOptions(**record["describe"])
+    limits = Limits(workers, record["settings"]["timeout"], record["settings"]["memory"])
     sizes = run.sizes(shards)
     total = sum(map(len, sizes.values()))
     progress = total - sum(len(sizes[number]) for number in pending)
-    entries: dict[int, list[StructureRecord | Refusal]] = {}
+    entries: dict[int, list[StructureRecord | SkippedEntry]] = {}
     found: dict[int, dict[int, Description]] = {}
 
     def tasks() -> Iterator[tuple[tuple[int, int], tuple]]:
@@ -98,11 +82,13 @@ def describe_shards(
 
 @dataclass(frozen=True)
 class _Task:
-    """What a worker does with an entry: describe it, or pass on why it was refused."""
+    """What a worker does with an entry: describe it, or pass on why it could not be read."""
 
     describe: Describe
 
-    def __call__(self, entry: StructureRecord | Refusal, options: DescribeOptions) -> Description:
+    def __call__(
+        self, entry: StructureRecord | SkippedEntry, options: DescribeOptions
+    ) -> Description:
         if isinstance(entry, StructureRecord):
             return self.describe(entry, options)
         return Description(

@@ -1,4 +1,4 @@
-"""Shards of a run in, a SLURM array job that describes them out. The one door to datatrove.
+"""Describe the shards of a run in a SLURM array job; the only file that knows datatrove.
 
     RUN/slurm/DATE/launch_script.slurm   what was submitted; tasks' output is beside it in slurm_logs
 
@@ -54,7 +54,7 @@ class ArrayJob(SlurmPipelineExecutor):
     """datatrove's array job with the site's own defaults where nothing is asked for."""
 
     def get_sbatch_args(self, max_array: int = 1) -> dict:
-        """The directives that have a value; `requeue` has none, but is one."""
+        """The sbatch directives that are set."""
         directives = super().get_sbatch_args(max_array)
         return {name: value for name, value in directives.items() if value is not None}
 
@@ -91,7 +91,7 @@ def submit(run: Run, numbers: Sequence[int], config: BuildConfig, describe: Desc
     )
     datatrove_logger.disable("datatrove")
     try:
-        if waiting := _told("squeue", "--me", "--noheader", "--name", name, "--format", "%A"):
+        if waiting := _output_of("squeue", "--me", "--noheader", "--name", name, "--format", "%A"):
             raise InputError(
                 f"array job {', '.join(sorted(set(waiting.split())))} of {run.folder} is waiting or "
                 "at work; let it end or scancel it"
@@ -102,5 +102,5 @@ def submit(run: Run, numbers: Sequence[int], config: BuildConfig, describe: Desc
     log.info("array job %s of %d tasks, see %s", job.job_id, n_tasks, job.slurm_logs_folder)
 
 
-def _told(*command: str) -> str:
+def _output_of(*command: str) -> str:
     return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout

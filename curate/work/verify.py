@@ -1,4 +1,4 @@
-"""A run in, where stock Robocrystallographer says otherwise out."""
+"""Compare a random sample of a run with stock Robocrystallographer."""
 
 from __future__ import annotations
 
@@ -52,9 +52,15 @@ class Verification:
 def compare(
     record: StructureRecord, text: str | None, options: DescribeOptions | None = None
 ) -> Difference | None:
-    """None where stock Robocrystallographer, with the same options, writes the same text.
+    """Compare a text with that of stock Robocrystallographer.
 
-    A record without text agrees with stock if stock fails on it too.
+    Args:
+        record: The crystal.
+        text: Its text; None if describing failed, which agrees with stock if stock fails too.
+        options: Options that the text was written with.
+
+    Returns:
+        The difference; None if the texts are equal.
     """
     stock = describe(record, replace(options or DescribeOptions(), describer="stock"))
     if stock.text == text:
@@ -69,11 +75,17 @@ def verify(
     seed: int = 0,
     watch: Callable[[int], None] = lambda done: None,
 ) -> Verification:
-    """Describe n crystals of a run, drawn by the seed, again with stock Robocrystallographer.
+    """Describe a random sample of a run again with stock Robocrystallographer.
 
-    Crystals that brought a text of their own are left out. Stock takes seconds a crystal.
+    Crystals that brought a text of their own are left out. Stock takes seconds for each crystal.
+
+    Args:
+        run: A run with descriptions.
+        n: Size of the sample.
+        seed: Seed of the sample.
+        watch: Called with the number of crystals done.
     """
-    options = DescribeOptions(**run.question["describe"])
+    options = DescribeOptions(**run.settings_record["describe"])
     differences, checked = [], []
     for record, description in sample(run, n, seed):
         if difference := compare(record, description.text, options):
@@ -84,7 +96,7 @@ def verify(
 
 
 def sample(run: Run, n: int, seed: int) -> Iterator[tuple[StructureRecord, Description]]:
-    """n random crystals that a describer saw, in the run's order, with what it said of them."""
+    """Yield n random crystals of a run that were described or failed, in the run's order."""
     seen: list[tuple[int, int]] = []  # shard, position in it
     for number in run.described_shards():
         columns = ["status", "symprec"]

@@ -1,41 +1,27 @@
-"""Dataset in; materials and splits out."""
+"""Read the materials of a dataset: a run, a dataset folder or a dataset on the Hub."""
 
 from __future__ import annotations
 
 import math
-import random
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
-from curate.errors import InputError
+from curate.errors import InputError, first_line
 from curate.record import StructureRecord
-from curate.sources.entries import as_number
-from model.config import TrainConfig
+from curate.run.schema import OF_RECORD, record_of_row
 from model.data.rows import LARGE, Rows
+from model.model_folder import HUB_NAME
 
-LEAK = "in more than one official split"
-OF_RECORD = (
-    "material_id",
-    "lattice_vectors",
-    "species_at_sites",
-    "cartesian_site_positions",
-    "source",
-    "spacegroup_number",
-    "description",
-    "description_origin",
-)
 NOT_TARGETS = {"nsites", "spacegroup_number"}
 
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """One row of a dataset: a crystal, its text, and the value to learn; read when it is asked for."""
+    """One row of a dataset: a crystal, its text, and the value to learn; read when needed."""
 
     id: str
     target: float | None  # in the property's own unit
@@ -47,7 +33,7 @@ class Material:
     @property
     def record(self) -> StructureRecord:
         """The crystal with its text."""
-        return record_of(self.rows[self.number])
+        return record_of_row(self.rows[self.number])
 
     @property
     def condensed(self) -> str | None:
@@ -68,19 +54,15 @@ class Records(Sequence[StructureRecord]):
         return self.materials[number].record
 
 
-@dataclass(frozen=True)
-class Split:
-    """Disjoint ids, in the dataset's order, and those left out with the reason."""
-
-    train: list[str]
-    val: list[str]
-    test: list[str]
-    dropped: dict[str, list[str]]
-    leak: list[str] = field(default_factory=list)  # dropped, for a benchmark has them in two splits
-
-
 def load_rows(data: str) -> Rows:
-    """The rows of a run, of a dataset folder, or of OWNER/NAME on the Hub."""
+    """The rows of a dataset; nothing but their schema is read yet.
+
+    Args:
+        data: Folder of a run or dataset, or OWNER/NAME on the Hub.
+
+    Raises:
+        InputError: There is no such dataset, or its files can't be read.
+    """
     from datasets import load_dataset
 
     place = Path(data)
@@ -88,12 +70,12 @@ def load_rows(data: str) -> Rows:
         place = place / "dataset"
     if place.is_dir():
         return _local_rows(place)
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", data):
+    if not HUB_NAME.fullmatch(data):
         raise InputError(f"{data!r} is no folder of a run or dataset, nor OWNER/NAME on the Hub")
     try:
-        return Rows.of_dataset(load_dataset(data, split="train"))
+        return Rows.from_dataset(load_dataset(data, split="train"))
     except Exception as error:  # the Hub may fail in many ways
-        raise InputError(f"no dataset {data!r} on the Hub ({_first_line(error)})") from error
+        raise InputError(f"no dataset {data!r} on the Hub ({first_line(error)})") from error
 
 
 def _local_rows(folder: Path) -> Rows:
@@ -103,13 +85,9 @@ def _local_rows(folder: Path) -> Rows:
     if not files:
         raise InputError(f"{folder} holds no Parquet files of a dataset")
     try:
-        return Rows.of_files(files)
+        return Rows.from_files(files)
     except (OSError, ValueError) as error:
-        raise InputError(f"{folder} can't be read ({_first_line(error)})") from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [repr(error)])[0][:200]
+        raise InputError(f"{folder} can't be read ({first_line(error)})") from error
 
 
 def known_targets(rows: Rows) -> list[str]:
@@ -136,7 +114,16 @@ def split_column(rows: Rows, target: str) -> str:
 
 
 def read_materials(rows: Rows, target: str | None, official: bool = False) -> list[Material]:
-    """All rows as materials; InputError where the target is unknown, naming the known ones."""
+    """All rows of a dataset as materials.
+
+    Args:
+        rows: The rows of a run or dataset.
+        target: Property to learn, in the source's own unit; None where only the crystals are wanted.
+        official: Whether to read the split of the property's benchmark.
+
+    Raises:
+        InputError: The target is unknown, an id occurs twice, or there is no such split.
+    """
     if target is not None and target not in known_targets(rows):
         if target in rows.schema.names and pa.types.is_string(rows.schema.field(target).type):
             refuse_text(rows, target)
@@ -161,7 +148,7 @@ def read_materials(rows: Rows, target: str | None, official: bool = False) -> li
 def refuse_text(rows: Rows, target: str) -> None:
     """InputError that names a value that made a column one of text."""
     values = zip(rows.column("material_id"), rows.column(target), strict=True)
-    texts = ((name, value) for name, value in values if value and as_number(value) is None)
+    texts = ((name, value) for name, value in values if value and not _is_number(value))
     name, value = next(texts, (None, None))
     if name is not None:
         raise InputError(
@@ -170,19 +157,12 @@ def refuse_text(rows: Rows, target: str) -> None:
         )
 
 
-def record_of(row: dict[str, Any]) -> StructureRecord:
-    """A row of the dataset as the structure record it was made of."""
-    a, b, c = map(tuple, row["lattice_vectors"])
-    return StructureRecord(
-        material_id=row["material_id"],
-        lattice_vectors=(a, b, c),
-        species_at_sites=tuple(row["species_at_sites"]),
-        cartesian_site_positions=tuple(map(tuple, row["cartesian_site_positions"])),
-        source=row.get("source") or "files",
-        spacegroup_number=row.get("spacegroup_number"),
-        description=row.get("description"),
-        description_origin=row.get("description_origin"),
-    )
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return "_" not in text
 
 
 def usable(
@@ -209,47 +189,3 @@ def _unusable(material: Material, log_target: bool, needs_text: bool) -> str | N
     if needs_text and not material.record.description:
         return "no description"
     return None
-
-
-def official_split(materials: Sequence[Material]) -> Split:
-    """The split of the dataset's own column; ids it has in two splits are left out of all."""
-    parts: dict[str, list[str]] = {"train": [], "val": [], "test": []}
-    dropped: dict[str, list[str]] = defaultdict(list)
-    for material in materials:
-        if material.split in parts:
-            parts[material.split].append(material.id)
-        elif material.split == "leak":
-            dropped[LEAK].append(material.id)
-        else:
-            dropped["not in the official split"].append(material.id)
-    return Split(**parts, dropped=dict(dropped), leak=dropped.get(LEAK, []))
-
-
-def split_ids(ids: Sequence[str], seed: int, val: float = 0.1, test: float = 0.1) -> Split:
-    """Seeded 80/10/10; at least one id in each part where there are three."""
-    shuffled = list(ids)  # in the dataset's order: it is part of a published split
-    random.Random(seed).shuffle(shuffled)
-    n_val, n_test = (max(1, int(share * len(ids))) for share in (val, test))
-    drawn_val, drawn_test = set(shuffled[:n_val]), set(shuffled[n_val : n_val + n_test])
-    drawn = drawn_val | drawn_test
-    return Split(
-        train=[name for name in ids if name not in drawn],
-        val=[name for name in ids if name in drawn_val],
-        test=[name for name in ids if name in drawn_test],
-        dropped={},
-    )
-
-
-def part_of(ids: Sequence[str], fraction: float, seed: int) -> list[str]:
-    """A share of the ids drawn with the seed, in their order; a smaller share is part of a larger."""
-    shuffled = list(ids)
-    random.Random(seed).shuffle(shuffled)
-    chosen = set(shuffled[: max(1, round(fraction * len(ids)))])
-    return [name for name in ids if name in chosen]
-
-
-def split_of(materials: Sequence[Material], config: TrainConfig) -> Split:
-    """The split that the settings ask for."""
-    if config.split == "official":
-        return official_split(materials)
-    return split_ids([material.id for material in materials], config.seed)

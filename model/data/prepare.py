@@ -1,4 +1,4 @@
-"""Materials in; what the model sees of them, by part of the split, out."""
+"""Examples of a training: materials split, with their graphs, texts and standardised targets."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ import numpy as np
 
 from curate.errors import InputError
 from model.config import TrainConfig
-from model.data.materials import Material, Records, part_of, split_of, usable
+from model.data.materials import Material, Records, usable
 from model.data.preprocessing import Preprocessing, scale_of, unit
+from model.data.splits import LEAK, PARTS, Split, part_of, split_of
 from model.data.text_inputs import input_texts, spacegroups
 from model.graphs.build import AnyGraph
-from model.graphs.store import stored_graphs
+from model.graphs.store import StoredGraphs, stored_graphs
 from model.network.batch import Example
-from model.text.encoder import EmbeddingCache, TextEncoder
-
-PARTS, LEAK = ("train", "val", "test"), "leak"
+from model.network.fusion import fusion_class
+from model.text.cache import EmbeddingCache, TextEmbeddings
+from model.text.encoder import TextEncoder
 
 
 @dataclass(frozen=True)
@@ -35,39 +36,91 @@ class Prepared:
     def text_width(self) -> int:
         """Of the text embeddings; 0 where the model reads no text."""
         text = self.parts["train"][0].text
-        return 0 if text is None else len(text)
+        return 0 if text is None else text.shape[-1]
 
 
 def prepare(config: TrainConfig, materials: Sequence[Material]) -> Prepared:
-    """Drop what can't be learned from, split, build graphs, embed texts, standardise targets.
+    """Turn the materials of a dataset into the examples of a training.
 
-    The split is drawn before a modality drops crystals of its own, so that all modalities share it.
+    Args:
+        config: Target, split, modality and the rules of graph and text.
+        materials: All rows of the dataset.
+
+    Returns:
+        Examples of each part, with graphs and text embeddings from the cache, and the scale of the
+        target, learned from the training part.
+
+    Raises:
+        InputError: A part of the split is left without a material, or the text encoder is unknown.
     """
-    needs_text = config.modality != "graph"
-    reads_descriptions = needs_text and config.text != "spacegroup"
     labelled, unlabelled = usable(materials, config.log_target, needs_text=False)
+    # before a modality drops crystals of its own, so that all modalities share the split
     split = split_of(labelled, config)
-    kept, textless = usable(labelled, config.log_target, reads_descriptions)
-    graphs = (
-        None
-        if config.modality == "text"
-        else stored_graphs(Records(kept), config.graph, config.cache)
-    )
-    graphless: dict[str, list[str]] = {}
-    if graphs is not None:
-        for number, reason in graphs.reasons.items():
-            graphless.setdefault(reason, []).append(kept[number].id)
-    place = {material.id: number for number, material in enumerate(kept)}
+    kept, textless = usable(labelled, config.log_target, reads_descriptions(config))
+    graphs = None
+    if config.modality != "text":
+        graphs = stored_graphs(Records(kept), config.graph, config.cache)
+    graphless = without_graph(kept, graphs)
     dropped = merged(unlabelled, split.dropped, textless, graphless)
+    seen = remaining(kept, dropped, split)
+    targets = {material.id: float(material.target or 0.0) for material in seen}
+    ids = ids_by_part(split, targets, config)
+    refuse_empty_parts(ids, dropped, config)
+    encoder = text_encoder(config)
+    texts = text_embeddings(seen, encoder, config) if config.modality != "graph" else None
+    preprocessing = fitted(config, [targets[name] for name in ids["train"]], seen, encoder)
+    graph_numbers = {material.id: number for number, material in enumerate(kept)}
+    numbers = {name: number for number, name in enumerate(targets)}
+    standardised = preprocessing.standardise(list(targets.values()))
+    parts = {
+        part: Examples(
+            ids=names,
+            graphs=graphs,
+            graph_numbers=np.array([graph_numbers[name] for name in names], np.int64),
+            texts=texts,
+            numbers=np.array([numbers[name] for name in names], np.int64),
+            targets=standardised,
+        )
+        for part, names in ids.items()
+    }
+    return Prepared(parts, targets, dropped, preprocessing)
+
+
+def reads_descriptions(config: TrainConfig) -> bool:
+    """Whether the model reads texts made from descriptions; a space group is none."""
+    return config.modality != "graph" and config.text != "spacegroup"
+
+
+def without_graph(kept: Sequence[Material], graphs: StoredGraphs | None) -> dict[str, list[str]]:
+    """Ids of the materials that have no graph, by reason."""
+    lost: dict[str, list[str]] = {}
+    for number, reason in graphs.reasons.items() if graphs is not None else ():
+        lost.setdefault(reason, []).append(kept[number].id)
+    return lost
+
+
+def remaining(
+    kept: Sequence[Material], dropped: dict[str, list[str]], split: Split
+) -> list[Material]:
+    """The materials that the model sees: those of no loss, and the split's leaks to predict."""
     lost = {name for names in dropped.values() for name in names} - set(split.leak)
-    kept = [material for material in kept if material.id not in lost]
-    encoder = TextEncoder(config.text_encoder) if reads_descriptions else None
-    vectors = text_vectors(kept, encoder, config) if needs_text else None
-    targets = {material.id: float(material.target or 0.0) for material in kept}
+    return [material for material in kept if material.id not in lost]
+
+
+def ids_by_part(
+    split: Split, targets: dict[str, float], config: TrainConfig
+) -> dict[str, list[str]]:
+    """Ids of train, val, test and leak that are left; of train the share that is asked for."""
     ids = {
         part: [name for name in getattr(split, part) if name in targets] for part in (*PARTS, LEAK)
     }
-    ids["train"] = part_of(ids["train"], config.train_fraction, config.seed)
+    return {**ids, "train": part_of(ids["train"], config.train_fraction, config.seed)}
+
+
+def refuse_empty_parts(
+    ids: dict[str, list[str]], dropped: dict[str, list[str]], config: TrainConfig
+) -> None:
+    """InputError where train, val or test has no material, with the reasons of those left out."""
     for part in PARTS:
         if not ids[part]:
             counts = ", ".join(f"{len(names)} {reason}" for reason, names in dropped.items())
@@ -75,11 +128,27 @@ def prepare(config: TrainConfig, materials: Sequence[Material]) -> Prepared:
                 f"no material is left for {part} of {config.target!r}, split {config.split}"
                 + (f" ({counts})" if counts else "")
             )
-    learned = [targets[name] for name in ids["train"]]
+
+
+def text_encoder(config: TrainConfig) -> TextEncoder | None:
+    """The encoder of the descriptions, of vectors or tokens as the fusion reads them; None without."""
+    if not reads_descriptions(config):
+        return None
+    reads_tokens = fusion_class(config.network.fusion, config.modality).reads_tokens
+    return TextEncoder(config.text_encoder, pooling="tokens" if reads_tokens else "cls")
+
+
+def fitted(
+    config: TrainConfig,
+    learned: Sequence[float],
+    seen: Sequence[Material],
+    encoder: TextEncoder | None,
+) -> Preprocessing:
+    """The preprocessing of a training whose training targets are `learned`, in their own unit."""
     mean, std = scale_of(learned, config.log_target)
-    preprocessing = Preprocessing(
+    return Preprocessing(
         target=config.target,
-        unit=unit(config.target),
+        unit=unit(config.target, seen[0].rows.schema),
         log10=config.log_target,
         mean=mean,
         std=std,
@@ -90,22 +159,8 @@ def prepare(config: TrainConfig, materials: Sequence[Material]) -> Prepared:
         text_encoder=encoder.name if encoder else None,
         text_revision=encoder.commit if encoder else None,
         text_recipe=encoder.recipe if encoder else None,
-        description_origins=sorted({m.record.description_origin or "unknown" for m in kept}),
+        description_origins=sorted({m.record.description_origin or "unknown" for m in seen}),
     )
-    standardised = preprocessing.standardise(list(targets.values()))
-    row = {name: number for number, name in enumerate(targets)}
-    parts = {
-        part: Examples(
-            names,
-            graphs,
-            np.array([place[name] for name in names], np.int64),
-            vectors,
-            np.array([row[name] for name in names], np.int64),
-            standardised,
-        )
-        for part, names in ids.items()
-    }
-    return Prepared(parts, targets, dropped, preprocessing)
 
 
 @dataclass(frozen=True)
@@ -115,8 +170,8 @@ class Examples(Sequence[Example]):
     ids: list[str]
     graphs: Sequence[AnyGraph | str] | None
     graph_numbers: np.ndarray  # (n,) in graphs
-    vectors: np.ndarray | None  # (n_kept, text_width)
-    numbers: np.ndarray  # (n,) in vectors and targets
+    texts: TextEmbeddings | None  # n_kept
+    numbers: np.ndarray  # (n,) in texts and targets
     targets: np.ndarray  # (n_kept,) standardised
 
     def __len__(self) -> int:
@@ -127,14 +182,14 @@ class Examples(Sequence[Example]):
             return [self[number] for number in range(*position.indices(len(self)))]
         graph: Any = None if self.graphs is None else self.graphs[self.graph_numbers[position]]
         number = self.numbers[position]
-        vector = None if self.vectors is None else self.vectors[number]
-        return Example(self.ids[position], graph, vector, float(self.targets[number]))
+        text = None if self.texts is None else self.texts[number]
+        return Example(self.ids[position], graph, text, float(self.targets[number]))
 
 
-def text_vectors(
+def text_embeddings(
     materials: Sequence[Material], encoder: TextEncoder | None, config: TrainConfig
-) -> np.ndarray:
-    """(n, text_width) what stands for the text of each crystal."""
+) -> TextEmbeddings:
+    """What stands for the text of each crystal: (n, text_width), or the embeddings of its tokens."""
     if encoder is None:
         return spacegroups(Records(materials))
     texts = input_texts(materials, config.text, config.seed)

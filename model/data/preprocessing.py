@@ -1,23 +1,24 @@
-"""What happens to a crystal before the network and to its output after; saved beside the weights."""
+"""Scale of the target, rules of the graph and recipe of the text, saved beside the weights."""
 
 from __future__ import annotations
 
-import json
+import logging
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import ArrayLike
 
 from curate.errors import InputError
-from curate.record import UNITS
+from curate.files import write_json
+from curate.properties import UNITS
 from model.config import GraphConfig, Modality, TextInput
-from model.files import write_json
+from model.model_folder import PREPROCESSING, ModelFolder
 
-FILE = "preprocessing.json"
+log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Preprocessing:
     """The target's scale, the rules of the graph, and the recipe of the text."""
 
@@ -50,23 +51,23 @@ class Preprocessing:
         learned = np.asarray(outputs, float) * self.std + self.mean
         return 10.0**learned if self.log10 else learned
 
-    def save(self, folder: Path) -> None:
-        write_json(folder / FILE, asdict(self))
+    def save(self, folder: ModelFolder) -> None:
+        """Write it beside the weights."""
+        write_json(folder.path / PREPROCESSING, asdict(self))
 
     @classmethod
-    def load(cls, folder: Path) -> Preprocessing:
-        if not (folder / FILE).is_file():
-            raise InputError(f"{folder} is no folder of a trained model: it has no {FILE}")
-        stored = json.loads((folder / FILE).read_text())
+    def load(cls, folder: ModelFolder) -> Preprocessing:
+        """That of a model folder; InputError where it has none."""
+        stored = folder.read(PREPROCESSING)
         return cls(**{**stored, "graph": GraphConfig(**stored["graph"])})
 
     @classmethod
-    def of_predictor(cls, folder: Path) -> Preprocessing:
+    def load_for_prediction(cls, folder: ModelFolder) -> Preprocessing:
         """That of a model for new crystals; InputError where it read something else than descriptions."""
         found = cls.load(folder)
         if found.modality != "graph" and found.text != "description":
             raise InputError(
-                f"{folder} was trained for an experiment, on {found.text!r} instead of "
+                f"{folder.path} was trained for an experiment, on {found.text!r} instead of "
                 "descriptions, and predicts nothing new"
             )
         return found
@@ -78,6 +79,17 @@ def scale_of(values: ArrayLike, log10: bool) -> tuple[float, float]:
     return float(learned.mean()), float(learned.std()) or 1.0
 
 
-def unit(target: str) -> str:
-    """The property's unit, or `unknown` for a user's own."""
-    return UNITS.get(target, "unknown")
+def unit(target: str, schema: pa.Schema) -> str:
+    """The unit of a property: as the dataset states it, else as it is known; `unknown` with a warning.
+
+    Args:
+        target: Column of the property.
+        schema: The dataset's columns; Parquet files written by `curate` carry units in their metadata.
+    """
+    stated = (schema.field(target).metadata or {}).get(b"unit") if target in schema.names else None
+    if found := stated.decode() if stated else UNITS.get(target):
+        return found
+    log.warning(
+        "no unit is known for %s: `curate build … --units %s=UNIT` gives it one", target, target
+    )
+    return "unknown"

@@ -1,4 +1,4 @@
-"""Parquet files of a folder, or a dataset of the Hub, in; their rows out, a thousand in memory at a time."""
+"""Rows of Parquet files or of a dataset on the Hub, a thousand in memory at a time."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Read = Callable[[Sequence[str]], pa.Table]
 
 
 class Rows:
-    """Rows in order, quick to go through and slow to jump about in."""
+    """Rows in order, with fast sequential and slow random access."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class Rows:
         self._open: tuple[range, list[dict[str, Any]]] = (range(0), [])
 
     @classmethod
-    def of_files(cls, files: Sequence[Path]) -> Rows:
+    def from_files(cls, files: Sequence[Path]) -> Rows:
         """The rows of Parquet files with the same columns, one row group at a time."""
         opened = [pq.ParquetFile(file) for file in files]
         pieces = [
@@ -55,7 +55,7 @@ class Rows:
         return cls(pieces, opened[0].schema_arrow)
 
     @classmethod
-    def of_dataset(cls, dataset: Dataset) -> Rows:
+    def from_dataset(cls, dataset: Dataset) -> Rows:
         """The rows of a dataset that `load_dataset` keeps memory-mapped."""
         starts = range(0, len(dataset), AT_ONCE)
         pieces = [

@@ -1,17 +1,16 @@
-"""Materials in; what stands for the text of each, out: descriptions, parts of them, or nothing."""
+"""Text inputs: the descriptions, parts of them, or uninformative controls."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Sequence
-from typing import get_args
 
 import numpy as np
 
-from curate.describe.text_views import view
+from curate.describe.text_views import VIEWS, view
 from curate.errors import InputError
 from curate.record import StructureRecord
-from model.config import TextInput, View
+from model.config import TextInput
 from model.data.materials import Material
 
 CONSTANT = "A crystal."
@@ -30,7 +29,7 @@ def input_texts(materials: Sequence[Material], kind: TextInput, seed: int) -> It
         return [CONSTANT] * len(materials)
     if kind == "shuffled":
         return deranged(list(own), seed)
-    if kind in get_args(View):
+    if kind in VIEWS:
         for material in materials:
             if not material.condensed:
                 raise InputError(

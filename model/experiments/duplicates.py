@@ -1,4 +1,4 @@
-"""Crystals in, pairs of them that are one crystal twice out."""
+"""Find near-duplicates: crystals that a dataset holds twice."""
 
 from __future__ import annotations
 

@@ -1,17 +1,17 @@
-"""Crystals of the sample in; what each graph network costs, out."""
+"""Parameters and training time of each graph network."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import get_args
 
 import torch
 from torch.nn import functional as F  # noqa: N812
+from torch.utils.benchmark import Timer
 
 from curate.sources.sample import Sample
-from model.config import EncoderName, GraphConfig, NetworkConfig
+from model.config import GraphConfig, NetworkConfig
+from model.encoder_settings import ENCODERS
 from model.graphs.build import build_graphs
 from model.network.batch import Example, collate
 from model.network.crysmmnet import CrysMMNet, CrysMMNetConfig
@@ -31,14 +31,13 @@ class EncoderRow:
 
 
 def encoder_rows(n: int) -> Iterator[EncoderRow]:
-    """A row for each encoder; its step is on n crystals of the sample, as quotients, without text, the
-    better of two after a first one."""
+    """A row for each encoder; its step is on n crystals of the sample, as quotients, without text."""
     records = list(Sample().records())[:n]
-    for name in get_args(EncoderName):
+    for name in ENCODERS:
         kind = encoder_class(name)
         network = NetworkConfig(encoder=name)
         torch.manual_seed(0)
-        model = CrysMMNet(CrysMMNetConfig.of(network, "graph", 0)).train()
+        model = CrysMMNet(CrysMMNetConfig.from_settings(network, "graph", 0)).train()
         graphs = build_graphs(records, GraphConfig(self_bonds=kind.self_bonds))
         examples = [
             Example(str(number), graph, None, 0.0)
@@ -57,14 +56,15 @@ def encoder_rows(n: int) -> Iterator[EncoderRow]:
 
 
 def step_seconds(model: CrysMMNet, examples: list[Example]) -> float:
-    """Forward, backward and update on one batch."""
+    """Seconds of forward, backward and update on one batch: the median over about a second."""
     batch = collate(examples, model.reads_angles)
     optimizer = torch.optim.AdamW(model.parameters())
-    seconds = []
-    for _ in range(3):
-        started = time.perf_counter()
+
+    def step() -> None:
         optimizer.zero_grad()
         F.mse_loss(model(batch), batch.target).backward()
         optimizer.step()
-        seconds.append(time.perf_counter() - started)
-    return min(seconds[1:])
+
+    step()  # the first allocates what the others reuse
+    timer = Timer("step()", globals={"step": step}, num_threads=torch.get_num_threads())
+    return timer.blocked_autorange(min_run_time=1).median

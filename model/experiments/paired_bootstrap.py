@@ -1,4 +1,4 @@
-"""Errors of two models on the same crystals in, their difference with its interval out."""
+"""Difference between the errors of two models on the same crystals, with a bootstrap interval."""
 
 from __future__ import annotations
 

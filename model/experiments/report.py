@@ -1,4 +1,4 @@
-"""Rows and predictions of an experiment in, a page of Markdown and plots out."""
+"""Write the report of an experiment: tables, verdicts and plots."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
+from curate.files import write_json, write_text
 from model.config import ExperimentConfig, TrainConfig
-from model.data.materials import LEAK, load_rows, read_materials
+from model.data.materials import load_rows, read_materials
+from model.data.splits import IN_TWO_PARTS
 from model.experiments.duplicates import across, near_duplicates
 from model.experiments.paired_bootstrap import Difference, Errors, paired_difference
-from model.experiments.run import NULLS, Variant, counterpart, test_rows, variants
-from model.files import read_csv, read_json, write_json, write_text
+from model.experiments.variants import NULLS, Variant, counterpart, test_rows, variants
+from model.model_folder import ModelFolder
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -157,10 +159,10 @@ def crystal_lines(config: ExperimentConfig, plan: Plan) -> list[str]:
     whole = [t for v, t in plan if v == replace(variants(config)[0], train_fraction=1.0)]
     for training in whole or [plan[0][1]]:
         parts: dict[str, set[str]] = {}
-        for row in read_csv(training.out / "predictions.csv"):
+        model = ModelFolder(training.out)
+        for row in model.predictions:
             parts.setdefault(row["split"], set()).add(row["id"])
-        metrics = read_json(training.out, "metrics.json")
-        leaks = metrics["dropped"].get(LEAK, 0)
+        leaks = model.metrics["dropped"].get(IN_TWO_PARTS, 0)
         twins = across(pairs, parts["train"], parts["test"])
         sizes = "/".join(str(len(parts[part])) for part in ("train", "val", "test"))
         lines.append(

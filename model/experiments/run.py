@@ -1,4 +1,4 @@
-"""A question about text in, many trainings, and the answer as tables, predictions and plots out."""
+"""Run the trainings of an experiment and collect their results."""
 
 from __future__ import annotations
 
@@ -11,24 +11,25 @@ import shutil
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
+from curate.files import write_json
 from model.config import (
     ExperimentConfig,
     NetworkConfig,
-    TextInput,
     TrainConfig,
     TrainSettings,
-    View,
 )
-from model.files import read_csv, read_json, write_csv, write_json
-from model.training.provenance import FILE as TRAINING
+from model.encoder_settings import ENCODERS, SIZES
+from model.experiments.report import write_report
+from model.experiments.variants import Variant, variants
+from model.files import write_csv
+from model.model_folder import PREDICTIONS, ModelFolder
 
 log = logging.getLogger(__name__)
 
-NULLS: tuple[TextInput, ...] = ("shuffled", "constant", "spacegroup")
 COLUMNS = (
     "target",
     "encoder",
@@ -49,52 +50,6 @@ COLUMNS = (
     "seconds",
     "checkpoint",
 )
-
-
-@dataclass(frozen=True)
-class Variant:
-    """One row of an experiment's table: what is trained, apart from target and seed."""
-
-    encoder: str
-    modality: str = "both"
-    text: TextInput = "description"
-    train_fraction: float = 1.0
-
-    @property
-    def name(self) -> str:
-        """As in `graph`, `both`, `both, shuffled`."""
-        told = self.modality if self.text == "description" else f"{self.modality}, {self.text}"
-        return told
-
-    @property
-    def slug(self) -> str:
-        """Of folder names."""
-        network = "" if self.modality == "text" else f"-{self.encoder}"
-        text = "" if self.text == "description" else f"-{self.text}"
-        share = "" if self.train_fraction == 1 else f"-{self.train_fraction:g}"
-        return f"{self.modality}{network}{text}{share}"
-
-
-def variants(config: ExperimentConfig) -> list[Variant]:
-    """The rows of the table; each has its graph-only counterpart among them."""
-    own = config.network.encoder
-    graph, both = Variant(own, "graph"), Variant(own)
-    match config.kind:
-        case "modality":
-            nulls = [replace(both, text=null) for null in NULLS]
-            return [graph, Variant(own, "text"), both, *nulls]
-        case "encoder":
-            return [Variant(name, seen) for name in config.encoders for seen in ("graph", "both")]
-        case "text":
-            return [graph, both, *(replace(both, text=part) for part in get_args(View))]
-        case "low-data":
-            shares = sorted(config.fractions)
-            return [replace(v, train_fraction=share) for share in shares for v in (graph, both)]
-
-
-def counterpart(variant: Variant) -> Variant:
-    """The graph-only model that a model is compared with."""
-    return replace(variant, modality="graph", text="description")
 
 
 def trainings(config: ExperimentConfig) -> Iterator[tuple[Variant, TrainConfig]]:
@@ -121,21 +76,13 @@ def trainings(config: ExperimentConfig) -> Iterator[tuple[Variant, TrainConfig]]
 
 def sized(network: NetworkConfig, encoder: str) -> NetworkConfig:
     """The sizes given, as far as this encoder has them."""
-    from model.network.encoders import NOT_THE_ENCODERS, encoder_class
-
-    known = {field.name for field in fields(encoder_class(encoder).settings)}
-    kept = {
-        name: value
-        for name, value in asdict(network).items()
-        if name in known or name in NOT_THE_ENCODERS
-    }
+    foreign = SIZES.keys() - {field.name for field in fields(ENCODERS[encoder])}
+    kept = {name: value for name, value in asdict(network).items() if name not in foreign}
     return NetworkConfig(**{**kept, "encoder": encoder})
 
 
 def run(config: ExperimentConfig) -> Path:
     """Train what is missing and write the answer; its folder."""
-    from model.experiments.report import write_report
-
     planned = list(trainings(config))
     train_all([training for _, training in planned], config.parallel)
     answer = config.out / config.kind
@@ -143,7 +90,7 @@ def run(config: ExperimentConfig) -> Path:
     rows = [row_of(variant, training, config.out) for variant, training in planned]
     for _, training in planned:
         name = f"{training.out.name}.csv"
-        shutil.copyfile(training.out / "predictions.csv", answer / "predictions" / name)
+        shutil.copyfile(training.out / PREDICTIONS, answer / "predictions" / name)
     write_csv(answer / "results.csv", COLUMNS, ([row[name] for name in COLUMNS] for row in rows))
     write_report(config, answer, planned, rows)
     write_json(answer / "made.json", made_by([training.out for _, training in planned], rows))
@@ -152,7 +99,7 @@ def run(config: ExperimentConfig) -> Path:
 
 def made_by(folders: list[Path], rows: list[dict[str, Any]]) -> dict[str, Any]:
     """What the numbers cost and what they were made with; apart from them, for they repeat and it varies."""
-    origins = [read_json(folder, TRAINING) for folder in folders]
+    origins = [ModelFolder(folder).training for folder in folders]
     return {
         "command": shlex.join(["crysmmnet", *sys.argv[1:]]),
         "trainings": len(rows),
@@ -164,7 +111,7 @@ def made_by(folders: list[Path], rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 def train_all(configs: list[TrainConfig], parallel: int) -> None:
     """Each training, unless it is finished already; `parallel` of them side by side."""
-    missing = [config for config in configs if not (config.out / "metrics.json").exists()]
+    missing = [config for config in configs if not ModelFolder(config.out).is_finished]
     log.info("%d trainings, %d of them done", len(configs), len(configs) - len(missing))
     if parallel == 1:
         for number, config in enumerate(configs, 1):
@@ -204,8 +151,8 @@ def one_training(config: TrainConfig) -> str:
 
 def row_of(variant: Variant, training: TrainConfig, out: Path) -> dict[str, Any]:
     """One row of results.csv, from what the training wrote."""
-    metrics = read_json(training.out, "metrics.json")
-    seconds = read_json(training.out, TRAINING)["seconds"]
+    model = ModelFolder(training.out)
+    metrics, seconds = model.metrics, model.training["seconds"]
     test = metrics["test"]
     return {
         "target": training.target,
@@ -221,13 +168,4 @@ def row_of(variant: Variant, training: TrainConfig, out: Path) -> dict[str, Any]
         "chosen_epoch": metrics["chosen_epoch"],
         "seconds": round(seconds, 1),
         "checkpoint": str(training.out.relative_to(out)),
-    }
-
-
-def test_rows(folder: Path) -> dict[str, tuple[float, float]]:
-    """Target and prediction of each test crystal of a trained model."""
-    return {
-        row["id"]: (float(row["target"]), float(row["prediction"]))
-        for row in read_csv(folder / "predictions.csv")
-        if row["split"] == "test"
     }

@@ -1,4 +1,4 @@
-"""Structure records in; what the network passes messages on, out."""
+"""Build the graph of each structure record, as a quotient where symmetry allows."""
 
 from __future__ import annotations
 

@@ -39,22 +39,22 @@ def refined(
     atoms: np.ndarray,
     lengths: np.ndarray,
     cosines: np.ndarray,
-    tails: np.ndarray,
-    heads: np.ndarray,
+    src: np.ndarray,
+    dst: np.ndarray,
     before: np.ndarray,
     after: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Colours of atoms, bonds and angles, refined until none tells two of a colour apart.
 
     Colours are 64-bit hashes; a multiset's is the sum of its members'. Bonds must be sorted by
-    head, angles by the bond they end on.
+    dst, angles by the bond they end on.
     """
     bonds = lengths
     n_classes = (0, 0)
     while True:
-        bonds = mixed(bonds + GOLDEN * atoms[tails] + mixed(atoms[heads]))
+        bonds = mixed(bonds + GOLDEN * atoms[src] + mixed(atoms[dst]))
         bonds = mixed(bonds ^ _sums(cosines + mixed(bonds)[before], after, len(bonds)))
-        atoms = mixed(atoms ^ _sums(bonds, heads, len(atoms)))
+        atoms = mixed(atoms ^ _sums(bonds, dst, len(atoms)))
         found = len(np.unique(atoms)), len(np.unique(bonds))
         if found == n_classes:
             break

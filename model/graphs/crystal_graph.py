@@ -1,4 +1,4 @@
-"""Structure record in, crystal graph out, as flat arrays; and its line graph, rebuilt when needed."""
+"""Crystal graphs as flat arrays, built from structure records; and line graphs, built when needed."""
 
 from __future__ import annotations
 
@@ -22,85 +22,130 @@ class CrystalGraph:
     """Atoms joined by bonds, each bond in both directions, sorted by the atom it points to."""
 
     atomic_numbers: np.ndarray  # (n_atoms,) uint8
-    tails: np.ndarray  # (n_bonds,) int32, atom a bond starts from
-    heads: np.ndarray  # (n_bonds,) int32, atom it points to
-    vectors: np.ndarray  # (n_bonds, 3) float32, Å, from tail to head
-    # whether a bond of an atom with its own image is followed by itself in the line graph
+    src: np.ndarray  # (n_bonds,) int32, atom a bond starts from
+    dst: np.ndarray  # (n_bonds,) int32, atom it points to
+    vectors: np.ndarray  # (n_bonds, 3) float32, Å, from src to dst
+    # whether a bond from an atom to its own image gets a self-loop in the line graph
     follows_itself: bool = True
 
     @property
     def n_atoms(self) -> int:
+        """In the cell."""
         return len(self.atomic_numbers)
 
     @property
     def n_bonds(self) -> int:
-        return len(self.heads)
+        """Each bond counted in both directions."""
+        return len(self.dst)
 
     @property
     def n_angles(self) -> int:
         """Edges of the line graph, counted without building it."""
-        leaving = np.bincount(self.tails, minlength=self.n_atoms)
-        arriving = np.bincount(self.heads, minlength=self.n_atoms)
-        dropped = 0 if self.follows_itself else np.count_nonzero(self.tails == self.heads)
+        leaving = np.bincount(self.src, minlength=self.n_atoms)
+        arriving = np.bincount(self.dst, minlength=self.n_atoms)
+        dropped = 0 if self.follows_itself else np.count_nonzero(self.src == self.dst)
         return int(leaving @ arriving) - int(dropped)
 
 
+@dataclass(frozen=True)
+class Cell:
+    """A crystal by one of its cells."""
+
+    numbers: np.ndarray  # (n_atoms,) uint8 atomic numbers
+    positions: np.ndarray  # (n_atoms, 3) Å, cartesian
+    lattice: np.ndarray  # (3, 3) Å, rows are the translations
+
+
+@dataclass(frozen=True)
+class Bonds:
+    """Pairs of atoms: `first` in the cell itself, `second` in the cell that `images` translates to."""
+
+    first: np.ndarray  # (n,) atom
+    second: np.ndarray  # (n,) atom
+    images: np.ndarray  # (n, 3) int64, whole translations
+
+    def vectors(self, cell: Cell) -> np.ndarray:
+        """(n, 3) Å, from the first atom to the second."""
+        positions = cell.positions
+        return positions[self.second] - positions[self.first] + self.images @ cell.lattice
+
+    def with_self_bonds(self, n_atoms: int) -> Bonds:
+        """These, and a bond of each atom to its images along the three translations of the cell."""
+        atoms = np.repeat(np.arange(n_atoms), 3)
+        translations = np.tile(np.eye(3, dtype=np.int64), (n_atoms, 1))
+        return Bonds(
+            np.concatenate((self.first, atoms)),
+            np.concatenate((self.second, atoms)),
+            np.concatenate((self.images, translations)),
+        )
+
+
 def build_graph(record: StructureRecord, config: GraphConfig | None = None) -> CrystalGraph:
-    """The crystal graph of a record: k nearest neighbours, last shell whole, periodic images."""
+    """Bond each atom of a crystal to its nearest neighbours, periodic images included.
+
+    Args:
+        record: The crystal.
+        config: Number of neighbours, first search radius and rules; the defaults if None.
+
+    Returns:
+        Atoms and bonds, each bond in both directions; vectors in Å.
+
+    Raises:
+        ValueError: An element has no atom features.
+    """
     config = config or GraphConfig()
-    numbers = atomic_numbers(record.species_at_sites)
-    lattice = np.array(record.lattice_vectors, np.float64)
-    positions = np.array(record.cartesian_site_positions, np.float64)
+    cell = Cell(
+        atomic_numbers(record.species_at_sites),
+        np.array(record.cartesian_site_positions, np.float64),
+        np.array(record.lattice_vectors, np.float64),
+    )
     if config.self_bonds:
-        numbers, positions, lattice = primitive(numbers, positions, lattice)
-    first, second, images = neighbor_shells(positions, lattice, config)
+        cell = primitive(cell)
+    shells = neighbor_shells(cell, config)
     if config.self_bonds:
-        atoms = np.repeat(np.arange(len(numbers)), 3)
-        first, second = np.concatenate((first, atoms)), np.concatenate((second, atoms))
-        images = np.concatenate((images, np.tile(np.eye(3, dtype=np.int64), (len(numbers), 1))))
-    first, second, images = one_bond_each(first, second, images, not config.exact_shell)
-    vectors = positions[second] - positions[first] + images @ lattice
-    tails, heads = np.concatenate((first, second)), np.concatenate((second, first))
-    order = np.argsort(heads, kind="stable")
+        shells = shells.with_self_bonds(len(cell.numbers))
+    bonds = unique_bonds(shells, merge_self_bonds=not config.exact_shell)
+    vectors = bonds.vectors(cell)
+    src = np.concatenate((bonds.first, bonds.second))
+    dst = np.concatenate((bonds.second, bonds.first))
+    order = np.argsort(dst, kind="stable")
     return CrystalGraph(
-        atomic_numbers=numbers,
-        tails=tails[order].astype(np.int32),
-        heads=heads[order].astype(np.int32),
+        atomic_numbers=cell.numbers,
+        src=src[order].astype(np.int32),
+        dst=dst[order].astype(np.int32),
         vectors=np.concatenate((vectors, -vectors))[order].astype(np.float32),
         follows_itself=not config.exact_shell,
     )
 
 
-def primitive(
-    numbers: np.ndarray, positions: np.ndarray, lattice: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The same crystal by its smallest cell, rows the three shortest translations; Å.
+def primitive(cell: Cell) -> Cell:
+    """The same crystal by its smallest cell, whose rows are its three shortest translations.
 
     Lengths of the self-bonds would else depend on the cell it came in.
     """
     import spglib
 
-    places = np.linalg.solve(lattice.T, positions.T).T
-    cell = (lattice.tolist(), places.tolist(), numbers.tolist())
-    small = spglib.standardize_cell(cell, to_primitive=True, no_idealize=True, symprec=SAME_SITE)
-    small = small or cell  # spglib finds no symmetry at all
+    lattice = cell.lattice
+    places = np.linalg.solve(lattice.T, cell.positions.T).T
+    given = (lattice.tolist(), places.tolist(), cell.numbers.tolist())
+    small = spglib.standardize_cell(given, to_primitive=True, no_idealize=True, symprec=SAME_SITE)
+    small = small or given  # spglib finds no symmetry at all
     lattice = np.array(small[0], np.float64)
     shortest = spglib.niggli_reduce(lattice.tolist())
     positions = np.array(small[1], np.float64) @ lattice
     reduced = lattice if shortest is None else np.array(shortest, np.float64)
-    return np.array(small[2], np.uint8), positions, reduced
+    return Cell(np.array(small[2], np.uint8), positions, reduced)
 
 
-def neighbor_shells(
-    positions: np.ndarray, lattice: np.ndarray, config: GraphConfig
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Each atom's nearest neighbours as (atom, neighbour, image of the neighbour's cell).
+def neighbor_shells(cell: Cell, config: GraphConfig) -> Bonds:
+    """Each atom with its nearest neighbours: a pair is there once for each end that chose it.
 
     The shell of the k-th neighbour is kept whole: cutting equal distances apart would let the order
     of the atoms, or the last bits of a float, decide which bonds exist.
     """
     from pymatgen.optimization.neighbors import find_points_in_spheres
 
+    positions, lattice = cell.positions, cell.lattice
     tolerance = 0.0 if config.exact_shell else SHELL_TOLERANCE
     radius = config.cutoff_angstrom
     while True:
@@ -108,7 +153,7 @@ def neighbor_shells(
             positions, positions, r=radius, pbc=PERIODIC, lattice=lattice, tol=1e-8
         )
         if config.exact_shell:
-            distances = released_distances(positions, lattice, atoms, neighbors, images)
+            distances = released_distances(cell, Bonds(atoms, neighbors, images))
         apart = distances > SAME_PLACE
         atoms, neighbors = atoms[apart], neighbors[apart]
         images, distances = images[apart], distances[apart]
@@ -122,31 +167,25 @@ def neighbor_shells(
                 break
         radius *= 2
     keep = distances <= reach[atoms]
-    return atoms[keep], neighbors[keep], np.rint(images[keep]).astype(np.int64)
+    return Bonds(atoms[keep], neighbors[keep], np.rint(images[keep]).astype(np.int64))
 
 
-def released_distances(
-    positions: np.ndarray,
-    lattice: np.ndarray,
-    atoms: np.ndarray,
-    neighbors: np.ndarray,
-    images: np.ndarray,
-) -> np.ndarray:
-    """Distances to the last bit of the released code's: each cell's shift by its own product."""
-    cells, cell = np.unique(images, axis=0, return_inverse=True)
-    shifts = np.array([np.dot(image, lattice) for image in cells])
-    difference = (shifts[cell.ravel()] + positions[neighbors]) - positions[atoms]
+def released_distances(cell: Cell, bonds: Bonds) -> np.ndarray:
+    """(n,) Å, equal to the released code's to the last bit: each cell's shift by its own product."""
+    cells, number = np.unique(bonds.images, axis=0, return_inverse=True)
+    shifts = np.array([np.dot(image, cell.lattice) for image in cells])
+    shifted = shifts[number.ravel()] + cell.positions[bonds.second]
+    difference = shifted - cell.positions[bonds.first]
     return np.sum(difference**2, axis=-1) ** 0.5
 
 
-def one_bond_each(
-    first: np.ndarray, second: np.ndarray, images: np.ndarray, merge_self_bonds: bool
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Each bond once, however many of its ends chose it: lower atom first, seen from its cell.
+def unique_bonds(bonds: Bonds, merge_self_bonds: bool) -> Bonds:
+    """Unique undirected bonds: lower atom first, seen from its cell.
 
     A bond of an atom with its own image is found as +R and as -R. These are one bond, as they are
     in a larger cell; the released code keeps both.
     """
+    first, second, images = bonds.first, bonds.second, bonds.images
     backward = second < first
     if merge_self_bonds:
         sign = (np.sign(images) @ np.array([9, 3, 1])) < 0
@@ -156,23 +195,23 @@ def one_bond_each(
     reach = 2 * np.abs(signed).max(initial=0) + 1  # one whole number for each bond, to sort by
     cell = (signed + reach // 2) @ np.array([reach * reach, reach, 1])
     _, once = np.unique((low * (high.max() + 1) + high) * reach**3 + cell, return_index=True)
-    return low[once], high[once], signed[once]
+    return Bonds(low[once], high[once], signed[once])
 
 
 def line_graph(
-    tails: np.ndarray, heads: np.ndarray, n_atoms: int, follows_itself: bool = True
+    src: np.ndarray, dst: np.ndarray, n_atoms: int, follows_itself: bool = True
 ) -> tuple[np.ndarray, np.ndarray]:
     """Pairs of bonds (from, to), the first ending where the second starts; sorted by the second.
 
-    A bond and its reverse are a pair. Bonds must be sorted by head; several crystals may be laid one
+    A bond and its reverse are a pair. Bonds must be sorted by dst; several crystals may be laid one
     after another.
     """
-    arriving = np.bincount(heads, minlength=n_atoms)
+    arriving = np.bincount(dst, minlength=n_atoms)
     starts = np.cumsum(arriving) - arriving
-    n_before = arriving[tails]  # bonds that end where this one starts
-    to_bond = np.repeat(np.arange(len(tails)), n_before)
+    n_before = arriving[src]  # bonds that end where this one starts
+    to_bond = np.repeat(np.arange(len(src)), n_before)
     within = np.arange(len(to_bond)) - np.repeat(np.cumsum(n_before) - n_before, n_before)
-    from_bond = starts[tails][to_bond] + within
+    from_bond = starts[src][to_bond] + within
     if not follows_itself:
         other = from_bond != to_bond
         from_bond, to_bond = from_bond[other], to_bond[other]
@@ -195,8 +234,8 @@ def concatenate(graphs: Sequence[CrystalGraph]) -> CrystalGraph:
     shift = np.repeat(np.cumsum(n_atoms) - n_atoms, n_bonds).astype(np.int32)
     return CrystalGraph(
         atomic_numbers=np.concatenate([graph.atomic_numbers for graph in graphs]),
-        tails=np.concatenate([graph.tails for graph in graphs]) + shift,
-        heads=np.concatenate([graph.heads for graph in graphs]) + shift,
+        src=np.concatenate([graph.src for graph in graphs]) + shift,
+        dst=np.concatenate([graph.dst for graph in graphs]) + shift,
         vectors=np.concatenate([graph.vectors for graph in graphs]),
         follows_itself=graphs[0].follows_itself,
     )

@@ -1,4 +1,4 @@
-"""Atomic number in, 92 CGCNN features of the atom out.
+"""Element features: CGCNN's 92 numbers for each atomic number.
 
 The table is CGCNN's `atom_init.json` (Xie and Grossman, Phys. Rev. Lett. 120, 145301 (2018); MIT
 licence) as jarvis-tools ships it (NIST; MIT licence): group, period, electronegativity, covalent

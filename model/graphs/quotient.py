@@ -1,4 +1,4 @@
-"""Crystal graphs in, their quotients out: one of each kind of atom, bond and angle, with its count.
+"""Quotients of crystal graphs: one of each kind of atom, bond and angle, with its count.
 
 Message passing gives equal features to atoms, bonds and angles that it can't tell apart, so one of
 each is enough; docs/quotient.md shows that the network's output stays the same. For atoms the idea
@@ -21,16 +21,16 @@ ANGLES_AT_ONCE = 200_000
 
 @dataclass(frozen=True)
 class QuotientGraph:
-    """Classes of atoms, bonds and angles; bonds sorted by head, angles by the bond they end on.
+    """Classes of atoms, bonds and angles; bonds sorted by dst, angles by the bond they end on.
 
-    A count is the number of members in the crystal. Every atom of the class `heads[i]` has
-    `bond_counts[i] / atom_counts[heads[i]]` bonds of class i pointing to it; so for angles.
+    A count is the number of members in the crystal. Every atom of the class `dst[i]` has
+    `bond_counts[i] / atom_counts[dst[i]]` bonds of class i pointing to it; so for angles.
     """
 
     atomic_numbers: np.ndarray  # (n_atoms,) uint8
     atom_counts: np.ndarray  # (n_atoms,) int32
-    tails: np.ndarray  # (n_bonds,) int32, class of the atom a bond starts from
-    heads: np.ndarray  # (n_bonds,) int32, class of the atom it points to
+    src: np.ndarray  # (n_bonds,) int32, class of the atom a bond starts from
+    dst: np.ndarray  # (n_bonds,) int32, class of the atom it points to
     lengths: np.ndarray  # (n_bonds,) float32, Å, mean of the class
     bond_counts: np.ndarray  # (n_bonds,) int32
     before: np.ndarray  # (n_angles,) int32, class of the bond an angle starts from
@@ -44,7 +44,7 @@ class QuotientGraph:
 
     @property
     def n_bonds(self) -> int:
-        return len(self.heads)
+        return len(self.dst)
 
     @property
     def n_angles(self) -> int:
@@ -55,13 +55,13 @@ def unfolded(graph: CrystalGraph, angles: bool = True) -> QuotientGraph:
     """A crystal graph with its line graph as the quotient in which every class has one member."""
     before = after = np.zeros(0, np.int32)
     if angles:
-        before, after = line_graph(graph.tails, graph.heads, graph.n_atoms, graph.follows_itself)
+        before, after = line_graph(graph.src, graph.dst, graph.n_atoms, graph.follows_itself)
     ones = np.ones(max(len(after), graph.n_bonds, graph.n_atoms), np.int32)
     return QuotientGraph(
         atomic_numbers=graph.atomic_numbers,
         atom_counts=ones[: graph.n_atoms],
-        tails=graph.tails,
-        heads=graph.heads,
+        src=graph.src,
+        dst=graph.dst,
         lengths=np.linalg.norm(graph.vectors, axis=1),
         bond_counts=ones[: graph.n_bonds],
         before=before.astype(np.int32),
@@ -95,17 +95,17 @@ def quotients(graphs: Iterable[CrystalGraph]) -> Iterator[QuotientGraph | Crysta
 def _quotients(graphs: list[CrystalGraph]) -> Iterator[QuotientGraph | CrystalGraph]:
     whole = concatenate(graphs)
     crystal = np.repeat(np.arange(len(graphs)), [graph.n_atoms for graph in graphs])
-    before, after = line_graph(whole.tails, whole.heads, whole.n_atoms, whole.follows_itself)
+    before, after = line_graph(whole.src, whole.dst, whole.n_atoms, whole.follows_itself)
     vectors = whole.vectors.astype(np.float64)
     lengths = np.linalg.norm(vectors, axis=1)
     cosines = bond_cosines(vectors, before, after)
-    crystal_of_bond = crystal[whole.heads]
+    crystal_of_bond = crystal[whole.dst]
     atoms, bonds, angles = refined(
         mixed(whole.atomic_numbers + 256 * crystal),
         mixed(same_values(lengths, crystal_of_bond)),
         mixed(same_values(cosines, crystal_of_bond[after])),
-        whole.tails,
-        whole.heads,
+        whole.src,
+        whole.dst,
         before,
         after,
     )
@@ -113,8 +113,8 @@ def _quotients(graphs: list[CrystalGraph]) -> Iterator[QuotientGraph | CrystalGr
     joined = QuotientGraph(
         atomic_numbers=whole.atomic_numbers[atom.first],
         atom_counts=atom.counts,
-        tails=atom.of[whole.tails[bond.first]],
-        heads=atom.of[whole.heads[bond.first]],
+        src=atom.of[whole.src[bond.first]],
+        dst=atom.of[whole.dst[bond.first]],
         lengths=bond.mean(lengths),
         bond_counts=bond.counts,
         before=bond.of[before[angle.first]],
@@ -123,7 +123,7 @@ def _quotients(graphs: list[CrystalGraph]) -> Iterator[QuotientGraph | CrystalGr
         angle_counts=angle.counts,
     )
     atom_ends = np.searchsorted(crystal[atom.first], np.arange(len(graphs) + 1))
-    bond_ends = np.searchsorted(joined.heads, atom_ends)
+    bond_ends = np.searchsorted(joined.dst, atom_ends)
     angle_ends = np.searchsorted(joined.after, bond_ends)
     ranges = (pairwise(ends.tolist()) for ends in (atom_ends, bond_ends, angle_ends))
     for graph, *ends in zip(graphs, *ranges, strict=True):
@@ -137,8 +137,8 @@ def cut_out(joined: QuotientGraph, atoms: slice, bonds: slice, angles: slice) ->
     return QuotientGraph(
         atomic_numbers=joined.atomic_numbers[atoms],
         atom_counts=joined.atom_counts[atoms],
-        tails=joined.tails[bonds] - first_atom,
-        heads=joined.heads[bonds] - first_atom,
+        src=joined.src[bonds] - first_atom,
+        dst=joined.dst[bonds] - first_atom,
         lengths=joined.lengths[bonds],
         bond_counts=joined.bond_counts[bonds],
         before=joined.before[angles] - first_bond,
@@ -160,7 +160,7 @@ def side_by_side(graphs: Sequence[QuotientGraph]) -> QuotientGraph:
     )
     atoms_before = (np.cumsum(n_atoms) - n_atoms).astype(np.int32)
     bonds_before = (np.cumsum(n_bonds) - n_bonds).astype(np.int32)
-    for name in ("tails", "heads"):
+    for name in ("src", "dst"):
         arrays[name] = arrays[name] + np.repeat(atoms_before, n_bonds)
     for name in ("before", "after"):
         arrays[name] = arrays[name] + np.repeat(bonds_before, n_angles)

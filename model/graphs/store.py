@@ -1,4 +1,4 @@
-"""Records in, their graphs out: built once, in parallel, and read from disk where they lie.
+"""Graphs on disk: built once, in parallel, and memory-mapped.
 
     CACHE/graphs/KEY/index.json             types of the arrays, and why some records have no graph
     CACHE/graphs/KEY/kinds                  a byte for each record: which kind of graph it has
@@ -25,10 +25,10 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from curate.batches import in_batches
+from curate.files import write_json
 from curate.record import StructureRecord
 from curate.work.pool import Limits, Lost, work
 from model.config import GraphConfig
-from model.files import write_json
 from model.graphs.build import CRYSTALS_AT_ONCE, AnyGraph, build_graphs
 from model.graphs.color_refinement import TOLERANCE, WIDEST
 from model.graphs.crystal_graph import CrystalGraph
@@ -36,6 +36,7 @@ from model.graphs.quotient import QuotientGraph
 
 FORMAT = 3  # one more whenever a graph of the same record, or its place, would be another
 KINDS: dict[str, type] = {kind.__name__.lower(): kind for kind in (CrystalGraph, QuotientGraph)}
+STORED_AS = {"src": "tails", "dst": "heads"}  # fields that have another name on disk
 NONE = len(KINDS)  # the kind of a record without a graph
 PARALLEL_FROM = 4000  # crystals; starting workers takes some seconds
 LIMITS = Limits(workers=len(os.sched_getaffinity(0)), timeout=600.0, memory=4.0)
@@ -44,7 +45,16 @@ LIMITS = Limits(workers=len(os.sched_getaffinity(0)), timeout=600.0, memory=4.0)
 def stored_graphs(
     records: Sequence[StructureRecord], config: GraphConfig, place: Path
 ) -> StoredGraphs:
-    """The graph of each record, or the reason why it has none; built where the cache has them not."""
+    """The graph of each record, or the reason why it has none; built if not cached.
+
+    Args:
+        records: The crystals, in the order in which their graphs are wanted.
+        config: The rules by which atoms are bonded.
+        place: Folder of the cache; the graphs lie in a folder of it named by records and rules.
+
+    Raises:
+        OSError: The cache cannot be written.
+    """
     folder = place / "graphs" / key_of(records, config)
     if not folder.exists():
         write(folder, made(records, config))
@@ -99,6 +109,11 @@ def write(folder: Path, graphs: Iterator[AnyGraph | str]) -> None:
         shutil.rmtree(partial, ignore_errors=True)
 
 
+def stored_name(kind: str, field: str) -> str:
+    """Name of the file with a field's values."""
+    return f"{kind}-{STORED_AS.get(field, field)}"
+
+
 def _written(partial: Path, graphs: Iterator[AnyGraph | str], stack: ExitStack) -> dict:
     index: dict[str, Any] = {"dtypes": {}, "shapes": {}, "flags": {}, "reasons": {}}
     ends: dict[str, int] = {}
@@ -115,7 +130,7 @@ def _written(partial: Path, graphs: Iterator[AnyGraph | str], stack: ExitStack) 
         kind = type(graph).__name__.lower()
         file("kinds").write(bytes([list(KINDS).index(kind)]))
         for field in fields(graph):
-            name, value = f"{kind}-{field.name}", getattr(graph, field.name)
+            name, value = stored_name(kind, field.name), getattr(graph, field.name)
             if not isinstance(value, np.ndarray):
                 index["flags"][name] = value  # the same for all graphs of one configuration
                 continue
@@ -156,7 +171,7 @@ class StoredGraphs(Sequence[AnyGraph | str]):
         kind, number = list(KINDS)[self.kinds[position]], self.numbers[position]
         values = {}
         for field in fields(KINDS[kind]):
-            name = f"{kind}-{field.name}"
+            name = stored_name(kind, field.name)
             if name in self.arrays:
                 array, ends = self.arrays[name]
                 values[field.name] = array[ends[number - 1] if number else 0 : ends[number]]

@@ -1,4 +1,4 @@
-"""Examples in, batches of crystals side by side out."""
+"""Examples, and batches of them laid side by side."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from model.graphs.crystal_graph import CrystalGraph
 from model.graphs.quotient import QuotientGraph, side_by_side, unfolded, without_angles
-from model.network.message_passing import Graph, Members
+from model.network.message_passing import Backend, Graph, Segments
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,8 @@ class Example:
 
     id: str
     graph: CrystalGraph | QuotientGraph | None  # None where the model reads the text alone
-    text: np.ndarray | None  # (text_width,) embedding; None where it sees the graph alone
+    text: np.ndarray | None  # (text_width,) embedding of the text or (n_tokens, text_width) of its
+    # tokens; None where the model sees the graph alone
     target: float = math.nan  # standardised
 
 
@@ -37,23 +39,24 @@ class Batch:
     lengths: Tensor  # (n_bonds,) Å
     cosines: Tensor  # (n_angles,)
     n_atoms: Tensor  # (n_crystals,)
-    text: Tensor  # (n_crystals, text_width) description embeddings
+    text: Tensor  # (n_crystals, text_width) or, of tokens, (n_crystals, n_tokens, text_width)
     target: Tensor  # (n_crystals,) standardised
     ids: list[str]  # every prediction keeps its material's name
+    text_mask: Tensor | None = None  # (n_crystals, n_tokens) True at tokens; None of one vector
 
     @cached_property
-    def atoms(self) -> Members:
+    def atoms(self) -> Segments:
         """Atoms as members of crystals; they lie one crystal after another."""
         n_crystals = len(self.n_atoms)
         numbers = torch.arange(n_crystals, device=self.n_atoms.device)
         crystal = numbers.repeat_interleave(self.n_atoms, output_size=self.graph.n_nodes)
-        return Members(crystal, n_crystals, self.graph.node_counts)
+        return Segments(crystal, n_crystals, self.graph.node_counts)
 
     @cached_property
-    def bonds(self) -> Members:
+    def bonds(self) -> Segments:
         """Bonds as members of crystals."""
         atoms = self.atoms
-        return Members(atoms.group[self.graph.heads], atoms.n_groups, self.graph.edge_counts)
+        return Segments(atoms.group[self.graph.dst], atoms.n_groups, self.graph.edge_counts)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
         """The same batch on another device."""
@@ -72,24 +75,35 @@ class Batch:
         return replace(self, **changed)
 
 
-def collate(examples: Sequence[Example], angles: bool = True) -> Batch:
-    """One batch of several crystals, with their line graph if angles are asked for."""
+def collate(
+    examples: Sequence[Example], angles: bool = True, backend: Backend | None = None
+) -> Batch:
+    """One batch of several crystals.
+
+    Args:
+        examples: Crystals with graph, text or both.
+        angles: Whether the batch gets the line graph.
+        backend: What passes messages; None for DGL where it is installed.
+    """
     target = torch.tensor([example.target for example in examples], dtype=torch.float32)
-    texts = [example.text for example in examples if example.text is not None]
-    text = torch.from_numpy(np.stack(texts)) if texts else torch.zeros(len(examples), 0)
+    text, mask = side_by_side_texts(examples)
     ids = [example.id for example in examples]
     graphs = [example.graph for example in examples if example.graph is not None]
     if not graphs:
         no_values, no_numbers = torch.zeros(0), torch.zeros(0, dtype=torch.int64)
-        empty = Graph(no_numbers, no_numbers, 0)
-        return Batch(empty, empty, no_numbers, no_values, no_values, no_numbers, text, target, ids)
+        empty = Graph(no_numbers, no_numbers, 0, backend="torch")
+        return Batch(
+            empty, empty, no_numbers, no_values, no_values, no_numbers, text, target, ids, mask
+        )
     whole = side_by_side([_laid_open(graph, angles) for graph in graphs])
     counts = [whole.atom_counts, whole.bond_counts, whole.angle_counts]
     folded = any((count > 1).any() for count in counts)
     of_atoms, of_bonds, of_angles = (_float(count) if folded else None for count in counts)
+    bonds = (_int(whole.src), _int(whole.dst), whole.n_atoms)
+    angles_of = (_int(whole.before), _int(whole.after), whole.n_bonds)
     return Batch(
-        graph=Graph(_int(whole.tails), _int(whole.heads), whole.n_atoms, of_atoms, of_bonds),
-        line_graph=Graph(_int(whole.before), _int(whole.after), whole.n_bonds, of_bonds, of_angles),
+        graph=Graph(*bonds, of_atoms, of_bonds, backend),
+        line_graph=Graph(*angles_of, of_bonds, of_angles, backend),
         atomic_numbers=_int(whole.atomic_numbers),
         lengths=torch.from_numpy(whole.lengths),
         cosines=torch.from_numpy(whole.cosines),
@@ -97,7 +111,20 @@ def collate(examples: Sequence[Example], angles: bool = True) -> Batch:
         text=text,
         target=target,
         ids=ids,
+        text_mask=mask,
     )
+
+
+def side_by_side_texts(examples: Sequence[Example]) -> tuple[Tensor, Tensor | None]:
+    """The texts of a batch, and where they have tokens: vectors stacked, tokens padded with zeros."""
+    texts = [example.text for example in examples if example.text is not None]
+    if not texts:
+        return torch.zeros(len(examples), 0), None
+    if texts[0].ndim == 1:
+        return torch.from_numpy(np.stack(texts)), None
+    lengths = torch.tensor([len(text) for text in texts])
+    padded = pad_sequence([torch.tensor(text) for text in texts], batch_first=True)
+    return padded, torch.arange(padded.shape[1]) < lengths[:, None]
 
 
 def _laid_open(graph: CrystalGraph | QuotientGraph, angles: bool) -> QuotientGraph:

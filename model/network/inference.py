@@ -1,4 +1,4 @@
-"""A network and examples in, its outputs or embeddings out."""
+"""Run a network over examples without gradients."""
 
 from __future__ import annotations
 
@@ -20,7 +20,17 @@ def infer(
     batch_size: int,
     max_angles: int | None = ANGLES_AT_ONCE,
 ) -> np.ndarray:
-    """(n,) standardised outputs in the examples' order, in eval mode."""
+    """Outputs of a network, in eval mode.
+
+    Args:
+        model: The network; its mode is restored afterwards.
+        examples: Crystals with the modalities that the network sees.
+        batch_size: Crystals computed at once.
+        max_angles: Bond angles computed at once, a bound of memory; None for no bound.
+
+    Returns:
+        (n,) standardised outputs in the examples' order; `Preprocessing.restore` gives them a unit.
+    """
     outputs = _in_batches(model, model, examples, batch_size, max_angles)
     return np.concatenate(outputs) if outputs else np.zeros(0, np.float32)
 
@@ -43,7 +53,9 @@ def _in_batches(
     with torch.inference_mode():
         for start in range(0, len(examples), batch_size):
             for part in within_angles(examples[start : start + batch_size], max_angles):
-                batch = collate(part, model.reads_angles).to(model.device)
+                # torch, which gives DGL's numbers: without gradients DGL saves no memory, and
+                # importing it takes longer than predicting a few crystals
+                batch = collate(part, model.reads_angles, "torch").to(model.device)
                 outputs.append(function(batch).float().cpu().numpy())
     model.train(was_training)
     return outputs

@@ -1,11 +1,14 @@
-"""The seam to message passing: values of nodes gathered onto edges, values of edges summed onto heads.
+"""Message-passing primitives with DGL and PyTorch backends.
+
+An edge points from its source node, src, to its destination node, dst. Values of nodes are gathered
+onto edges, and values of edges are summed onto their dst.
 
 Nodes and edges may be classes of a quotient graph, with counts of their members: sums, means and
 batch statistics are then those of the whole graph. Without counts each stands for itself.
 
 DGL does it where it is installed and its build supports the device, torch's index operations
 elsewhere. DGL's wheels on PyPI know the CPU and Python up to 3.11 only, so on a GPU or a later Python
-it is torch. With edges sorted by head both add the same numbers in the same order: outputs and
+it is torch. With edges sorted by dst both add the same numbers in the same order: outputs and
 gradients are equal bit for bit.
 """
 
@@ -26,22 +29,22 @@ Backend = Literal["dgl", "torch"]
 
 
 class Graph:
-    """Directed edges between nodes, sorted by head."""
+    """Directed edges between nodes, sorted by dst."""
 
     def __init__(
         self,
-        tails: Tensor,
-        heads: Tensor,
+        src: Tensor,
+        dst: Tensor,
         n_nodes: int,
         node_counts: Tensor | None = None,
         edge_counts: Tensor | None = None,
         backend: Backend | None = None,
     ) -> None:
-        self.tails, self.heads = tails, heads  # (n_edges,) int64 each
+        self.src, self.dst = src, dst  # (n_edges,) int64 each
         self.n_nodes = n_nodes
         self.node_counts = node_counts  # (n_nodes,) members of each class; None: one of each
         self.edge_counts = edge_counts  # (n_edges,)
-        self.backend: Backend = backend or backend_for(tails.device.type)
+        self.backend: Backend = backend or backend_for(src.device.type)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Graph:
         """The same graph on another device, with the backend that works there."""
@@ -54,19 +57,21 @@ class Graph:
     def _each(self, change: Callable[[Tensor], Tensor]) -> Graph:
         counts = (self.node_counts, self.edge_counts)
         nodes, edges = (None if tensor is None else change(tensor) for tensor in counts)
-        return Graph(change(self.tails), change(self.heads), self.n_nodes, nodes, edges)
+        # DGL may not know the new device
+        kept: Backend | None = "torch" if self.backend == "torch" else None
+        return Graph(change(self.src), change(self.dst), self.n_nodes, nodes, edges, kept)
 
     @cached_property
     def weights(self) -> Tensor | None:
-        """(n_edges, 1): how many edges of a class arrive at one member of its head; None: one."""
+        """(n_edges, 1): how many edges of a class arrive at one member of its dst; None: one."""
         if self.edge_counts is None or self.node_counts is None:
             return None
-        return (self.edge_counts / self.node_counts[self.heads])[:, None]
+        return (self.edge_counts / self.node_counts[self.dst])[:, None]
 
     @cached_property
     def dgl(self) -> DGLGraph:
         """The same graph as DGL's; ImportError where DGL is not installed."""
-        return import_dgl().graph((self.tails, self.heads), num_nodes=self.n_nodes)
+        return import_dgl().graph((self.src, self.dst), num_nodes=self.n_nodes)
 
 
 @lru_cache
@@ -88,56 +93,56 @@ def import_dgl() -> Any:
     return dgl
 
 
-def gather(graph: Graph, from_tails: Tensor, from_heads: Tensor) -> Tensor:
-    """(n_edges, d): on each edge, its tail's value plus its head's; both are (n_nodes, d)."""
+def gather(graph: Graph, from_src: Tensor, from_dst: Tensor) -> Tensor:
+    """(n_edges, d): on each edge, the value of its src plus that of its dst; both are (n_nodes, d)."""
     if graph.backend == "dgl":
-        return import_dgl().ops.u_add_v(graph.dgl, from_tails, from_heads)
-    return from_tails.index_select(0, graph.tails) + from_heads.index_select(0, graph.heads)
+        return import_dgl().ops.u_add_v(graph.dgl, from_src, from_dst)
+    return from_src.index_select(0, graph.src) + from_dst.index_select(0, graph.dst)
 
 
-def at_tails(graph: Graph, on_nodes: Tensor) -> Tensor:
-    """(n_edges, ...): on each edge, the value (n_nodes, ...) of its tail."""
-    return on_nodes.index_select(0, graph.tails)
+def at_src(graph: Graph, on_nodes: Tensor) -> Tensor:
+    """(n_edges, ...): on each edge, the value (n_nodes, ...) of its src."""
+    return on_nodes.index_select(0, graph.src)
 
 
-def at_heads(graph: Graph, on_nodes: Tensor) -> Tensor:
-    """(n_edges, ...): on each edge, the value (n_nodes, ...) of its head."""
-    return on_nodes.index_select(0, graph.heads)
+def at_dst(graph: Graph, on_nodes: Tensor) -> Tensor:
+    """(n_edges, ...): on each edge, the value (n_nodes, ...) of its dst."""
+    return on_nodes.index_select(0, graph.dst)
 
 
-def sum_at_heads(graph: Graph, on_edges: Tensor) -> Tensor:
+def sum_at_dst(graph: Graph, on_edges: Tensor) -> Tensor:
     """(n_nodes, d): the sum of the values (n_edges, d) of all edges that arrive at a node."""
     on_edges = _at_least_float32(on_edges)
-    return _sum_at_heads(graph, on_edges if graph.weights is None else on_edges * graph.weights)
+    return _sum_at_dst(graph, on_edges if graph.weights is None else on_edges * graph.weights)
 
 
-def mean_at_heads(graph: Graph, on_edges: Tensor) -> Tensor:
+def mean_at_dst(graph: Graph, on_edges: Tensor) -> Tensor:
     """(n_nodes, d): the mean of the values (n_edges, d) of all edges that arrive at a node."""
-    return sum_at_heads(graph, on_edges) / sum_at_heads(graph, torch.ones_like(on_edges[:, :1]))
+    return sum_at_dst(graph, on_edges) / sum_at_dst(graph, torch.ones_like(on_edges[:, :1]))
 
 
-def softmax_at_heads(graph: Graph, scores: Tensor) -> Tensor:
+def softmax_at_dst(graph: Graph, scores: Tensor) -> Tensor:
     """(n_edges, d): each edge's share among those that arrive at the same node."""
-    return _softmax(scores, graph.heads, graph.n_nodes, graph.weights)
+    return _softmax(scores, graph.dst, graph.n_nodes, graph.weights)
 
 
-def weighted_mean(graph: Graph, from_tails: Tensor, gates: Tensor) -> Tensor:
-    """(n_nodes, d): the mean of the tails' values (n_nodes, d) at each head, weighted by gates
+def weighted_mean(graph: Graph, from_src: Tensor, gates: Tensor) -> Tensor:
+    """(n_nodes, d): the mean of the values (n_nodes, d) of the src at each dst, weighted by gates
     (n_edges, d); 1e-6 is added to the gates' sum."""
-    from_tails, gates = _at_least_float32(from_tails), _at_least_float32(gates)
+    from_src, gates = _at_least_float32(from_src), _at_least_float32(gates)
     if graph.weights is not None:
         gates = gates * graph.weights
     if graph.backend == "dgl":
-        total = import_dgl().ops.u_mul_e_sum(graph.dgl, from_tails, gates)
+        total = import_dgl().ops.u_mul_e_sum(graph.dgl, from_src, gates)
     else:
-        total = _sum_at_heads(graph, from_tails.index_select(0, graph.tails) * gates)
-    return total / (_sum_at_heads(graph, gates) + 1e-6)
+        total = _sum_at_dst(graph, from_src.index_select(0, graph.src) * gates)
+    return total / (_sum_at_dst(graph, gates) + 1e-6)
 
 
-def _sum_at_heads(graph: Graph, on_edges: Tensor) -> Tensor:
+def _sum_at_dst(graph: Graph, on_edges: Tensor) -> Tensor:
     if graph.backend == "dgl":
         return import_dgl().ops.copy_e_sum(graph.dgl, on_edges)
-    return on_edges.new_zeros(graph.n_nodes, on_edges.shape[1]).index_add(0, graph.heads, on_edges)
+    return on_edges.new_zeros(graph.n_nodes, on_edges.shape[1]).index_add(0, graph.dst, on_edges)
 
 
 def _at_least_float32(values: Tensor) -> Tensor:
@@ -145,7 +150,7 @@ def _at_least_float32(values: Tensor) -> Tensor:
     return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
 
 
-class Members:
+class Segments:
     """Rows that belong to groups, as atoms to crystals; a row may stand for several equal members."""
 
     def __init__(self, group: Tensor, n_groups: int, counts: Tensor | None) -> None:
@@ -163,7 +168,7 @@ class Members:
         """(n, d) to (n_groups, d)"""
         return self.sum(values) / self.sum(torch.ones_like(values[:, :1]))
 
-    def spread(self, values: Tensor) -> Tensor:
+    def expand(self, values: Tensor) -> Tensor:
         """(n_groups, d) to (n, d): each member with its group's value."""
         return values.index_select(0, self.group)
 

@@ -1,4 +1,4 @@
-"""A trained model in, a page to try it out: drop a file, see description and prediction. gradio's door."""
+"""The page of `crysmmnet app`: drop a file, see its prediction. The only file that knows gradio."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from curate.pages.page import render_cell
 from curate.pages.palette import palette
 from curate.record import StructureRecord
 from model.config import AppConfig
-from model.pages.app_session import Trial
-from model.predict.sentence_attribution import Erasure
+from model.pages.app_session import AppSession
+from model.predict.sentence_attribution import SentenceAttribution
 
 if TYPE_CHECKING:
     import gradio
@@ -29,11 +29,11 @@ WITHOUT = {
 }
 
 
-def effects_html(erasure: Erasure, unit: str) -> str:
+def effects_html(attribution: SentenceAttribution, unit: str) -> str:
     """Sentences in the colour of their effect, with its size."""
-    largest = max(map(abs, erasure.effects), default=0) or 1
+    largest = max(map(abs, attribution.effects), default=0) or 1
     said = []
-    for sentence, effect in zip(erasure.sentences, erasure.effects, strict=True):
+    for sentence, effect in zip(attribution.sentences, attribution.effects, strict=True):
         color = "234,88,12" if effect > 0 else "8,145,178"
         tint = f"background:rgba({color},{abs(effect) / largest / 2:.2f});color:inherit"
         said.append(f'<mark style="{tint}">{escape(sentence)}</mark><sup> {effect:+.2g}</sup> ')
@@ -57,9 +57,9 @@ def cell_of(record: StructureRecord) -> str:
     )
 
 
-def prediction_html(trial: Trial, prediction: tuple[float, float | None]) -> str:
+def prediction_html(session: AppSession, prediction: tuple[float, float | None]) -> str:
     """The numbers, and what they are."""
-    known, unit = trial.preprocessing, f" {trial.unit}"
+    known, unit = session.preprocessing, f" {session.unit}"
     whole, without = prediction
     said = [f"<p><b style='font-size:1.6rem'>{whole:.4g}</b>{escape(unit)}<br>"]
     if without is None:
@@ -83,8 +83,8 @@ def make_page(
         import gradio
     except ModuleNotFoundError:
         raise InputError("the app needs gradio: pip install 'crysmmnet[app]'") from None
-    trial = Trial(place, data, cache)
-    target = trial.preprocessing.target
+    session = AppSession(place, data, cache)
+    target = session.preprocessing.target
     with gradio.Blocks(title=f"CrysMMNet: {target}") as page:
         gradio.Markdown("# Crystal to property, through structure and text")
         gradio.HTML(
@@ -104,9 +104,9 @@ def make_page(
             label="Training crystals that the model sees as most like it",
             interactive=False,
             elem_id="neighbors",
-            visible=trial.known is not None,
+            visible=session.known is not None,
         )
-        if trial.known is None:
+        if session.known is None:
             gradio.Markdown("Similar training crystals are not shown: no dataset was given.")
         shown = {
             "status": status,
@@ -118,28 +118,28 @@ def make_page(
 
         def answer(path: str | None) -> Iterator[dict]:
             yield dict.fromkeys(shown.values())
-            for step in trial.answer(path):
-                if "erasure" in step:
-                    step["text"] = step.pop("erasure")
-                yield {shown[name]: formed(trial, name, value) for name, value in step.items()}
+            for step in session.answer(path):
+                if "attribution" in step:
+                    step["text"] = step.pop("attribution")
+                yield {shown[name]: formed(session, name, value) for name, value in step.items()}
 
         upload.change(answer, upload, list(shown.values()), concurrency_limit=1)
     return page
 
 
-def formed(trial: Trial, name: str, value: Any) -> Any:
+def formed(session: AppSession, name: str, value: Any) -> Any:
     """A value as its component takes it."""
     match name:
         case "status":
             return f"<p>{escape(value)}</p>"
         case "structure":
             return cell_of(value)
-        case "text" if isinstance(value, Erasure):
-            return effects_html(value, trial.unit)
+        case "text" if isinstance(value, SentenceAttribution):
+            return effects_html(value, session.unit)
         case "text":
             return f"<p>{escape(value)}</p>"
         case "prediction":
-            return prediction_html(trial, value)
+            return prediction_html(session, value)
     return [[n.id, n.formula, round(n.target, 4), round(n.similarity, 4)] for n in value or ()]
 
 

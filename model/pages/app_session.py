@@ -1,4 +1,4 @@
-"""A file that a visitor drops in; what a model makes of it, step by step, out."""
+"""What the app does with an uploaded crystal, step by step."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from typing import Any
 from curate.describe.condense import warm_up
 from curate.errors import InputError
 from curate.record import StructureRecord
+from model.model_folder import ModelFolder
 from model.predict.nearest_crystals import Neighbor, TrainingCrystals, embedded
-from model.predict.predictor import Predictor, model_folder, read_crystals
-from model.predict.sentence_attribution import erase_sentences
+from model.predict.predictor import Predictor, read_crystals
+from model.predict.sentence_attribution import attribute_sentences
 
 log = logging.getLogger(__name__)
 
@@ -21,24 +22,24 @@ MAX_ATOMS = 200  # in a cell: a page for trying is to answer in seconds
 N_NEIGHBORS = 8
 
 
-class Trial:
+class AppSession:
     """What the page does with one model."""
 
     def __init__(self, place: str | Path, data: str | None, cache: Path | None) -> None:
-        folder = model_folder(place)
-        self.predictor = Predictor.from_pretrained(folder, cache)
+        folder = ModelFolder.find(place)
+        self.predictor = Predictor.from_pretrained(folder.path, cache)
         self.preprocessing = self.predictor.preprocessing
         self.unit = "" if self.preprocessing.unit in ("1", "unknown") else self.preprocessing.unit
         self.known = TrainingCrystals.load(folder)
         if data is not None:
             log.info("reading the training crystals of %s", data)
-            self.known = TrainingCrystals.of(self.predictor, folder, data)
+            self.known = TrainingCrystals.from_dataset(self.predictor, folder, data)
         if self.preprocessing.modality != "graph":
             warm_up()  # else the first visitor waits for Robocrystallographer's import
 
     def answer(self, upload: str | None) -> Iterator[dict[str, Any]]:
         """What is known after each step of a file: `status`, then `structure`, a record, `text`, the
-        description, `prediction`, with and without text, `erasure` and `neighbors`."""
+        description, `prediction`, with and without text, `attribution` and `neighbors`."""
         if upload is None:
             yield {"status": ""}
             return
@@ -70,10 +71,10 @@ class Trial:
             seconds = perf_counter() - started
             status = f"{size}. Described in {seconds:.1f} s."
             yield {"status": f"{status} Predicting …", "text": record.description}
-            erasure = erase_sentences(self.predictor, record)
+            attribution = attribute_sentences(self.predictor, record)
             found = {
-                "prediction": (erasure.prediction, erasure.without_text),
-                "erasure": erasure,
+                "prediction": (attribution.prediction, attribution.without_text),
+                "attribution": attribution,
             }
         yield {"status": status, **found, "neighbors": self.neighbors(record)}
 

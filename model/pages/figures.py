@@ -1,4 +1,4 @@
-"""Epochs and predictions in, the figures of a model's page out."""
+"""Figures of the page of a trained model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`crysmmnet report`: a trained model and its dataset in, a page out."""
+"""`crysmmnet report`: write the page of a trained model."""
 
 from __future__ import annotations
 
@@ -6,23 +6,22 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from curate.dataset.spacegroups import spacegroups
 from curate.dataset.token_lengths import LIMIT
 from curate.errors import InputError
 from curate.pages.crystals import Column, Packed, pack_crystals
 from curate.pages.page import number, packed, plotly_script, write_page
 from curate.pages.palette import periodic_table
-from curate.report.survey import spacegroups
+from curate.run.schema import record_of_row
 from model.config import ReportModelConfig
-from model.data.materials import load_rows, read_materials, record_of
+from model.data.materials import load_rows, read_materials
 from model.data.preprocessing import Preprocessing
 from model.data.rows import Rows
-from model.files import read_csv, read_json
+from model.model_folder import ModelFolder
 from model.pages.figures import curves, errors_by_element, errors_of, parities
-from model.predict.predictor import Predictor, model_folder
-from model.predict.sentence_attribution import erase_sentences
-from model.training.provenance import FILE as TRAINING
+from model.predict.predictor import Predictor
+from model.predict.sentence_attribution import attribute_sentences
 from model.training.settings_record import CONTENTS, digest
-from model.training.settings_record import FILE as QUESTION
 
 TEMPLATES = Path(__file__).parent / "templates"
 N_LARGEST = 5  # errors that stand on the page with structure and text
@@ -40,9 +39,9 @@ def report(config: ReportModelConfig) -> Packed:
     crystals, or an explanation is asked for that can't be given.
     """
     plotly_script()  # a missing extra is said before the work
-    folder = model_folder(config.model)
+    folder = ModelFolder.find(config.model)
     preprocessing = Preprocessing.load(folder)
-    metrics = read_json(folder, "metrics.json")
+    metrics = folder.metrics
     data = config.data or dataset_of(folder)
     rows, same_data = crystals_of(folder, data)
     explain(config, folder, rows)
@@ -52,7 +51,7 @@ def report(config: ReportModelConfig) -> Packed:
     crystals = pack_crystals(rows, columns, table_views(rows), seed=0, first=first)
     test = sorted((row for row in rows if row["split"] == "test"), key=lambda r: -r["size"])
     figures = {
-        "curves": curves(read_csv(folder / "history.csv"), metrics, preprocessing.learned_unit),
+        "curves": curves(folder.history, metrics, preprocessing.learned_unit),
         "parity": parities(rows, unit),
         "errors": errors_of(test, unit),
     }
@@ -80,24 +79,24 @@ def report(config: ReportModelConfig) -> Packed:
     return crystals
 
 
-def dataset_of(folder: Path) -> str:
+def dataset_of(folder: ModelFolder) -> str:
     """The dataset on the Hub that the model learned from; InputError where it was a folder."""
-    name = read_json(folder, TRAINING)["data"]
+    name = folder.training["data"]
     if name is None:
         raise InputError(
-            f"{folder} learned from a folder of this or another machine: name it by --data"
+            f"{folder.path} learned from a folder of this or another machine: name it by --data"
         )
     return name
 
 
-def crystals_of(folder: Path, data: str) -> tuple[list[dict[str, Any]], bool]:
+def crystals_of(folder: ModelFolder, data: str) -> tuple[list[dict[str, Any]], bool]:
     """Rows of the dataset that the model predicted, with its predictions, and whether the dataset is
     the one it learned from."""
-    question = read_json(folder, QUESTION)
+    question = folder.settings
     dataset = load_rows(data)
     materials = read_materials(dataset, question["target"], question["split"] == "official")
     same = digest(materials) == question[CONTENTS]
-    predicted = {row["id"]: row for row in read_csv(folder / "predictions.csv")}
+    predicted = {row["id"]: row for row in folder.predictions}
     rows = [
         with_prediction(row, predicted[row["material_id"]])
         for row in rows_of(dataset)
@@ -131,16 +130,16 @@ def with_prediction(row: dict[str, Any], found: dict[str, str]) -> dict[str, Any
     }
 
 
-def explain(config: ReportModelConfig, folder: Path, rows: list[dict[str, Any]]) -> None:
+def explain(config: ReportModelConfig, folder: ModelFolder, rows: list[dict[str, Any]]) -> None:
     """Ask the model about the crystals of --explain sentence by sentence; the rows get the answer."""
     if not config.explain:
         return
     known = {row["material_id"]: row for row in rows}
     if unknown := [name for name in config.explain if name not in known]:
         raise InputError(f"--explain {unknown[0]}: the model's predictions hold no such crystal")
-    predictor = Predictor.from_pretrained(folder, config.cache)
+    predictor = Predictor.from_pretrained(folder.path, config.cache)
     for name in config.explain:
-        found = erase_sentences(predictor, record_of(known[name]))
+        found = attribute_sentences(predictor, record_of_row(known[name]))
         unit = predictor.preprocessing.unit
         known[name]["extra"] = {
             "erased": {

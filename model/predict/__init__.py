@@ -1,4 +1,4 @@
-"""A finished training in; evaluations and predictions out."""
+"""Predictions and evaluations with a trained model."""
 
 from model.predict.predictor import Predictor
 

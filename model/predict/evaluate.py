@@ -1,4 +1,4 @@
-"""Trained model and labelled dataset in, scores out."""
+"""Compare the predictions of a trained model with the labels of a dataset."""
 
 from __future__ import annotations
 
@@ -7,22 +7,34 @@ from typing import Any
 from curate.errors import InputError
 from model.config import EvaluateConfig
 from model.data.materials import load_rows, read_materials, usable
-from model.files import read_csv, write_csv
-from model.predict.predictor import Predictor, model_folder
+from model.files import write_csv
+from model.model_folder import ModelFolder
+from model.predict.predictor import Predictor
 from model.training.metrics import scores
 
 UNSEEN = "new"  # crystals that neither trained, chose nor tested the model
 
 
 def evaluate(config: EvaluateConfig) -> dict[str, Any]:
-    """Scores of each part: train, val and test as the model knew them, and crystals new to it."""
-    folder = model_folder(config.model)
-    predictor = Predictor.from_pretrained(folder, config.cache)
+    """Score a trained model on a labelled dataset.
+
+    Args:
+        config: Model, dataset, and where predictions are written.
+
+    Returns:
+        Target, unit, the scores of train, val and test as the model knew them and of crystals new to
+        it, in the property's own unit, and how many crystals were left out, by reason.
+
+    Raises:
+        InputError: Model or dataset cannot be read, or no crystal has a usable label.
+    """
+    folder = ModelFolder.find(config.model)
+    predictor = Predictor.from_pretrained(folder.path, config.cache)
     preprocessing = predictor.preprocessing
     needs_text = preprocessing.modality != "graph"
     materials = read_materials(load_rows(config.data), preprocessing.target)
     kept, dropped = usable(materials, preprocessing.log10, needs_text)
-    known = {row["id"]: row["split"] for row in read_csv(folder / "predictions.csv")}
+    known = {row["id"]: row["split"] for row in folder.predictions}
     predictions = predictor.predict([material.record for material in kept], config.batch_size)
     rows = []
     for material, found in zip(kept, predictions, strict=True):

@@ -1,23 +1,22 @@
-"""Crystals that a model learned from in; those that it sees as most like a new one out."""
+"""Nearest training crystals in embedding space."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from curate.files import write_table
 from curate.record import StructureRecord
-from curate.run.folder import write_table
-from model.data.materials import load_rows, record_of
-from model.files import read_csv
+from curate.run.schema import record_of_row
+from model.data.materials import load_rows
+from model.model_folder import TRAINING_CRYSTALS, ModelFolder
 from model.network.batch import Example
 from model.network.inference import embed
 from model.predict.predictor import Predictor
 
-FILE = "training_crystals.parquet"  # beside the weights, where the dataset is elsewhere
 CRYSTALS_AT_ONCE = 64
 
 
@@ -41,17 +40,21 @@ class TrainingCrystals:
     vectors: np.ndarray  # (n, width) float32, of length 1
 
     @classmethod
-    def of(cls, predictor: Predictor, folder: Path, data: str) -> TrainingCrystals:
-        """Those of a model folder, by their structures and texts in the dataset.
+    def from_dataset(cls, predictor: Predictor, folder: ModelFolder, data: str) -> TrainingCrystals:
+        """Embed the training crystals of a model.
 
-        Raises InputError where the dataset can't be read.
+        Args:
+            predictor: The model.
+            folder: Its folder, which knows the ids and targets of the crystals.
+            data: The dataset with their structures and texts.
+
+        Raises:
+            InputError: The dataset can't be read.
         """
         targets = {
-            row["id"]: float(row["target"])
-            for row in read_csv(folder / "predictions.csv")
-            if row["split"] == "train"
+            row["id"]: float(row["target"]) for row in folder.predictions if row["split"] == "train"
         }
-        records = [record_of(row) for row in load_rows(data) if row["material_id"] in targets]
+        records = [record_of_row(row) for row in load_rows(data) if row["material_id"] in targets]
         vectors, kept = embedded(predictor, records)
         return cls(
             [record.material_id for record in kept],
@@ -61,15 +64,15 @@ class TrainingCrystals:
         )
 
     @classmethod
-    def load(cls, folder: Path) -> TrainingCrystals | None:
+    def load(cls, folder: ModelFolder) -> TrainingCrystals | None:
         """Those that were stored in a model folder; None where there are none."""
-        if not (folder / FILE).is_file():
+        if not folder.has(TRAINING_CRYSTALS):
             return None
-        table = pq.read_table(folder / FILE)
+        table = pq.read_table(folder.path / TRAINING_CRYSTALS)
         ids, formulas, targets = (table[name].to_pylist() for name in ("id", "formula", "target"))
         return cls(ids, formulas, targets, np.array(table["vector"].to_pylist(), np.float32))
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: ModelFolder) -> None:
         """Write them into a folder, whole or not at all."""
         columns = {
             "id": self.ids,
@@ -77,7 +80,7 @@ class TrainingCrystals:
             "target": self.targets,
             "vector": pa.array(self.vectors.tolist(), pa.list_(pa.float32())),
         }
-        write_table(folder / FILE, pa.table(columns))
+        write_table(folder.path / TRAINING_CRYSTALS, pa.table(columns))
 
     def nearest(self, vector: np.ndarray, n: int) -> list[Neighbor]:
         """The n most similar ones, nearest first; `vector` (width,) of length 1."""
@@ -95,9 +98,8 @@ def embedded(
     made = list(zip(records, predictor.examples(records), strict=True))
     seen = [(record, example) for record, example in made if isinstance(example, Example)]
     examples = [example for _, example in seen]
-    width = len(predictor.model.head[0].weight[0])
     if not examples:
-        return np.zeros((0, width), np.float32), []
+        return np.zeros((0, predictor.model.fusion.width), np.float32), []
     vectors = embed(predictor.model, examples, CRYSTALS_AT_ONCE)
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return vectors / np.maximum(lengths, 1e-12), [record for record, _ in seen]

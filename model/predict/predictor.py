@@ -1,31 +1,32 @@
-"""Crystals in, predicted property out; a crystal without a text is described first."""
+"""Predict a property of new crystals; a crystal without a text is described first."""
 
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from curate.batches import in_batches
 from curate.errors import InputError
-from curate.record import Refusal, StructureRecord
+from curate.files import cache_folder
+from curate.record import SkippedEntry, StructureRecord
+from curate.run.schema import record_of_row
 from curate.sources.file_names import kind, name_of
 from curate.sources.files import Files, read_file
-from model.config import PredictConfig, default_cache
-from model.data.materials import load_rows, record_of
+from model.config import PredictConfig
+from model.data.materials import load_rows
 from model.data.preprocessing import Preprocessing
 from model.files import write_csv
 from model.graphs.build import build_graphs
+from model.model_folder import ModelFolder
 from model.network.batch import Example
 from model.network.crysmmnet import CrysMMNet
 from model.network.inference import infer
-from model.text.encoder import EmbeddingCache, TextEncoder
+from model.text.cache import EmbeddingCache, TextEmbeddings
+from model.text.encoder import Pooling, TextEncoder
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -56,22 +57,37 @@ class Predictor:
     def from_pretrained(
         cls, place: str | Path, cache: Path | None = None, revision: str | None = None
     ) -> Predictor:
-        """A model by its folder, which may have been moved, or by OWNER/NAME on the Hub."""
-        folder = model_folder(place, revision)
-        preprocessing = Preprocessing.of_predictor(folder)
-        if not (folder / "model.safetensors").is_file():
-            raise InputError(
-                f"{folder} has no model.safetensors; weights in other formats may hold code "
-                "and are refused"
-            )
-        return cls(CrysMMNet.from_pretrained(folder), preprocessing, cache or default_cache())
+        """Load a trained model.
+
+        Args:
+            place: Its folder, or OWNER/NAME on the Hub.
+            cache: Folder where text embeddings are kept; the user's cache folder if None.
+            revision: Commit or tag on the Hub; the newest if None.
+
+        Raises:
+            InputError: There is no such model, its weights are no safetensors, or it was trained on
+                something else than descriptions.
+        """
+        folder = ModelFolder.find(place, revision)
+        preprocessing = Preprocessing.load_for_prediction(folder)
+        return cls(CrysMMNet.from_pretrained(folder.path), preprocessing, cache or cache_folder())
 
     def predict(
         self, structures: Iterable[StructureRecord | Structure], batch_size: int = 64
     ) -> list[Prediction]:
-        """One prediction a structure, in order; one that fails says why and costs no other.
+        """Predict the property of crystals.
 
-        Structures are pymatgen's or structure records; a record's own description is used.
+        Args:
+            structures: Structure records, whose own description is used where they have one, or
+                pymatgen's structures.
+            batch_size: Crystals computed at once.
+
+        Returns:
+            One prediction for each, in order, in the property's own unit; one that fails says why
+            and costs no other.
+
+        Raises:
+            InputError: The text encoder is not the one of the training.
         """
         records = [
             record_or_reason(structure, f"structure {number}")
@@ -114,7 +130,9 @@ class Predictor:
     def encoder(self) -> TextEncoder:
         """The text encoder of the training, loaded once."""
         known = self.preprocessing
-        return TextEncoder(str(known.text_encoder), known.text_revision)
+        recipe = known.text_recipe or {}
+        pooling: Pooling = "tokens" if recipe.get("pooling") == "tokens" else "cls"
+        return TextEncoder(str(known.text_encoder), known.text_revision, pooling)
 
     def described(self, record: StructureRecord) -> StructureRecord | str:
         """The record with a description: its own, or a new one."""
@@ -128,8 +146,8 @@ class Predictor:
             return f"no description: {result.error_message or result.status}"
         return replace(record, description=result.text, description_origin=result.origin)
 
-    def embedded(self, records: Sequence[StructureRecord]) -> np.ndarray:
-        """(n, text_width) embeddings, by the encoder of the training and no other."""
+    def embedded(self, records: Sequence[StructureRecord]) -> TextEmbeddings:
+        """Embeddings of n descriptions, by the encoder of the training and no other."""
         known = self.preprocessing.description_origins
         for origin in sorted({record.description_origin or "unknown" for record in records}):
             if origin not in known:
@@ -143,21 +161,6 @@ class Predictor:
                 f"{encoder.recipe} instead of {self.preprocessing.text_recipe}"
             )
         return self.cache.embed([record.description or "" for record in records], encoder)
-
-
-def model_folder(place: str | Path, revision: str | None = None) -> Path:
-    """The folder of a model; one on the Hub is downloaded, a commit or tag of it by `revision`."""
-    if Path(place).is_dir() or not re.fullmatch(r"[\w.-]+/[\w.-]+", str(place)):
-        return Path(place)
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(str(place), revision=revision, ignore_patterns="*.bin"))
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines() or [repr(error)]
-        raise InputError(
-            f"no model {str(place)!r} in a folder or on the Hub ({reason[0][:200]})"
-        ) from error
 
 
 def predict(config: PredictConfig) -> Iterator[Prediction]:
@@ -184,7 +187,7 @@ def read_crystals(places: Sequence[str]) -> Iterator[StructureRecord | Predictio
     """
     if len(places) == 1 and not holds_structures(Path(places[0])):
         for row in load_rows(places[0]):
-            yield record_of(row)
+            yield record_of_row(row)
         return
     known: set[str] = set()
     for path in files_of(places):
@@ -197,7 +200,7 @@ def read_crystals(places: Sequence[str]) -> Iterator[StructureRecord | Predictio
                 log.warning("%s: a second crystal %s, called %s", path, entry.material_id, other_id)
                 entry = replace(entry, material_id=other_id)
             known.add(entry.material_id)
-            if isinstance(entry, Refusal):
+            if isinstance(entry, SkippedEntry):
                 yield Prediction(entry.material_id, error=entry.error_message)
                 continue
             if entry.note:

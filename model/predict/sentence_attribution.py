@@ -1,4 +1,4 @@
-"""A crystal and its description in; how far each sentence moved the prediction out."""
+"""Attribute a prediction to the sentences of a description, by leaving each of them out."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SENTENCES_AT_ONCE = 32
 
 
 @dataclass(frozen=True)
-class Erasure:
+class SentenceAttribution:
     """Sentences of a description and their effects."""
 
     prediction: float  # with the whole description, in the property's own unit
@@ -25,10 +25,18 @@ class Erasure:
     without_text: float  # prediction with an empty description
 
 
-def erase_sentences(predictor: Predictor, record: StructureRecord) -> Erasure:
+def attribute_sentences(predictor: Predictor, record: StructureRecord) -> SentenceAttribution:
     """Predict with the whole description, and with each sentence taken out of it.
 
-    The graph stays as it is. Raises InputError where the model reads no text or can't see the crystal.
+    Args:
+        predictor: A model that reads text.
+        record: A crystal with its description; its graph stays as it is.
+
+    Returns:
+        The prediction and the effect of each sentence, in the property's own unit.
+
+    Raises:
+        InputError: The model reads no text, or the crystal has no graph.
     """
     preprocessing = predictor.preprocessing
     if preprocessing.modality == "graph":
@@ -48,7 +56,9 @@ def erase_sentences(predictor: Predictor, record: StructureRecord) -> Erasure:
         float(value)
         for value in preprocessing.restore(infer(predictor.model, examples, SENTENCES_AT_ONCE))
     )
-    return Erasure(whole, tuple(sentences), tuple(whole - value for value in erased), empty)
+    return SentenceAttribution(
+        whole, tuple(sentences), tuple(whole - value for value in erased), empty
+    )
 
 
 def sentences_of(text: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Trained model in, a contribution to the JARVIS-Leaderboard out, checked against the benchmark's ids.
+"""Write a model's contribution to the JARVIS-Leaderboard, checked against the benchmark's ids.
 
 Choudhary et al., npj Comput. Mater. 10, 93 (2024); a contribution is a zipped CSV `id,target,prediction`
 of the whole test set, and metadata.json.
@@ -18,9 +18,10 @@ from pathlib import Path
 from curate import __version__
 from curate.dataset.splits import ids_in_split, task_sizes
 from curate.errors import InputError, named
+from curate.files import whole_file, write_json
 from model.config import LeaderboardConfig
-from model.data.prepare import LEAK
-from model.files import read_csv, read_json, write_json
+from model.data.splits import LEAK
+from model.model_folder import ModelFolder
 
 DATASETS = ("dft_3d", "megnet")
 COLUMNS = ["id", "target", "prediction"]
@@ -33,10 +34,8 @@ def contribute(config: LeaderboardConfig) -> Path:
     Raises InputError where the model's test set is not the benchmark's, or it learned from test ids.
     """
     wanted = test_ids(config.task)
-    rows = read_csv(config.model / "predictions.csv") if config.model.is_dir() else []
-    if not rows:
-        raise InputError(f"{config.model} is no folder of a trained model: no predictions.csv")
-    metrics = read_json(config.model, "metrics.json")
+    model = ModelFolder(config.model)
+    rows, metrics = model.predictions, model.metrics
     if metrics["split"] != "official":
         raise InputError(
             f"{config.model} was trained on a random split; the leaderboard needs --split official"
@@ -58,7 +57,7 @@ def contribute(config: LeaderboardConfig) -> Path:
     except InputError:
         path.unlink()
         raise
-    training = read_json(config.model, "training.json")
+    training = model.training
     write_json(
         folder / "metadata.json",
         {
@@ -100,16 +99,17 @@ def test_ids(task: str) -> set[str]:
 
 
 def write_zip(path: Path, predictions: dict[str, tuple[str, str]]) -> None:
-    """The CSV of the predictions in a zip, whole or not at all."""
+    """The CSV of the predictions in a zip, written atomically."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
     writer.writerows((name, *values) for name, values in sorted(predictions.items()))
-    partial = path.with_suffix(".partial")
-    with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
+    with (
+        whole_file(path) as partial,
+        zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive,
+    ):
         member = zipfile.ZipInfo(path.name.removesuffix(".zip"), DATE)
         archive.writestr(member, text.getvalue(), zipfile.ZIP_DEFLATED)
-    partial.replace(path)
 
 
 def check_contribution(path: Path, task: str) -> int:

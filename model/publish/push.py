@@ -1,4 +1,4 @@
-"""Trained model in, model with its card on the Hugging Face Hub out."""
+"""Publish a trained model with its card on the Hugging Face Hub."""
 
 from __future__ import annotations
 
@@ -7,44 +7,32 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from curate.errors import InputError
-from curate.hub.mirror import LocalFile, Plan, Pushed, check_name, mirror
+from curate.hub.mirror import LocalFile, PushPlan, PushResult, check_name, mirror
 from model.data.preprocessing import Preprocessing
-from model.files import read_csv, read_json
+from model.model_folder import FINISHED, PREPROCESSING, ModelFolder
 from model.network.encoders import encoder_class
-from model.training.provenance import FILE as TRAINING
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
-    from curate.web.retry import Patience
+    from curate.web.retry import RetryPolicy
 
 log = logging.getLogger(__name__)
 
-FILES = (
-    "config.json",
-    "model.safetensors",
-    "preprocessing.json",
-    "metrics.json",
-    "predictions.csv",
-    "history.csv",
-    "question.json",
-    TRAINING,
-)
 
-
-def plan_push(folder: Path, repo_id: str, *, private: bool = False, tag: str | None = None) -> Plan:
+def plan_push(
+    folder: Path, repo_id: str, *, private: bool = False, tag: str | None = None
+) -> PushPlan:
     """Say what a push of a trained model would do; nothing leaves this machine."""
     check_name(repo_id, tag)
-    for name in FILES:
-        if not (folder / name).is_file():
-            raise InputError(f"{folder} is no folder of a finished training: it has no {name}")
-    encoder = Preprocessing.of_predictor(folder).text_encoder
+    model = ModelFolder(folder)
+    model.check()
+    encoder = Preprocessing.load_for_prediction(model).text_encoder
     if encoder is not None and Path(encoder).is_dir():
         log.warning("the model's text encoder is %s, a folder that others don't have", encoder)
-    card = model_card(folder, repo_id)
-    pushed = [LocalFile(name, folder / name) for name in FILES]
-    return Plan(
+    card = model_card(model, repo_id)
+    pushed = [LocalFile(name, folder / name) for name in FINISHED]
+    return PushPlan(
         "model", repo_id, private, tag, (LocalFile("README.md", card.encode()), *pushed), card
     )
 
@@ -56,30 +44,58 @@ def push(
     private: bool = False,
     tag: str | None = None,
     api: HfApi | None = None,
-    patience: Patience | None = None,
-) -> Pushed:
+    retry: RetryPolicy | None = None,
+) -> PushResult:
     """Publish a trained model with its card, in one commit; see `curate.hub.mirror`."""
-    plan = plan_push(folder, repo_id, private=private, tag=tag)
-    return mirror(
-        plan.files, repo_id, "model", private=private, tag=tag, api=api, patience=patience
-    )
+    return mirror(plan_push(folder, repo_id, private=private, tag=tag), api=api, retry=retry)
 
 
-def model_card(folder: Path, repo_id: str) -> str:
+def model_card(folder: ModelFolder, repo_id: str) -> str:
     """The README.md of a trained model, from the files that training left."""
     from jinja2 import Environment, StrictUndefined
 
     template = (files("hub_cards") / "model_card.md").read_text(encoding="utf-8")
     environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True)
     environment.filters["short"] = lambda number: f"{number:.4g}"
-    network = read_json(folder, "config.json")
+    network = folder.network
     return environment.from_string(template).render(
+        metadata=metadata(folder, repo_id),
         repo_id=repo_id,
-        metrics=read_json(folder, "metrics.json"),
-        question=read_json(folder, "question.json"),
+        metrics=folder.metrics,
+        question=folder.settings,
         network=network,
         encoder_reference=encoder_class(network["encoder"]).reference,
-        preprocessing=read_json(folder, "preprocessing.json"),
-        training=read_json(folder, TRAINING),
-        n_predictions=len(read_csv(folder / "predictions.csv")),
+        preprocessing=folder.read(PREPROCESSING),
+        training=folder.training,
+        n_predictions=len(folder.predictions),
     )
+
+
+def metadata(folder: ModelFolder, repo_id: str) -> str:
+    """What the Hub shows and searches of a model, as YAML; test scores where the data are public."""
+    from huggingface_hub import EvalResult, ModelCardData
+
+    metrics, training = folder.metrics, folder.training
+    data = training["data"]
+    results = [
+        EvalResult(
+            task_type="graph-ml",
+            dataset_type=name,
+            dataset_name=name,
+            dataset_split="test",
+            dataset_revision=training["revision"],
+            metric_type="mae",
+            metric_name=f"MAE ({metrics['unit']}) of {metrics['target']}",
+            metric_value=metrics["test"]["mae"],
+        )
+        for name in ([data] if data else [])
+    ]
+    return ModelCardData(
+        library_name="crysmmnet",
+        pipeline_tag="graph-ml",
+        tags=["chemistry", "materials-science", "crystal-structure", "crysmmnet"],
+        metrics=["mae"],
+        datasets=[data] if data else None,
+        model_name=repo_id.split("/")[1] if results else None,
+        eval_results=results or None,
+    ).to_yaml()

@@ -1,4 +1,4 @@
-"""Trained model in, the files of a Hugging Face Space that shows it out: page, code, weights, crystals."""
+"""Collect the files of a Hugging Face Space that shows a model: page, code, weights and crystals."""
 
 from __future__ import annotations
 
@@ -8,50 +8,45 @@ from pathlib import Path
 
 from curate import __version__
 from curate.errors import InputError
-from curate.hub.mirror import LocalFile, Plan, check_name, files_of
+from curate.hub.mirror import LocalFile, PushPlan, check_name, files_of
 from model.config import PushModelConfig
 from model.data.preprocessing import Preprocessing
-from model.files import read_json
-from model.predict.nearest_crystals import FILE as CRYSTALS
+from model.model_folder import FINISHED, TRAINING_CRYSTALS, ModelFolder
 from model.predict.nearest_crystals import TrainingCrystals
 from model.predict.predictor import Predictor
-from model.publish.push import FILES
-from model.training.provenance import FILE as TRAINING
 
 PACKAGES = ("curate", "model", "hub_cards")  # the code goes with the page: it is on no index
 TEXTS = ("README.md", "requirements.txt")  # filled for the model
 TRAINED = "trained"  # folder of the model in the Space; app.py reads it
 
 
-def plan_space(config: PushModelConfig) -> Plan:
+def plan_space(config: PushModelConfig) -> PushPlan:
     """Say what a push of a Space would do; nothing leaves this machine.
 
     With `config.data` the Space knows the training crystals and shows similar ones. Raises InputError
     where the folder holds no finished training or needs a text encoder that a Space can't get.
     """
     check_name(config.name, config.tag)
-    folder = config.model
-    for name in FILES:
-        if not (folder / name).is_file():
-            raise InputError(f"{folder} is no folder of a finished training: it has no {name}")
+    folder = ModelFolder(config.model)
+    folder.check()
     encoder = Preprocessing.load(folder).text_encoder
     if encoder is not None and Path(encoder).is_dir():
         raise InputError(
             f"the model's text encoder is the folder {encoder}, which a Space does not have: "
             "train with one of the Hub"
         )
-    found = [LocalFile(f"{TRAINED}/{name}", folder / name) for name in FILES]
-    predictor = Predictor.from_pretrained(folder, config.cache)
+    found = [LocalFile(f"{TRAINED}/{name}", folder.path / name) for name in FINISHED]
+    predictor = Predictor.from_pretrained(folder.path, config.cache)
     n_known = 0
     if config.data is not None:
-        known = TrainingCrystals.of(predictor, folder, config.data)
+        known = TrainingCrystals.from_dataset(predictor, folder, config.data)
         n_known = len(known.ids)
-        found.append(LocalFile(f"{TRAINED}/{CRYSTALS}", stored(known)))
+        found.append(LocalFile(f"{TRAINED}/{TRAINING_CRYSTALS}", stored(known)))
     texts = {name: filled(name, folder, n_known, encoder) for name in TEXTS}
     page = files("hub_cards") / "space" / "app.py"
     written = [LocalFile(name, text.encode()) for name, text in texts.items()]
     written.append(LocalFile("app.py", page.read_bytes()))
-    return Plan(
+    return PushPlan(
         "space",
         config.name,
         config.private,
@@ -64,8 +59,8 @@ def plan_space(config: PushModelConfig) -> Plan:
 def stored(known: TrainingCrystals) -> bytes:
     """The training crystals as a file's content."""
     with tempfile.TemporaryDirectory() as folder:
-        known.save(Path(folder))
-        return (Path(folder) / CRYSTALS).read_bytes()
+        known.save(ModelFolder(Path(folder)))
+        return (Path(folder) / TRAINING_CRYSTALS).read_bytes()
 
 
 def code() -> list[LocalFile]:
@@ -78,7 +73,7 @@ def code() -> list[LocalFile]:
     ]
 
 
-def filled(name: str, folder: Path, n_known: int, encoder: str | None) -> str:
+def filled(name: str, folder: ModelFolder, n_known: int, encoder: str | None) -> str:
     """A text of hub_cards/space for this model."""
     from jinja2 import Environment, StrictUndefined
 
@@ -86,8 +81,8 @@ def filled(name: str, folder: Path, n_known: int, encoder: str | None) -> str:
     environment.filters["short"] = lambda number: f"{number:.4g}"
     template = (files("hub_cards") / "space" / name).read_text(encoding="utf-8")
     return environment.from_string(template).render(
-        metrics=read_json(folder, "metrics.json"),
-        training=read_json(folder, TRAINING),
+        metrics=folder.metrics,
+        training=folder.training,
         n_known=n_known,
         encoder=encoder,
         version=__version__,

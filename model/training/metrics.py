@@ -1,4 +1,4 @@
-"""Targets and predictions in, scores out."""
+"""Scores of predictions: MAE, MAD, RMSE."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training's data and machine in, what a card says about them out."""
+"""Record where a training's data came from and what it ran on."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from curate import __version__
 from model.data.rows import Rows
 from model.network.message_passing import backend_for
 
-FILE = "training.json"
 LIBRARIES = ("torch", "transformers", "datasets", "numpy")
 
 

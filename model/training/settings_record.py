@@ -1,57 +1,61 @@
-"""What a training was asked: settings and data. A model folder answers one question and no other."""
+"""Record of the settings and data of a training. A model folder belongs to one such record."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
-from dataclasses import asdict
-from pathlib import Path
+from dataclasses import MISSING, asdict, fields
 from typing import Any
 
 from curate.errors import InputError
-from model.config import TrainConfig
+from curate.files import write_json
+from model.config import GraphConfig, NetworkConfig, TrainConfig
 from model.data.materials import Material
-from model.files import write_json
+from model.model_folder import SETTINGS, ModelFolder
 from model.network.encoders import encoder_settings
 
-FILE = "question.json"
-NO_MATTER = ("data", "out", "cache", "tensorboard")  # the data count by their contents
+IGNORED_FIELDS = ("data", "out", "cache", "tensorboard")  # the data count by their contents
 CONTENTS = "contents of the dataset"
 
 
-def question_of(config: TrainConfig, materials: Sequence[Material]) -> dict[str, Any]:
+def settings_of(config: TrainConfig, materials: Sequence[Material]) -> dict[str, Any]:
     """All that changes a number of the model, by name."""
-    settings = {key: value for key, value in asdict(config).items() if key not in NO_MATTER}
+    settings = {key: value for key, value in asdict(config).items() if key not in IGNORED_FIELDS}
     nested = settings.pop("graph") | settings.pop("network") | encoder_settings(config.network)
     return {**settings, **nested, CONTENTS: digest(materials)}
 
 
-def check_folder(folder: Path, question: dict[str, Any]) -> None:
-    """InputError where the folder holds anything but an answer to this question."""
-    note = folder / FILE
-    if not note.exists():
-        if folder.exists() and any(folder.iterdir()):
-            raise InputError(f"{folder} holds other files; use a new --out")
+def check_settings(folder: ModelFolder, settings: dict[str, Any]) -> None:
+    """Raise InputError where the folder holds anything but a training of these settings."""
+    if not folder.has(SETTINGS):
+        if folder.path.exists() and any(folder.path.iterdir()):
+            raise InputError(f"{folder.path} holds other files; use a new --out")
         return
-    asked = json.loads(note.read_text())
+    recorded = with_defaults(folder.settings, settings)
     differing = [
         f"{name} changed"
         if name == CONTENTS
-        else f"{name} was {asked.get(name)!r}, now {question.get(name)!r}"
-        for name in sorted(asked.keys() | question.keys())
-        if asked.get(name) != question.get(name)
+        else f"{name} was {recorded.get(name)!r}, now {settings.get(name)!r}"
+        for name in sorted(recorded.keys() | settings.keys())
+        if recorded.get(name) != settings.get(name)
     ]
     if differing:
         raise InputError(
-            f"{folder} was started with other settings ({'; '.join(differing)}); use a new --out"
+            f"{folder.path} was started with other settings ({'; '.join(differing)}); use a new --out"
         )
 
 
-def write_question(folder: Path, question: dict[str, Any]) -> None:
-    """The folder with the question in it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / FILE, question)
+def with_defaults(recorded: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
+    """A record with the defaults of those settings that its version of this package did not know."""
+    known = (field for kind in (GraphConfig, NetworkConfig, TrainConfig) for field in fields(kind))
+    defaults = {field.name: field.default for field in known if field.default is not MISSING}
+    return {name: defaults[name] for name in settings if name in defaults} | recorded
+
+
+def write_settings(folder: ModelFolder, settings: dict[str, Any]) -> None:
+    """Make the folder, with the record in it."""
+    folder.path.mkdir(parents=True, exist_ok=True)
+    write_json(folder.path / SETTINGS, settings)
 
 
 def digest(materials: Sequence[Material]) -> str:

@@ -1,8 +1,7 @@
-"""Dataset in, trained model with its scores and predictions out."""
+"""Train a model on a dataset and write its folder."""
 
 from __future__ import annotations
 
-import json
 import logging
 import shutil
 from dataclasses import replace
@@ -14,18 +13,20 @@ import numpy as np
 import torch
 from accelerate import PartialState
 
+from curate.files import write_json
 from model.config import TrainConfig
 from model.data.materials import load_rows, read_materials
-from model.data.prepare import PARTS, Prepared, prepare
-from model.files import write_csv, write_json
+from model.data.prepare import Prepared, prepare
+from model.data.splits import PARTS
+from model.files import write_csv
+from model.model_folder import HISTORY, METRICS, PREDICTIONS, TRAINING, ModelFolder
 from model.network.crysmmnet import CrysMMNet, CrysMMNetConfig, refuse_randomness
 from model.network.encoders import encoder_class
 from model.network.inference import infer
-from model.training.allocator import keep_large_blocks
+from model.training.allocator import tune_glibc_malloc
 from model.training.metrics import scores
-from model.training.provenance import FILE as TRAINING
 from model.training.provenance import message_passing, provenance
-from model.training.settings_record import check_folder, digest, question_of, write_question
+from model.training.settings_record import CONTENTS, check_settings, settings_of, write_settings
 from model.training.trainer import (
     CrysMMNetTrainer,
     history_of,
@@ -36,46 +37,56 @@ from model.training.trainer import (
 
 log = logging.getLogger(__name__)
 
-HISTORY = ("epoch", "train_loss", "val_mae", "learning_rate")
+EPOCH = ("epoch", "train_loss", "val_mae", "learning_rate")
 
 
 def train(config: TrainConfig) -> dict[str, Any]:
-    """Train, choose by validation, read the test set once; the content of metrics.json.
+    """Train a model, choose its epoch by validation, and test it once.
 
-    A finished model of the same settings is left as it is.
+    An interrupted training of the same settings continues; a finished one is left as it is.
+
+    Args:
+        config: Data, target, network and every other choice.
+
+    Returns:
+        The content of metrics.json: scores of train, val and test in the property's own unit, the
+        chosen epoch, and the ids that were left out, by reason.
+
+    Raises:
+        InputError: The folder holds something else, or the dataset cannot be learned from.
     """
-    keep_large_blocks()
+    tune_glibc_malloc()
     config = with_wanted_bonds(config)
-    finished = config.out / "metrics.json"
+    folder = ModelFolder(config.out)
     with PartialState(cpu=on_cpu(), timeout=timedelta(days=1)).main_process_first():
-        # of several processes the first encodes the texts and writes the question, for all
+        # of several processes the first encodes the texts and writes the settings, for all
         official = config.split == "official"
         rows = load_rows(config.data)
         materials = read_materials(rows, config.target, official)
-        question = question_of(config, materials)
-        check_folder(config.out, question)
-        if finished.exists():
+        settings = settings_of(config, materials)
+        check_settings(folder, settings)
+        if folder.is_finished:
             log.info("%s is already trained with these settings", config.out)
-            return json.loads(finished.read_text())
+            return folder.metrics
         prepared = prepare(config, materials)
-        write_question(config.out, question)
-    sizes = CrysMMNetConfig.of(config.network, config.modality, prepared.text_width)
+        write_settings(folder, settings)
+    sizes = CrysMMNetConfig.from_settings(config.network, config.modality, prepared.text_width)
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
         model = CrysMMNet(sizes)
         if config.graph.graph == "quotient" and config.modality != "text":
-            refuse_randomness(model.graph_encoder)
+            refuse_randomness(model)
     trainer = make_trainer(model, prepared, config)
     if trainer.is_world_process_zero() and config.modality != "text":
         log.info("message passing by %s", message_passing())
     train_or_resume(trainer)
     if trainer.is_world_process_zero():
         seconds = sum(epoch.get("seconds", 0.0) for epoch in history_of(trainer))
-        origin = provenance(config.data, rows, digest(materials), seconds)
+        origin = provenance(config.data, rows, settings[CONTENTS], seconds)
         write_json(config.out / TRAINING, origin)
         write_model(config, trainer, prepared)
     trainer.accelerator.wait_for_everyone()
-    return json.loads(finished.read_text())
+    return folder.metrics
 
 
 def with_wanted_bonds(config: TrainConfig) -> TrainConfig:
@@ -85,7 +96,7 @@ def with_wanted_bonds(config: TrainConfig) -> TrainConfig:
 
 
 def write_model(config: TrainConfig, trainer: CrysMMNetTrainer, prepared: Prepared) -> None:
-    """Everything of MODEL; metrics.json last, so that it says that the rest is there."""
+    """Write the model folder. metrics.json is written last and marks it complete."""
     model = trainer.accelerator.unwrap_model(trainer.model)
     preprocessing = prepared.preprocessing
     rows, result = [], {}
@@ -102,10 +113,10 @@ def write_model(config: TrainConfig, trainer: CrysMMNetTrainer, prepared: Prepar
         ]
     history = history_of(trainer)
     best = min(history, key=lambda epoch: epoch["val_mae"])
-    epochs = ([epoch[name] for name in HISTORY] for epoch in history)
-    write_csv(config.out / "history.csv", HISTORY, epochs)
-    write_csv(config.out / "predictions.csv", ("id", "split", "target", "prediction"), rows)
-    preprocessing.save(config.out)
+    epochs = ([epoch[name] for name in EPOCH] for epoch in history)
+    write_csv(config.out / HISTORY, EPOCH, epochs)
+    write_csv(config.out / PREDICTIONS, ("id", "split", "target", "prediction"), rows)
+    preprocessing.save(ModelFolder(config.out))
     save_weights(model, config.out)
     metrics = {
         "target": preprocessing.target,
@@ -120,7 +131,7 @@ def write_model(config: TrainConfig, trainer: CrysMMNetTrainer, prepared: Prepar
         "dropped": {reason: len(names) for reason, names in prepared.dropped.items()},
         "dropped_ids": prepared.dropped,
     }
-    write_json(config.out / "metrics.json", metrics)
+    write_json(config.out / METRICS, metrics)
     shutil.rmtree(config.out / "checkpoints", ignore_errors=True)
 
 

@@ -1,4 +1,4 @@
-"""Examples in, the network with the best validation error out: transformers' Trainer."""
+"""The training loop: transformers' Trainer with the released loss, schedule and batches."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ class CrysMMNetTrainer(Trainer):
 
 
 def _share_of(arguments: TrainingArguments, collate, examples: list[Example]) -> dict:
-    """What this process computes of a batch; its loss is such that the mean over processes is the batch's.
+    """This process's part of the batch; its loss is scaled so that the mean over processes is the batch's.
 
     A last batch with less than one crystal for each process is computed by all of them.
     """

@@ -18,15 +18,18 @@ from builds import Crystals, manifest, some, without_times
 from curate.build import build
 from curate.config import BuildConfig
 from curate.errors import InputError
-from curate.record import Refusal
+from curate.record import SkippedEntry
 from curate.run.folder import Run
+from curate.sources.jarvis import JarvisSettings
 
 
 def test_crystals_that_break_their_worker_cost_only_themselves(tmp_path):
     good = some(6)
     bad = [replace(good[0], material_id=ending) for ending in hostile.ENDINGS]
     entries = [good[0], *bad[:4], *good[1:3], *bad[4:], *good[3:]]
-    entries.append(Refusal("alloy", "disordered", "DisorderedStructure", "site 0 holds Cu, Au"))
+    entries.append(
+        SkippedEntry("alloy", "disordered", "DisorderedStructure", "site 0 holds Cu, Au")
+    )
     config = BuildConfig(out=tmp_path / "run", timeout=20, memory=0.75, workers=2, shard_size=5)
     counts = build(config, source=Crystals(entries), describe=hostile.describe)
     assert counts.described == 6
@@ -101,21 +104,21 @@ def test_ctrl_c_stops_within_seconds_and_says_how_to_go_on(tmp_path):
     _, errors = process.communicate(timeout=60)
     assert time.monotonic() - started < 10
     assert process.returncode == 130
-    assert b"the same command goes on from here" in errors and b"Traceback" not in errors
+    assert b"the same command continues from here" in errors and b"Traceback" not in errors
     assert children_are_gone(children)
     assert not list(run.rglob("*.partial"))
 
 
 def test_the_same_command_again_does_nothing_twice(tmp_path):
-    config = BuildConfig(out=tmp_path, limit=3, sample=True, workers=1)
+    config = BuildConfig(out=tmp_path, limit=3, source=JarvisSettings(sample=True), workers=1)
     first = build(config)
     card = (tmp_path / "dataset" / "README.md").stat().st_mtime_ns
     assert build(config) == first
     assert (tmp_path / "dataset" / "README.md").stat().st_mtime_ns == card
 
 
-def test_another_question_is_refused_and_the_difference_named(tmp_path):
-    config = BuildConfig(out=tmp_path, limit=1, sample=True, workers=1)
+def test_other_settings_are_refused_and_the_difference_named(tmp_path):
+    config = BuildConfig(out=tmp_path, limit=1, source=JarvisSettings(sample=True), workers=1)
     build(config)
     with pytest.raises(InputError, match=r"settings timeout was 300\.0, now 60"):
         build(replace(config, timeout=60))
@@ -124,18 +127,18 @@ def test_another_question_is_refused_and_the_difference_named(tmp_path):
     build(replace(config, workers=2, strict=True))  # these do not change the answer
 
 
-def test_other_versions_are_another_question(tmp_path):
-    config = BuildConfig(out=tmp_path, limit=1, sample=True, workers=1)
+def test_other_versions_are_refused(tmp_path):
+    config = BuildConfig(out=tmp_path, limit=1, source=JarvisSettings(sample=True), workers=1)
     build(config)
-    question = json.loads((tmp_path / "run.json").read_text())
-    question["versions"]["robocrys"] = "0.2.12"
-    (tmp_path / "run.json").write_text(json.dumps(question))
+    record = json.loads((tmp_path / "run.json").read_text())
+    record["versions"]["robocrys"] = "0.2.12"
+    (tmp_path / "run.json").write_text(json.dumps(record))
     with pytest.raises(InputError, match=r"versions robocrys was 0\.2\.12, now 0\.2\.13"):
         build(config)
 
 
 def test_two_builds_in_one_folder_are_refused(tmp_path):
-    config = BuildConfig(out=tmp_path, limit=1, sample=True)
+    config = BuildConfig(out=tmp_path, limit=1, source=JarvisSettings(sample=True))
     with Run(tmp_path).lock(), pytest.raises(InputError, match="another build is at work"):
         build(config)
 
@@ -143,7 +146,7 @@ def test_two_builds_in_one_folder_are_refused(tmp_path):
 def test_a_folder_with_other_files_is_left_alone(tmp_path):
     (tmp_path / "thesis.tex").write_text("important")
     with pytest.raises(InputError, match="holds other files"):
-        build(BuildConfig(out=tmp_path, limit=1, sample=True))
+        build(BuildConfig(out=tmp_path, limit=1, source=JarvisSettings(sample=True)))
     assert [path.name for path in tmp_path.iterdir() if path.name != ".lock"] == ["thesis.tex"]
 
 
@@ -155,9 +158,14 @@ def test_ids_twice_or_missing_are_named(tmp_path):
     ids = tmp_path / "ids.txt"
     ids.write_text(f"{first}\nJVASP-0\n")
     with pytest.raises(InputError, match="no entry JVASP-0"):
-        build(BuildConfig(out=tmp_path / "b", ids=ids, sample=True))
+        build(BuildConfig(out=tmp_path / "b", ids=ids, source=JarvisSettings(sample=True)))
     ids.write_text(f"{first}\n")
-    assert build(BuildConfig(out=tmp_path / "c", ids=ids, sample=True, workers=1)).described == 1
+    assert (
+        build(
+            BuildConfig(out=tmp_path / "c", ids=ids, source=JarvisSettings(sample=True), workers=1)
+        ).described
+        == 1
+    )
 
 
 def test_a_property_with_the_name_of_a_column_is_refused(tmp_path):
@@ -168,7 +176,9 @@ def test_a_property_with_the_name_of_a_column_is_refused(tmp_path):
 
 def test_a_full_disk_is_one_sentence_and_keeps_what_is_finished(tmp_path):
     """/dev/full stands for the disk: the shard's temporary file is a link to it."""
-    config = BuildConfig(out=tmp_path / "run", limit=4, sample=True, workers=1, shard_size=2)
+    config = BuildConfig(
+        out=tmp_path / "run", limit=4, source=JarvisSettings(sample=True), workers=1, shard_size=2
+    )
     build(replace(config, out=config.out))
     shards = sorted((config.out / "descriptions").glob("*.parquet"))
     shards[1].unlink()

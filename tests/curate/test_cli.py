@@ -44,19 +44,25 @@ def test_help_imports_nothing_heavy():
     [
         (["--db", "files", "--out", "x"], "--db files needs --input PATH"),
         (["--db", "files", "--input", "/nowhere", "--out", "x"], "--input /nowhere: no CIF"),
-        (["--db", "files", "--sample", "--out", "x"], "--sample belongs to --db jarvis"),
+        (
+            ["--db", "files", "--sample", "--out", "x"],
+            "--sample belongs to --db jarvis, not to --db files",
+        ),
         (["--sample", "--snapshot", "megnet", "--out", "x"], "--snapshot names a whole table"),
         (
             ["--sample", "--mirror", "http://x", "--out", "x"],
             "--mirror has no meaning for --sample",
         ),
         (["--sample", "--limit", "0", "--out", "x"], "--limit 0: must be above 0"),
-        (["--sample", "--properties", "t.csv", "--out", "x"], "--properties has no meaning"),
+        (
+            ["--sample", "--properties", "t.csv", "--out", "x"],
+            "--properties belongs to --db files, not to --db jarvis",
+        ),
         (["--sample", "--ids", "/nowhere", "--out", "x"], "--ids /nowhere can't be read"),
         (["--sample", "--molecule-names", "bundled", "--out", "x"], "needs openbabel"),
         (["--sample", "--tasks", "4", "--out", "x"], "--tasks belongs to --executor slurm"),
         (["--sample", "--executor", "slurm", "--out", "x"], "--executor slurm needs --tasks N"),
-        (["--db", "oqmd", "--out", "x"], "oqmd"),
+        (["--db", "oqmd", "--out", "x"], "--db oqmd: unknown database; known: jarvis, mp,"),
         (["--sample", "--out", "/proc/run"], "/proc/run"),
     ],
 )

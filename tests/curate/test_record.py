@@ -2,7 +2,7 @@ import pytest
 from pymatgen.core import DummySpecies, Lattice, Structure
 
 from curate import StructureRecord
-from curate.record import UNITS, reduced_formula, unit_of
+from curate.record import reduced_formula
 
 
 def test_a_crystal_survives_the_way_to_pymatgen_and_back(crystals):
@@ -20,13 +20,6 @@ def test_formulas_are_written_as_optimade_writes_them(rock_salt, rutile):
     assert rock_salt.chemical_formula_reduced == "ClNa"
     assert rutile.chemical_formula_reduced == "O2Ti"
     assert reduced_formula(["O"] * 4) == "O"
-
-
-def test_an_unknown_property_lists_the_known_ones():
-    assert unit_of("mbj_bandgap") == "eV"
-    with pytest.raises(KeyError, match="formation_energy_peratom"):
-        unit_of("bandgap_mbj")
-    assert all(unit_of(name) for name in UNITS)
 
 
 def test_deuterium_is_read_as_hydrogen_and_noted():

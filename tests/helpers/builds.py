@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from curate import StructureRecord
-from curate.sources import Snapshot
+from curate.sources.base import Snapshot
 from curate.sources.sample import Sample
 
 

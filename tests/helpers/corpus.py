@@ -7,6 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curate.dataset.splits import official_splits
+from curate.dataset.write import default_row
+from curate.record import Description
 from curate.sources.sample import Sample
 from model.config import NetworkConfig
 
@@ -23,22 +25,13 @@ def records() -> list:
 def rows() -> list[dict]:
     splits = official_splits()
     return [
-        {
-            "material_id": record.material_id,
-            "source": record.source,
-            "chemical_formula_reduced": record.chemical_formula_reduced,
-            "nsites": record.nsites,
-            "lattice_vectors": record.lattice_vectors,
-            "cartesian_site_positions": record.cartesian_site_positions,
-            "species_at_sites": record.species_at_sites,
-            "spacegroup_number": record.spacegroup_number,
-            "description": TEXTS[record.material_id],
-            "condensed_structure": None,
-            "description_origin": ORIGIN,
-            "license": record.license,
-            **record.properties,
-            **{f"split_{task}": labels.get(record.material_id) for task, labels in splits.items()},
-        }
+        default_row(
+            record,
+            Description(
+                record.material_id, "described", text=TEXTS[record.material_id], origin=ORIGIN
+            ),
+            splits,
+        )
         for record in records()
     ]
 

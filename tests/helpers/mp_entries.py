@@ -2,7 +2,7 @@
 
 import mp_crystals
 
-from curate.record import Refusal, StructureRecord
+from curate.record import SkippedEntry, StructureRecord
 from curate.sources.mp import MaterialsProject
 
 N = 40
@@ -27,6 +27,6 @@ def texts(summaries: list[dict]) -> list[dict]:
     ]
 
 
-def read(source: MaterialsProject) -> dict[str, StructureRecord | Refusal]:
+def read(source: MaterialsProject) -> dict[str, StructureRecord | SkippedEntry]:
     source.snapshot()
     return {entry.material_id: entry for entry in source.records()}

@@ -27,7 +27,7 @@ def plain_bonds(record, max_neighbors=12, reach=3):
     return chosen
 
 
-def plain_crysmmnet(weights, numbers, tails, heads, vectors, text, n_alignn, n_gcn):
+def plain_crysmmnet(weights, numbers, src, dst, vectors, text, n_alignn, n_gcn):
     """The network's output for one crystal from its state dict, in float64 numpy, in eval mode."""
     w = {name: value.numpy().astype(np.float64) for name, value in weights.items()}
 
@@ -68,7 +68,7 @@ def plain_crysmmnet(weights, numbers, tails, heads, vectors, text, n_alignn, n_g
         h = (h - h.mean()) / np.sqrt(h.var() + 1e-5)
         return h * w[f"{name}.norm.weight"] + w[f"{name}.norm.bias"]
 
-    bonds = list(zip(tails.tolist(), heads.tolist(), strict=True))
+    bonds = list(zip(src.tolist(), dst.tolist(), strict=True))
     angles = [
         (a, b) for a in range(len(bonds)) for b in range(len(bonds)) if bonds[a][1] == bonds[b][0]
     ]

@@ -55,7 +55,7 @@ def write_run(folder: Path) -> Path:
         error_message=REASON,
     )
     run = Run(folder)
-    run.ask(QUESTION)
+    run.check_settings(QUESTION)
     run.write_structures(0, entries)
     run.write_descriptions(0, [*described, failed])
     names = sorted({name for entry in entries for name in entry.properties})

@@ -18,7 +18,7 @@ NETWORK = NetworkConfig(width=16, alignn_layers=2, gcn_layers=2, embedding_width
 def network(modality="both", seed=0, text_width=TEXT_WIDTH, sizes=NETWORK) -> CrysMMNet:
     """CrysMMNet with random weights and batch statistics that are not trivial."""
     torch.manual_seed(seed)
-    model = CrysMMNet(CrysMMNetConfig.of(sizes, modality, text_width))
+    model = CrysMMNet(CrysMMNetConfig.from_settings(sizes, modality, text_width))
     for name, values in model.named_buffers():
         if name.endswith("running_mean"):
             values.copy_(torch.randn_like(values) / 4)

@@ -4,7 +4,7 @@ import os
 import resource
 import subprocess
 import sys
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import pytest
@@ -48,6 +48,7 @@ FLAGS = {
     "angle_bins": ("--angle-bins=11", 11),
     "embedding_width": ("--embedding-width=12", 12),
     "projection_width": ("--projection-width=13", 13),
+    "fusion": ("--fusion=concat", "concat"),
     "dropout": ("--dropout=0.3", 0.3),
 }
 
@@ -65,7 +66,19 @@ def nothing(config):
     from model.data.preprocessing import Preprocessing
 
     scale = Preprocessing(
-        "", "eV", False, 0, 1, 0, "both", config.graph, "description", None, None, None, []
+        target="",
+        unit="eV",
+        log10=False,
+        mean=0,
+        std=1,
+        guess=0,
+        modality="both",
+        graph=config.graph,
+        text="description",
+        text_encoder=None,
+        text_revision=None,
+        text_recipe=None,
+        description_origins=[],
     )
     return Prepared({"train": [None], "val": [None]}, {}, {}, scale)
 
@@ -85,8 +98,8 @@ def test_every_setting_reaches_the_network_and_the_trainer(tmp_path, settings):
 
     alignn = [flag for name, (flag, _) in FLAGS.items() if name not in ("encoder", "layers")]
     config = tyro.cli(cli.Command, args=["train", *alignn])
-    model = CrysMMNet(CrysMMNetConfig.of(config.network, config.modality, 5))
-    arrived = {**model.config.to_dict(), **model.config.encoder_settings}
+    model = CrysMMNet(CrysMMNetConfig.from_settings(config.network, config.modality, 5))
+    arrived = {**asdict(model.settings), **model.settings.encoder_settings}
     for field in fields(NetworkConfig):
         if field.name not in ("encoder", "layers"):
             assert arrived[field.name] == FLAGS[field.name][1]
@@ -158,8 +171,8 @@ def test_train_evaluate_predict_in_a_row(tmp_path, dataset, cache, silicon):
     ("words", "sentence"),
     [
         (["train", "--data", "nowhere", "--target", "x", "--out", "m"], "'nowhere' is no folder"),
-        (["evaluate", "nowhere", "--data", "d"], "no folder of a trained model"),
-        (["predict", "nowhere", "a.cif"], "no folder of a trained model"),
+        (["evaluate", "nowhere", "--data", "d"], "not the folder of a finished training"),
+        (["predict", "nowhere", "a.cif"], "not the folder of a finished training"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_exit_code_2(monkeypatch, capsys, words, sentence):

@@ -19,8 +19,8 @@ from pathlib import Path
 from pymatgen.core import Lattice, Structure
 from robocrys import StructureCondenser
 
-from curate.cache import cache_folder
 from curate.describe.render import plain, render
+from curate.files import cache_folder, write_json
 
 VERIFIED = {
     "robocrys": "0.2.13",
@@ -91,8 +91,6 @@ def _kept(path: Path) -> list[str] | None:
 
 
 def _keep(path: Path, content: dict) -> None:
-    from curate.run.folder import write_json
-
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, content)

@@ -1,52 +1,28 @@
-"""Batch of crystal graphs in, one vector a crystal out: one graph network a file.
-
-An encoder says by class attributes what it wants of a graph: `reads_angles` (the line graph) and
-`self_bonds` (bonds of each atom to its own images). It passes messages through `message_passing` only,
-so that it works on quotient graphs, where a row stands for a class of equal atoms or bonds.
-"""
+"""Graph networks, one a file, by name; see `graph_encoder` for what each of them offers."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, fields
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any
 
 from curate.errors import InputError
+from model.encoder_settings import ENCODERS, SIZES
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from model.config import NetworkConfig
-    from model.network.batch import Batch
-
-CLASSES = {
-    "alignn": "ALIGNNEncoder",
-    "cgcnn": "CGCNNEncoder",
-    "schnet": "SchNetEncoder",
-    "megnet": "MEGNetEncoder",
-    "gatgnn": "GATGNNEncoder",
-    "matformer": "MatformerEncoder",
-    "cogn": "CoGNEncoder",
-}
-NOT_THE_ENCODERS = ("encoder", "projection_width", "dropout")
+    from model.network.encoders.graph_encoder import GraphEncoder
 
 
-class GraphEncoder(Protocol):
-    """What every encoder offers."""
+def encoder_class(name: str) -> type[GraphEncoder]:
+    """The encoder of this name; imports torch. InputError where there is none."""
+    from model.network.encoders.graph_encoder import GraphEncoder
 
-    settings: ClassVar[type]  # dataclass of its sizes; the defaults are the published ones
-    reference: ClassVar[str]
-    reads_angles: ClassVar[bool]
-    self_bonds: ClassVar[bool]
-    out_width: int
-
-    def __call__(self, batch: Batch) -> Tensor:
-        """(n_crystals, out_width)"""
-
-
-def encoder_class(name: str) -> type[Any]:
-    """The encoder of this name; imports torch and DGL."""
-    return getattr(import_module(f"model.network.encoders.{name}"), CLASSES[name])
+    if name not in ENCODERS:
+        raise InputError(f"no encoder {name!r}; known: {', '.join(ENCODERS)}")
+    import_module(f"model.network.encoders.{name}")
+    settings = ENCODERS[name]
+    return next(kind for kind in GraphEncoder.__subclasses__() if kind.settings is settings)
 
 
 def encoder_settings(network: NetworkConfig) -> dict[str, Any]:
@@ -54,13 +30,10 @@ def encoder_settings(network: NetworkConfig) -> dict[str, Any]:
 
     Raises InputError where a size is given that the encoder does not have.
     """
-    settings = encoder_class(network.encoder).settings
+    settings = ENCODERS[network.encoder]
     known = {field.name for field in fields(settings)}
-    given = {
-        name: value
-        for name, value in asdict(network).items()
-        if name not in NOT_THE_ENCODERS and value is not None
-    }
+    given = {name: getattr(network, name) for name in SIZES}
+    given = {name: value for name, value in given.items() if value is not None}
     if strange := sorted(given.keys() - known):
         flags = ", ".join(f"--{name.replace('_', '-')}" for name in strange)
         raise InputError(

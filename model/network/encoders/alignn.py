@@ -1,39 +1,28 @@
-"""Batch of crystal graphs and line graphs in, one vector a crystal out: ALIGNN.
+"""ALIGNN, message passing on the crystal graph and on its line graph.
 
 With the settings of CrysMMNet.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from model.encoder_settings import ALIGNNSettings
 from model.network import message_passing as passing
 from model.network.batch import Batch
 from model.network.batch_norm import BatchNorm
-from model.network.encoders.layers import AtomFeatures, Embedding, Layer, RadialBasis
+from model.network.encoders.graph_encoder import GraphEncoder
+from model.network.encoders.layers import AtomFeatures, Embedding, LinearNormSiLU, RadialBasis
 from model.network.message_passing import Graph
+from model.network.readout import GraphFeatures, MeanReadout
 
 LONGEST_BOND = 8.0  # Å, end of the radial functions
 
 
-@dataclass(frozen=True)
-class ALIGNNSettings:
-    """Sizes; the defaults are CrysMMNet's."""
-
-    width: int = 256  # of atoms, bonds and angles
-    alignn_layers: int = 4  # updates of the crystal graph and the line graph in turn
-    gcn_layers: int = 4  # updates of the crystal graph alone, after those
-    distance_bins: int = 80
-    angle_bins: int = 40
-    embedding_width: int = 64
-
-
-class ALIGNNEncoder(nn.Module):
-    """Atoms, bonds and angles updated in turn, then the mean over each crystal's atoms."""
+class ALIGNNEncoder(GraphEncoder):
+    """Atoms, bonds and angles updated in turn; the readout is the mean over atoms."""
 
     settings = ALIGNNSettings
     reference = "Choudhary and DeCost, npj Comput. Mater. 7, 185 (2021)"
@@ -42,24 +31,24 @@ class ALIGNNEncoder(nn.Module):
     def __init__(self, sizes: ALIGNNSettings) -> None:
         super().__init__()
         width, between = sizes.width, sizes.embedding_width
-        self.out_width = width
+        self.width, self.readout = width, MeanReadout(width)
         self.atom_features = AtomFeatures()
-        self.atom_embedding = Layer(AtomFeatures.width, width)
+        self.atom_embedding = LinearNormSiLU(AtomFeatures.width, width)
         self.bond_embedding = Embedding(
             RadialBasis(0, LONGEST_BOND, sizes.distance_bins),
-            Layer(sizes.distance_bins, between),
-            Layer(between, width),
+            LinearNormSiLU(sizes.distance_bins, between),
+            LinearNormSiLU(between, width),
         )
         self.angle_embedding = Embedding(
             RadialBasis(-1, 1, sizes.angle_bins),
-            Layer(sizes.angle_bins, between),
-            Layer(between, width),
+            LinearNormSiLU(sizes.angle_bins, between),
+            LinearNormSiLU(between, width),
         )
         self.alignn_layers = nn.ModuleList(ALIGNNConv(width) for _ in range(sizes.alignn_layers))
         self.gcn_layers = nn.ModuleList(EdgeGatedGraphConv(width) for _ in range(sizes.gcn_layers))
 
-    def forward(self, batch: Batch) -> Tensor:
-        """(n_crystals, width)"""
+    def forward(self, batch: Batch) -> GraphFeatures:
+        """Atoms (n_atoms, width) and bonds (n_bonds, width)."""
         graph, line_graph = batch.graph, batch.line_graph
         atoms, bonds, angles = graph.node_counts, graph.edge_counts, line_graph.edge_counts
         x = self.atom_embedding(self.atom_features(batch.atomic_numbers), atoms)  # (n_atoms, width)
@@ -69,7 +58,7 @@ class ALIGNNEncoder(nn.Module):
             x, y, z = layer(graph, line_graph, x, y, z)
         for layer in self.gcn_layers:
             x, y = layer(graph, x, y)
-        return batch.atoms.mean(x)
+        return GraphFeatures(x, batch.atoms, y, batch.bonds)
 
 
 class ALIGNNConv(nn.Module):
@@ -83,13 +72,15 @@ class ALIGNNConv(nn.Module):
     def forward(
         self, graph: Graph, line_graph: Graph, x: Tensor, y: Tensor, z: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
+        """Atoms (n_atoms, width), bonds (n_bonds, width), angles (n_angles, width), each updated."""
         x, m = self.node_update(graph, x, y)
         y, z = self.edge_update(line_graph, m, z)
         return x, y, z
 
 
 class EdgeGatedGraphConv(nn.Module):
-    """x_i + SiLU(BN(W_src x_i + Σ_j σ(m_ij) ⊙ W_dst x_j / Σ_j σ(m_ij))), and the edges' own update."""
+    """x_i + SiLU(BN(W_src x_i + Σ_j σ(m_ij) ⊙ W_dst x_j / Σ_j σ(m_ij))) for nodes,
+    y_ij + SiLU(BN(m_ij)) for edges, m_ij = A x_i + B x_j + C y_ij."""
 
     def __init__(self, width: int) -> None:
         super().__init__()

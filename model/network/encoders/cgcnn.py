@@ -1,30 +1,22 @@
-"""Batch of crystal graphs in, one vector a crystal out: CGCNN."""
+"""CGCNN, the crystal graph convolutional network."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from model.encoder_settings import CGCNNSettings
 from model.network import message_passing as passing
 from model.network.batch import Batch
 from model.network.batch_norm import BatchNorm
+from model.network.encoders.graph_encoder import GraphEncoder
 from model.network.encoders.layers import AtomFeatures, PairLinear, RadialBasis
 from model.network.message_passing import Graph
+from model.network.readout import GraphFeatures, MeanReadout
 
 
-@dataclass(frozen=True)
-class CGCNNSettings:
-    """Sizes; the defaults are the paper's."""
-
-    width: int = 64
-    layers: int = 3
-    distance_bins: int = 41  # every 0.2 Å from 0 to 8 Å
-
-
-class CGCNNEncoder(nn.Module):
+class CGCNNEncoder(GraphEncoder):
     """Atoms updated by gated convolutions over their bonds, then the mean."""
 
     settings = CGCNNSettings
@@ -33,7 +25,7 @@ class CGCNNEncoder(nn.Module):
 
     def __init__(self, sizes: CGCNNSettings) -> None:
         super().__init__()
-        self.out_width = sizes.width
+        self.width, self.readout = sizes.width, MeanReadout(sizes.width)
         self.atom_features = AtomFeatures()
         self.atom_embedding = nn.Linear(AtomFeatures.width, sizes.width)
         per_angstrom = (sizes.distance_bins - 1) / 8
@@ -42,13 +34,13 @@ class CGCNNEncoder(nn.Module):
             CrystalConv(sizes.width, sizes.distance_bins) for _ in range(sizes.layers)
         )
 
-    def forward(self, batch: Batch) -> Tensor:
-        """(n_crystals, width)"""
+    def forward(self, batch: Batch) -> GraphFeatures:
+        """Atoms (n_atoms, width)."""
         x = self.atom_embedding(self.atom_features(batch.atomic_numbers))
         y = self.distances(batch.lengths)
         for layer in self.layers:
             x = layer(batch.graph, x, y)
-        return batch.atoms.mean(x)
+        return GraphFeatures(x, batch.atoms)
 
 
 class CrystalConv(nn.Module):
@@ -64,5 +56,5 @@ class CrystalConv(nn.Module):
         """Atoms (n_atoms, width) by bonds (n_bonds, distance_bins), updated."""
         z = self.bn_bonds(self.pairs(graph, x, y), graph.edge_counts)
         gate, core = z.chunk(2, dim=1)
-        found = passing.sum_at_heads(graph, torch.sigmoid(gate) * F.softplus(core))
+        found = passing.sum_at_dst(graph, torch.sigmoid(gate) * F.softplus(core))
         return F.softplus(x + self.bn_atoms(found, graph.node_counts))

@@ -1,30 +1,22 @@
-"""Batch of crystal graphs in, one vector a crystal out: coGN."""
+"""coGN, the connectivity-optimised graph network."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from torch import Tensor, nn
 
+from model.encoder_settings import CoGNSettings
 from model.network import message_passing as passing
 from model.network.batch import Batch
+from model.network.encoders.graph_encoder import GraphEncoder
 from model.network.encoders.layers import AtomFeatures, PairLinear, RadialBasis, perceptron
 from model.network.message_passing import Graph
+from model.network.readout import GraphFeatures, MeanReadout
 
 LONGEST_BOND = 8.0  # Å, end of the radial functions
-DEEP = 5  # linear maps of a bond's update
+BOND_UPDATE_DEPTH = 5  # linear maps of a bond's update
 
 
-@dataclass(frozen=True)
-class CoGNSettings:
-    """Sizes; the defaults are the paper's."""
-
-    width: int = 128
-    layers: int = 5
-    distance_bins: int = 32
-
-
-class CoGNEncoder(nn.Module):
+class CoGNEncoder(GraphEncoder):
     """Bonds updated by deep perceptrons, atoms by the sum of their bonds, then the mean.
 
     On the quotient graph, which stands for the paper's asymmetric unit graph; 92 features of CGCNN
@@ -38,7 +30,7 @@ class CoGNEncoder(nn.Module):
     def __init__(self, sizes: CoGNSettings) -> None:
         super().__init__()
         width = sizes.width
-        self.out_width = width
+        self.width, self.readout = width, MeanReadout(width)
         self.atom_features = AtomFeatures()
         self.atom_embedding = nn.Linear(AtomFeatures.width, width)
         per_angstrom = (sizes.distance_bins - 1) / LONGEST_BOND
@@ -47,13 +39,13 @@ class CoGNEncoder(nn.Module):
         self.bond_embedding = nn.Linear(sizes.distance_bins, width)
         self.layers = nn.ModuleList(GraphNetwork(width) for _ in range(sizes.layers))
 
-    def forward(self, batch: Batch) -> Tensor:
-        """(n_crystals, width)"""
+    def forward(self, batch: Batch) -> GraphFeatures:
+        """Atoms (n_atoms, width) and bonds (n_bonds, width)."""
         x = self.atom_embedding(self.atom_features(batch.atomic_numbers))
         y = self.bond_embedding(self.distances(batch.lengths))
         for layer in self.layers:
             x, y = layer(batch.graph, x, y)
-        return batch.atoms.mean(x)
+        return GraphFeatures(x, batch.atoms, y, batch.bonds)
 
 
 class GraphNetwork(nn.Module):
@@ -63,11 +55,11 @@ class GraphNetwork(nn.Module):
         super().__init__()
         self.pairs = PairLinear(width, width, width)
         self.bond_update = nn.Sequential(
-            nn.SiLU(), *perceptron(*[width] * DEEP, activation=nn.SiLU)
+            nn.SiLU(), *perceptron(*[width] * BOND_UPDATE_DEPTH, activation=nn.SiLU)
         )
         self.atom_update = perceptron(width, width, activation=nn.SiLU)
 
     def forward(self, graph: Graph, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Atoms (n_atoms, width) and bonds (n_bonds, width), each updated."""
         y = self.bond_update(self.pairs(graph, x, y))
-        return x + self.atom_update(passing.sum_at_heads(graph, y)), y
+        return x + self.atom_update(passing.sum_at_dst(graph, y)), y

@@ -1,35 +1,27 @@
-"""Batch of crystal graphs in, one vector a crystal out: GATGNN."""
+"""GATGNN, graph attention with a global attention readout."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from model.encoder_settings import GATGNNSettings
 from model.graphs.elements import LAST_ELEMENT
 from model.network import message_passing as passing
 from model.network.batch import Batch
 from model.network.batch_norm import BatchNorm
+from model.network.encoders.graph_encoder import GraphEncoder
 from model.network.encoders.layers import AtomFeatures, RadialBasis
 from model.network.message_passing import Graph
+from model.network.readout import AttentionReadout, GraphFeatures
 
 HEADS = 4
 SLOPE = 0.2  # of the leaky ReLU on bonds
 ATTENTION_WIDTH = 32  # of the layer that weighs atoms
 
 
-@dataclass(frozen=True)
-class GATGNNSettings:
-    """Sizes; the defaults are those of the released code."""
-
-    width: int = 64
-    layers: int = 3
-    distance_bins: int = 41  # every 0.2 Å from 0 to 8 Å
-
-
-class GATGNNEncoder(nn.Module):
+class GATGNNEncoder(GraphEncoder):
     """Atoms updated by attention to their neighbours, then summed by attention to the composition."""
 
     settings = GATGNNSettings
@@ -39,7 +31,7 @@ class GATGNNEncoder(nn.Module):
     def __init__(self, sizes: GATGNNSettings) -> None:
         super().__init__()
         width = sizes.width
-        self.out_width = width
+        self.width = width
         self.atom_features = AtomFeatures()
         self.atom_embedding = nn.Linear(AtomFeatures.width, width)
         per_angstrom = (sizes.distance_bins - 1) / 8
@@ -53,17 +45,17 @@ class GATGNNEncoder(nn.Module):
             nn.Softplus(),
             nn.Linear(ATTENTION_WIDTH, 1),
         )
+        self.readout = AttentionReadout(width, self.weigh)
 
-    def forward(self, batch: Batch) -> Tensor:
-        """(n_crystals, width)"""
+    def forward(self, batch: Batch) -> GraphFeatures:
+        """Atoms (n_atoms, width), and the composition of each crystal (n_crystals, 101)."""
         graph, atoms = batch.graph, batch.atoms
         x = self.atom_embedding(self.atom_features(batch.atomic_numbers))
         y = F.leaky_relu(self.bond_embedding(self.distances(batch.lengths)), SLOPE)
         for layer, norm in zip(self.layers, self.norms, strict=True):
             x = F.softplus(norm(layer(graph, x, y), graph.node_counts))
         elements = F.one_hot(batch.atomic_numbers, LAST_ELEMENT + 1).to(x.dtype)
-        composition = atoms.spread(atoms.mean(elements))
-        return atoms.sum(atoms.softmax(self.weigh(torch.cat((x, composition), dim=1))) * x)
+        return GraphFeatures(x, atoms, crystals=atoms.mean(elements))
 
 
 class AugmentedAttention(nn.Module):
@@ -85,10 +77,10 @@ class AugmentedAttention(nn.Module):
         atoms, bonds = self.of_atoms(x), self.of_bonds(y)
         own, others = (
             F.softplus(at(graph, atoms) + bonds).view(-1, HEADS, self.width)
-            for at in (passing.at_heads, passing.at_tails)
+            for at in (passing.at_dst, passing.at_src)
         )
         scores = (torch.cat((own, others), dim=2) * self.attention).sum(2)  # (n_bonds, HEADS)
         scores = F.softplus(self.bn(F.softplus(scores), graph.edge_counts))
-        shares = passing.softmax_at_heads(graph, scores)
+        shares = passing.softmax_at_dst(graph, scores)
         messages = (others * shares[:, :, None]).mean(1)
-        return passing.sum_at_heads(graph, messages) + self.bias
+        return passing.sum_at_dst(graph, messages) + self.bias

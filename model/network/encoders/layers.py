@@ -12,7 +12,6 @@ from torch.nn import functional as F  # noqa: N812
 from model.graphs.elements import N_FEATURES, atom_features
 from model.network import message_passing as passing
 from model.network.batch_norm import BatchNorm
-from model.network.message_passing import Members
 
 
 class AtomFeatures(nn.Module):
@@ -45,7 +44,7 @@ class RadialBasis(nn.Module):
         return torch.exp(-self.gamma * (values[:, None] - self.centers) ** 2)
 
 
-class Layer(nn.Module):
+class LinearNormSiLU(nn.Module):
     """Linear, batch norm, SiLU."""
 
     def __init__(self, width_in: int, width_out: int) -> None:
@@ -54,6 +53,7 @@ class Layer(nn.Module):
         self.bn = BatchNorm(width_out)
 
     def forward(self, x: Tensor, counts: Tensor | None) -> Tensor:
+        """(n, width_in) rows and how many each stands for, to (n, width_out)"""
         return F.silu(self.bn(self.linear(x), counts))
 
 
@@ -76,29 +76,6 @@ class ShiftedSoftplus(nn.Module):
         return F.softplus(x) - math.log(2)
 
 
-class Set2Set(nn.Module):
-    """An LSTM that looks at all members of a group a few times, as a vector that knows no order.
-
-    Vinyals et al., ICLR 2016.
-    """
-
-    def __init__(self, width: int, steps: int) -> None:
-        super().__init__()
-        self.steps = steps
-        self.lstm = nn.LSTMCell(2 * width, width)
-
-    def forward(self, x: Tensor, members: Members) -> Tensor:
-        """(n, width) to (n_groups, 2 width)"""
-        hidden = cell = x.new_zeros(members.n_groups, x.shape[1])
-        seen = torch.cat((hidden, hidden), dim=1)
-        for _ in range(self.steps):
-            hidden, cell = self.lstm(seen, (hidden, cell))
-            scores = (x * members.spread(hidden)).sum(1, keepdim=True)
-            found = members.sum(members.softmax(scores) * x)
-            seen = torch.cat((hidden, found), dim=1)
-        return seen
-
-
 def perceptron(*widths: int, activation: type[nn.Module]) -> nn.Sequential:
     """Linear layers of these widths, each with the activation after it."""
     return nn.Sequential(
@@ -107,7 +84,10 @@ def perceptron(*widths: int, activation: type[nn.Module]) -> nn.Sequential:
 
 
 class PairLinear(nn.Module):
-    """A linear map of [head, tail, bond], computed once an atom where it concerns atoms alone."""
+    """A linear map of [dst, src, bond], computed once an atom where it concerns atoms alone.
+
+    The names `of_head` and `of_tail`, of dst and src, are those of the stored weights.
+    """
 
     def __init__(self, atom_width: int, bond_width: int, width_out: int) -> None:
         super().__init__()

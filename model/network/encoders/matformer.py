@@ -1,34 +1,27 @@
-"""Batch of crystal graphs in, one vector a crystal out: Matformer."""
+"""Matformer, a transformer on crystal graphs."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from model.encoder_settings import MatformerSettings
 from model.network import message_passing as passing
 from model.network.batch import Batch
 from model.network.batch_norm import BatchNorm
+from model.network.encoders.graph_encoder import GraphEncoder
 from model.network.encoders.layers import AtomFeatures, RadialBasis
 from model.network.message_passing import Graph
+from model.network.readout import GraphFeatures, MeanReadout
 
 HEADS = 4
 LONGEST_BOND = 8.0  # Å, end of the radial functions
 
 
-@dataclass(frozen=True)
-class MatformerSettings:
-    """Sizes; the defaults are those of the released code."""
-
-    width: int = 128
-    layers: int = 5
-    distance_bins: int = 80
-
-
-class MatformerEncoder(nn.Module):
+class MatformerEncoder(GraphEncoder):
     """Atoms updated by attention without softmax, bonds to their own images included; the mean."""
 
     settings = MatformerSettings
@@ -38,7 +31,7 @@ class MatformerEncoder(nn.Module):
     def __init__(self, sizes: MatformerSettings) -> None:
         super().__init__()
         width = sizes.width
-        self.out_width = width
+        self.width, self.readout = width, MeanReadout(width)
         self.atom_features = AtomFeatures()
         self.atom_embedding = nn.Linear(AtomFeatures.width, width)
         self.bond_embedding = nn.Sequential(
@@ -49,13 +42,13 @@ class MatformerEncoder(nn.Module):
         )
         self.layers = nn.ModuleList(MatformerConv(width) for _ in range(sizes.layers))
 
-    def forward(self, batch: Batch) -> Tensor:
-        """(n_crystals, width)"""
+    def forward(self, batch: Batch) -> GraphFeatures:
+        """Atoms (n_atoms, width)."""
         x = self.atom_embedding(self.atom_features(batch.atomic_numbers))
         y = self.bond_embedding(batch.lengths)
         for layer in self.layers:
             x = layer(batch.graph, x, y)
-        return batch.atoms.mean(x)
+        return GraphFeatures(x, batch.atoms)
 
 
 class MatformerConv(nn.Module):
@@ -83,14 +76,14 @@ class MatformerConv(nn.Module):
             linear(x).view(-1, HEADS, n) for linear in (self.query, self.key, self.value)
         )
         bond = self.bond(y).view(-1, HEADS, n)
-        asked = passing.at_heads(graph, query)
-        own = passing.at_heads(graph, query * key)
-        alpha = torch.cat((own, asked * passing.at_tails(graph, key), asked * bond), dim=2)
+        asked = passing.at_dst(graph, query)
+        own = passing.at_dst(graph, query * key)
+        alpha = torch.cat((own, asked * passing.at_src(graph, key), asked * bond), dim=2)
         gates = torch.sigmoid(self.norm(alpha / math.sqrt(3 * n)))  # (n_bonds, HEADS, 3 width)
-        of_head, of_tail, of_bond = self.update.weight.split(n, dim=1)
-        from_heads = F.linear(value, of_head, self.update.bias).flatten(1)
-        atoms = passing.gather(graph, F.linear(value, of_tail).flatten(1), from_heads)
+        of_dst, of_src, of_bond = self.update.weight.split(n, dim=1)
+        from_dst = F.linear(value, of_dst, self.update.bias).flatten(1)
+        atoms = passing.gather(graph, F.linear(value, of_src).flatten(1), from_dst)
         updated = atoms.view(-1, HEADS, 3 * n) + F.linear(bond, of_bond)
         messages = self.message(gates * updated).flatten(1)  # (n_bonds, HEADS width)
-        found = self.join(passing.sum_at_heads(graph, messages))
+        found = self.join(passing.sum_at_dst(graph, messages))
         return self.skip(x) + F.silu(self.bn(found, graph.node_counts))

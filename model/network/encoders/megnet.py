@@ -1,38 +1,29 @@
-"""Batch of crystal graphs in, one vector a crystal out: MEGNet."""
+"""MEGNet, graph networks with a state of the whole crystal."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from model.encoder_settings import MEGNetSettings
 from model.graphs.elements import LAST_ELEMENT
 from model.network import message_passing as passing
 from model.network.batch import Batch
+from model.network.encoders.graph_encoder import GraphEncoder
 from model.network.encoders.layers import (
     PairLinear,
     RadialBasis,
-    Set2Set,
     ShiftedSoftplus,
     perceptron,
 )
+from model.network.readout import GraphFeatures, Set2Set, Set2SetReadout
 
 ELEMENT_WIDTH = 16  # of the embedded element
 STATE_WIDTH = 2  # of the crystal's state before the first block
 STEPS = 3  # of Set2Set
 
 
-@dataclass(frozen=True)
-class MEGNetSettings:
-    """Sizes; the defaults are the paper's."""
-
-    width: int = 32  # of atoms, bonds and state; inner layers have twice as many
-    layers: int = 3
-    distance_bins: int = 100  # from 0 to 5 Å
-
-
-class MEGNetEncoder(nn.Module):
+class MEGNetEncoder(GraphEncoder):
     """Bonds, atoms and a state of the whole crystal updated in turn, then read out by Set2Set."""
 
     settings = MEGNetSettings
@@ -43,7 +34,7 @@ class MEGNetEncoder(nn.Module):
         super().__init__()
         width = sizes.width
         pooled = max(1, width // 2)
-        self.out_width = 4 * pooled + width
+        self.width = width
         self.atom_embedding = nn.Embedding(LAST_ELEMENT + 1, ELEMENT_WIDTH)
         self.distances = RadialBasis(0, 5, sizes.distance_bins, gamma=4.0)  # width 0.5 Å
         first = (ELEMENT_WIDTH, sizes.distance_bins, STATE_WIDTH)
@@ -55,17 +46,20 @@ class MEGNetEncoder(nn.Module):
         self.pool_bonds = nn.Linear(width, pooled)
         self.read_atoms = Set2Set(pooled, STEPS)
         self.read_bonds = Set2Set(pooled, STEPS)
+        self.readout = Set2SetReadout(
+            4 * pooled + width,
+            (self.pool_atoms, self.read_atoms),
+            (self.pool_bonds, self.read_bonds),
+        )
 
-    def forward(self, batch: Batch) -> Tensor:
-        """(n_crystals, 3 width)"""
+    def forward(self, batch: Batch) -> GraphFeatures:
+        """Atoms (n_atoms, width), bonds (n_bonds, width), and states (n_crystals, width)."""
         x = self.atom_embedding(batch.atomic_numbers)
         y = self.distances(batch.lengths)
         u = x.new_zeros(len(batch.n_atoms), STATE_WIDTH)
         for block in self.blocks:
             x, y, u = block(batch, x, y, u)
-        atoms = self.read_atoms(self.pool_atoms(x), batch.atoms)
-        bonds = self.read_bonds(self.pool_bonds(y), batch.bonds)
-        return torch.cat((atoms, bonds, u), dim=1)
+        return GraphFeatures(x, batch.atoms, y, batch.bonds, u)
 
 
 class Block(nn.Module):
@@ -92,10 +86,10 @@ class Block(nn.Module):
         """Atoms, bonds and states (n_crystals, width), each updated."""
         graph, atoms, bonds = batch.graph, batch.atoms, batch.bonds
         x1, y1, u1 = (layers(old) for layers, old in zip(self.before, (x, y, u), strict=True))
-        pairs = self.of_pairs(graph, x1, y1) + bonds.spread(self.of_state(u1))
+        pairs = self.of_pairs(graph, x1, y1) + bonds.expand(self.of_state(u1))
         y2 = self.bond_update(pairs)
-        arrived = passing.mean_at_heads(graph, y2)
-        x2 = self.atom_update(torch.cat((arrived, x1, atoms.spread(u1)), dim=1))
+        arrived = passing.mean_at_dst(graph, y2)
+        x2 = self.atom_update(torch.cat((arrived, x1, atoms.expand(u1)), dim=1))
         u2 = self.state_update(torch.cat((bonds.mean(y2), atoms.mean(x2), u1), dim=1))
         if self.is_first:  # what came in has other widths
             x, y, u = x1, y1, u1

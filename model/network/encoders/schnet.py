@@ -1,30 +1,22 @@
-"""Batch of crystal graphs in, one vector a crystal out: SchNet."""
+"""SchNet, continuous-filter convolutions."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from torch import Tensor, nn
 
+from model.encoder_settings import SchNetSettings
 from model.graphs.elements import LAST_ELEMENT
 from model.network import message_passing as passing
 from model.network.batch import Batch
+from model.network.encoders.graph_encoder import GraphEncoder
 from model.network.encoders.layers import RadialBasis, ShiftedSoftplus, perceptron
 from model.network.message_passing import Graph
+from model.network.readout import GraphFeatures, MeanReadout
 
 LONGEST_BOND = 10.0  # Å, end of the radial functions
 
 
-@dataclass(frozen=True)
-class SchNetSettings:
-    """Sizes; the defaults are those of the widely used implementation in PyTorch Geometric."""
-
-    width: int = 128
-    layers: int = 6
-    distance_bins: int = 50
-
-
-class SchNetEncoder(nn.Module):
+class SchNetEncoder(GraphEncoder):
     """Atoms updated by filters that are functions of distance alone, then the mean."""
 
     settings = SchNetSettings
@@ -33,7 +25,7 @@ class SchNetEncoder(nn.Module):
 
     def __init__(self, sizes: SchNetSettings) -> None:
         super().__init__()
-        self.out_width = sizes.width
+        self.width, self.readout = sizes.width, MeanReadout(sizes.width)
         self.atom_embedding = nn.Embedding(LAST_ELEMENT + 1, sizes.width)
         per_angstrom = (sizes.distance_bins - 1) / LONGEST_BOND
         gamma = per_angstrom**2 / 2
@@ -42,13 +34,13 @@ class SchNetEncoder(nn.Module):
             Interaction(sizes.width, sizes.distance_bins) for _ in range(sizes.layers)
         )
 
-    def forward(self, batch: Batch) -> Tensor:
-        """(n_crystals, width)"""
+    def forward(self, batch: Batch) -> GraphFeatures:
+        """Atoms (n_atoms, width)."""
         x = self.atom_embedding(batch.atomic_numbers)
         y = self.distances(batch.lengths)
         for layer in self.layers:
             x = x + layer(batch.graph, x, y)
-        return batch.atoms.mean(x)
+        return GraphFeatures(x, batch.atoms)
 
 
 class Interaction(nn.Module):
@@ -64,5 +56,5 @@ class Interaction(nn.Module):
 
     def forward(self, graph: Graph, x: Tensor, y: Tensor) -> Tensor:
         """The change of the atoms (n_atoms, width)"""
-        messages = passing.at_tails(graph, self.into(x)) * self.filter(y)
-        return self.out(passing.sum_at_heads(graph, messages))
+        messages = passing.at_src(graph, self.into(x)) * self.filter(y)
+        return self.out(passing.sum_at_dst(graph, messages))

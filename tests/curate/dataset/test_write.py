@@ -9,7 +9,7 @@ from datasets import load_dataset
 
 from curate.build import build
 from curate.config import BuildConfig
-from curate.record import Refusal
+from curate.record import SkippedEntry
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +18,7 @@ def run(tmp_path_factory):
     records = some(5)
     records[0] = replace(records[0], material_id="JVASP-113961")  # a known leak
     records[1] = replace(records[1], properties={**records[1].properties, "checked": True})
-    alloy = Refusal("alloy", "disordered", "DisorderedStructure", "site 0 holds Cu, Au")
+    alloy = SkippedEntry("alloy", "disordered", "DisorderedStructure", "site 0 holds Cu, Au")
     config = BuildConfig(out=tmp_path_factory.mktemp("run"), workers=1, shard_size=4)
     build(config, source=Crystals([*records, alloy]))
     return config.out

@@ -89,7 +89,7 @@ def test_others_load_the_rows_that_were_built(hub, built, tmp_path):
 
 
 def test_the_same_push_twice_makes_one_commit(hub, built, tmp_path):
-    for line in ("pushed to", "nothing is new at"):
+    for line in ("pushed to", "already up to date:"):
         done = curate(hub, tmp_path, "push", built, "ada/crystals", "--tag", "v1")
         assert done.stdout.startswith(line), done.stderr
     titles = [commit.title for commit in hub.dataset("ada/crystals").history()]
@@ -163,14 +163,14 @@ PUSH_ALL = """
 import json, sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from curate.web.retry import Patience
+from curate.web.retry import RetryPolicy
 from curate.hub.publish import push
 
-folder, patience = Path(sys.argv[1]) / "dataset", Patience(int(sys.argv[2]), 0.1, 0.2)
+folder, retry = Path(sys.argv[1]) / "dataset", RetryPolicy(int(sys.argv[2]), 0.1, 0.2)
 
 def outcome(name):
     try:
-        return name, push(folder, name, tag="v1", patience=patience).commit, None
+        return name, push(folder, name, tag="v1", retry=retry).commit, None
     except Exception as error:
         return name, type(error).__name__, str(error)
 
@@ -231,7 +231,7 @@ def test_a_hub_that_does_not_answer_ends_in_one_sentence(hub, built, tmp_path):
     error, said = outcomes["ada/crystals"]
     assert error == "PublishError"
     assert said == (
-        "the Hub's answers for ada/crystals can't be read; run the same push again to go on: what "
+        "the Hub's answers for ada/crystals can't be read; run the same push again to continue: what "
         "was sent stays there"
     )
     assert hub.dataset("ada/crystals").files() == {}
@@ -292,12 +292,12 @@ def test_what_the_user_can_mend_is_one_sentence(hub, built, tmp_path):
         ((built, "bob/x"), "hf_reader", "this token may not write to bob/x (You must use a write"),
         ((built, "eve/x"), TOKEN, "this token may not write to eve/x (You don't have the rights"),
         ((built, "ada/net"), TOKEN, "ada/net is the name of a model already: choose another for"),
-        ((built, "crystals"), TOKEN, "'crystals' is no repository name: write OWNER/NAME"),
-        ((built, "ada/a b"), TOKEN, "'ada/a b' is no repository name: owner and name take"),
-        ((built, "ada/x", "--tag", "a b"), TOKEN, "'a b' is no tag name: use letters, digits"),
+        ((built, "crystals"), TOKEN, "'crystals' is not a repository name: write OWNER/NAME"),
+        ((built, "ada/a b"), TOKEN, "'ada/a b' is not a repository name: owner and name take"),
+        ((built, "ada/x", "--tag", "a b"), TOKEN, "'a b' is not a tag name: use letters, digits"),
         ((built, "ada/open", "--private"), TOKEN, "ada/open exists and is public: push without"),
         ((built, "ada/tagged", "--tag", "v1"), TOKEN, "ada/tagged has a tag 'v1' already, for"),
-        ((tmp_path, "ada/x"), TOKEN, f"{tmp_path} is no run folder: it has no run.json"),
+        ((tmp_path, "ada/x"), TOKEN, f"{tmp_path} is not a run folder (no run.json)"),
     ):
         done = curate(hub, tmp_path / "home", "push", *arguments, token=token)
         assert done.returncode == 2, done.stderr
@@ -351,12 +351,12 @@ def test_the_token_is_found_nowhere(hub, built, tmp_path):
 ASK_EVERYTHING = """
 import logging, sys, traceback
 from pathlib import Path
-from curate.web.retry import Patience
+from curate.web.retry import RetryPolicy
 from curate.hub.publish import push
 
 logging.basicConfig(level=logging.DEBUG)
 try:
-    push(Path(sys.argv[1]) / "dataset", "ada/crystals", tag="v1", patience=Patience(2, 0.1))
+    push(Path(sys.argv[1]) / "dataset", "ada/crystals", tag="v1", retry=RetryPolicy(2, 0.1))
 except Exception as error:
     print("".join(traceback.TracebackException.from_exception(error, capture_locals=False).format()))
     while error is not None:

@@ -19,7 +19,7 @@ from curate.pages.crystals import GRID
 from curate.pages.figures import histogram, parity
 from curate.pages.page import packed, packed_details
 from curate.pages.palette import palette, periodic_table, spacegroup_symbols
-from curate.report.dataset_files import place_of
+from curate.report.dataset_files import find_dataset
 from curate.report.page import report
 from curate.report.survey import NUMBER, survey
 
@@ -47,7 +47,7 @@ class Tags(HTMLParser):
 
 
 def test_numbers_are_of_all_rows_and_the_table_is_a_seeded_sample(run, tmp_path):
-    whole, part = survey(place_of(run), 1_000, 0), survey(place_of(run), 20, 3)
+    whole, part = survey(find_dataset(run), 1_000, 0), survey(find_dataset(run), 20, 3)
     assert whole.n_rows == part.n_rows == 49
     assert whole.elements == part.elements
     assert whole.properties == part.properties
@@ -55,14 +55,14 @@ def test_numbers_are_of_all_rows_and_the_table_is_a_seeded_sample(run, tmp_path)
     assert len(part.shown) <= 20
     shown = {row["material_id"] for row in part.shown}
     assert {FAILED_ID, HOSTILE_ID} <= shown  # failed; slowest of the described
-    again = survey(place_of(run), 20, 3)
-    other = survey(place_of(run), 20, 4)
+    again = survey(find_dataset(run), 20, 3)
+    other = survey(find_dataset(run), 20, 4)
     assert shown == {row["material_id"] for row in again.shown}
     assert shown != {row["material_id"] for row in other.shown}
 
 
 def test_counts_repeats_and_leaks(run):
-    found = survey(place_of(run), 1_000, 0)
+    found = survey(find_dataset(run), 1_000, 0)
     assert found.statuses == {"described": 49, "error": 1}
     assert list(found.reasons) == [("error", "no bonds in <i>this</i> cell of # Å")]
     first = found.shown[0]["material_id"]
@@ -86,7 +86,7 @@ def test_leaks_and_texts_seen_in_training_are_named(tmp_path):
     changed[2]["description"] = changed[1]["description"]
     ids = [row["material_id"] for row in changed]
     folder = Path(write_dataset(tmp_path / "leaky", changed))
-    found = survey(place_of(folder), 1_000, 0)
+    found = survey(find_dataset(folder), 1_000, 0)
     assert found.leaks[task] == ids[:1]
     assert found.seen[task] == 1
     assert found.same_text == [ids[1:3]]
@@ -99,7 +99,7 @@ def test_leaks_and_texts_seen_in_training_are_named(tmp_path):
 
 
 def test_the_database_space_group_goes_before_the_found_one(run):
-    found = survey(place_of(run), 1_000, 0)
+    found = survey(find_dataset(run), 1_000, 0)
     given = {r["material_id"]: r["spacegroup_number"] for r in found.shown if "description" in r}
     for row in found.shown:
         known = given.get(row["material_id"])
@@ -150,7 +150,7 @@ def test_a_crystal_is_packed_as_it_is(run, tmp_path):
     page = out.read_text()
     head = unpacked(page, "table")
     details = unpacked(page, "details-0")
-    found = survey(place_of(run), 1_000, 0).shown
+    found = survey(find_dataset(run), 1_000, 0).shown
     for number, row in enumerate(found):
         detail = details[head["rows"]["detail"][number]]
         assert detail["species"] == list(row["species_at_sites"])

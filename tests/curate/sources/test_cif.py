@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from curate.record import Refusal, StructureRecord
+from curate.record import SkippedEntry, StructureRecord
 from curate.sources.cif import crystals
 from curate.sources.entries import record_of
 
@@ -30,14 +30,14 @@ def cif(*atoms, items="", operations=("x,y,z",), columns=COLUMNS, **cell) -> str
     return text + "loop_\n" + names + "\n".join(atoms or CSCL) + "\n"
 
 
-def read(text: str, **options) -> StructureRecord | Refusal:
+def read(text: str, **options) -> StructureRecord | SkippedEntry:
     (entry,) = crystals(text, **options)
     return record_of(entry, "t", {})
 
 
 def refusal(text: str) -> str:
     found = read(text)
-    assert isinstance(found, Refusal), found
+    assert isinstance(found, SkippedEntry), found
     return found.error_message
 
 
@@ -222,7 +222,7 @@ def test_a_space_group_is_known_by_its_names(symbol):
         )
     )
     if "\\" in symbol:
-        assert isinstance(found, Refusal)
+        assert isinstance(found, SkippedEntry)
     else:
         assert found.nsites == 8
 

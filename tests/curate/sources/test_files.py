@@ -7,14 +7,12 @@ from pymatgen.core import Lattice, Structure
 from pymatgen.io.ase import AseAtomsAdaptor
 from pymatgen.io.cif import CifWriter
 
-from curate.config import BuildConfig
 from curate.errors import InputError
-from curate.record import Refusal, StructureRecord
-from curate.sources import open_source
+from curate.record import SkippedEntry, StructureRecord
 from curate.sources.files import Files
 
 
-def records(pattern, **options) -> dict[str, StructureRecord | Refusal]:
+def records(pattern, **options) -> dict[str, StructureRecord | SkippedEntry]:
     return {entry.material_id: entry for entry in Files(pattern, **options).records()}
 
 
@@ -142,19 +140,3 @@ def test_what_is_allowed_is_part_of_the_snapshot(tmp_path, silicon):
     assert plain.version == "1 file"
     assert Files(tmp_path, allow_missing_hydrogen=True).snapshot() != plain
     assert Files(tmp_path, ids_from="path").snapshot() != plain
-
-
-def test_flags_of_files_are_refused_elsewhere(tmp_path, silicon):
-    CifWriter(silicon.to_pymatgen()).write_file(tmp_path / "x.cif")
-    config = BuildConfig(
-        tmp_path / "out",
-        db="files",
-        input=str(tmp_path),
-        ids_from="path",
-        allow_missing_hydrogen=True,
-    )
-    source = open_source(config)
-    assert (source.ids_from, source.allow_missing_hydrogen) == ("path", True)
-    for flag in ({"allow_missing_hydrogen": True}, {"ids_from": "path"}):
-        with pytest.raises(InputError, match="belong to --db files"):
-            open_source(BuildConfig(tmp_path / "out", sample=True, **flag))

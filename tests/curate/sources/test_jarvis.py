@@ -13,10 +13,10 @@ import pytest
 from file_server import FileServer
 
 from curate.errors import InputError
-from curate.record import Refusal, StructureRecord
+from curate.record import SkippedEntry, StructureRecord
 from curate.sources.jarvis import FIGSHARE_API, TABLES, Jarvis, known_file
 from curate.sources.sample import Sample
-from curate.web.retry import Patience
+from curate.web.retry import RetryPolicy
 from curate.web.zipped_json import Strict, check_zip, entries
 
 MEMBER = "jdft_3d-8-18-2021.json"
@@ -104,12 +104,14 @@ def test_a_broken_entry_costs_itself_only(tmp_path):
     found = list(source.records())
     assert [type(entry) for entry in found] == [
         StructureRecord,
-        Refusal,
-        Refusal,
+        SkippedEntry,
+        SkippedEntry,
         StructureRecord,
-        Refusal,
+        SkippedEntry,
     ]
-    assert [entry.status for entry in found if isinstance(entry, Refusal)] == ["unreadable"] * 3
+    assert [entry.status for entry in found if isinstance(entry, SkippedEntry)] == [
+        "unreadable"
+    ] * 3
 
 
 def test_the_command_downloads_describes_and_needs_no_network_again(table, tmp_path):
@@ -145,9 +147,9 @@ def test_a_wrong_file_in_the_cache_mends_itself(table, tmp_path):
 
 
 def test_another_table_under_the_address_is_not_kept(table, tmp_path):
-    hasty = Patience(attempts=2, first_wait=0.01, longest_wait=0.02)
+    hasty = RetryPolicy(attempts=2, first_wait=0.01, longest_wait=0.02)
     with FileServer(zipped("[]", "other.json")) as server:
-        source = Jarvis("dft_3d_2021", mirror=server.url, cache=tmp_path, patience=hasty)
+        source = Jarvis("dft_3d_2021", mirror=server.url, cache=tmp_path, retry=hasty)
         with pytest.raises(InputError, match=f"holds other.json, not {MEMBER}"):
             source.snapshot()
         server.content = table

@@ -10,12 +10,13 @@ from mp_entries import N, documents, read, texts
 from mp_server import KEY, MPServer
 
 from curate.errors import InputError
-from curate.record import UNITS, Refusal, StructureRecord
+from curate.properties import UNITS
+from curate.record import SkippedEntry, StructureRecord
 from curate.sources.mp import MaterialsProject
-from curate.sources.mp_client import Client
-from curate.web.retry import Patience
+from curate.sources.mp_client import MPClient
+from curate.web.retry import RetryPolicy
 
-HASTY = Patience(attempts=3, first_wait=0.01, longest_wait=0.02)
+HASTY = RetryPolicy(attempts=3, first_wait=0.01, longest_wait=0.02)
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +40,7 @@ def server(monkeypatch):
 def client(server, bucket, tmp_path, monkeypatch):
     for name, value in bucket.environment.items():
         monkeypatch.setenv(name, value)
-    return Client(server.url, tables=tmp_path / "tables", patience=HASTY)
+    return MPClient(server.url, tables=tmp_path / "tables", retry=HASTY)
 
 
 def test_an_entry_keeps_its_ids_its_properties_and_its_licence(client):
@@ -72,7 +73,7 @@ def test_an_asked_id_that_is_left_out_says_why(client):
     reasons = {
         material_id: (entry.status, entry.error_type)
         for material_id, entry in entries.items()
-        if isinstance(entry, Refusal)
+        if isinstance(entry, SkippedEntry)
     }
     assert reasons == {
         "mp-4": ("left_out", "Deprecated"),
@@ -141,8 +142,8 @@ def test_a_server_that_stalls_is_left_after_a_while(client, server, monkeypatch)
 @pytest.mark.parametrize(
     ("route", "status", "message"),
     [
-        ("heartbeat", 503, "goes on answering 503 to /heartbeat; run the same command again later"),
-        ("summary", 429, "goes on answering 429 to /materials/summary/"),
+        ("heartbeat", 503, "keeps answering 503 to /heartbeat; run the same command again later"),
+        ("summary", 429, "keeps answering 429 to /materials/summary/"),
         ("summary", None, "the connection to the Materials Project fails"),
         ("summary", 403, "does not accept the API key"),
         ("summary", 404, "answers 404 to /materials/summary/"),
@@ -161,7 +162,7 @@ def test_lasting_faults_end_in_one_sentence(client, server, route, status, messa
 
 def test_an_unknown_host_is_one_sentence_at_once(monkeypatch):
     monkeypatch.setenv("MP_API_KEY", KEY)
-    client = Client("http://nowhere.invalid/", patience=Patience(attempts=8, first_wait=60.0))
+    client = MPClient("http://nowhere.invalid/", retry=RetryPolicy(attempts=8, first_wait=60.0))
     with pytest.raises(InputError, match=r"connection to the Materials Project fails \("):
         client.version()
 
@@ -215,7 +216,7 @@ def test_a_database_that_moves_on_meanwhile_is_noticed(client, server):
 def test_a_key_that_can_be_none_is_not_sent(server, monkeypatch, key):
     monkeypatch.setenv("MP_API_KEY", key)
     with pytest.raises(InputError, match="MP_API_KEY") as caught:
-        Client(server.url)
+        MPClient(server.url)
     assert not server.calls and (not key or key not in str(caught.value))
 
 

@@ -11,13 +11,12 @@ import pytest
 from mp_bucket import Bucket
 from mp_server import KEY, MPServer
 
-from curate.build import question
+from curate.build import previous_run, settings_record
 from curate.config import BuildConfig
 from curate.errors import InputError
 from curate.run.folder import Run
-from curate.sources import Recorded
-from curate.sources.mp import MaterialsProject
-from curate.sources.mp_client import Client
+from curate.sources.mp import MaterialsProject, MPSettings
+from curate.sources.mp_client import MPClient
 
 IDS = ("mp-9", "mp-aaaaaaak", "mp-11", "mp-12", "mp-4000")  # mp-10 as the database stores it
 
@@ -96,7 +95,7 @@ def test_a_list_of_ids_with_published_texts(server, place):
     schema = pq.read_schema(next(Path("run/dataset/default").glob("*.parquet")))
     assert schema.field("volume").metadata == {b"unit": "Å³".encode()}
     assert schema.field("formation_energy_per_atom").metadata == {b"unit": b"eV/atom"}
-    assert Run(Path("run")).question["source"]["version"] == mp_crystals.VERSION
+    assert Run(Path("run")).settings_record["source"]["version"] == mp_crystals.VERSION
     card = Path("run/dataset/README.md").read_text()
     assert f"| source | Materials Project, {mp_crystals.VERSION}" in card
     assert "sha256 of what was read" not in card
@@ -118,23 +117,26 @@ def test_the_whole_database_by_its_bulk_tables(server, place):
     assert done.returncode == 1, done.stderr  # one entry has no published text
     assert len(rows_of("run")) == 29 and len(rows_of("run", "manifest")) == 30
     assert rows_of("run", "manifest")["mp-12"]["error_type"] == "NoPublishedText"
-    assert Run(Path("run")).question["source"]["version"] == mp_crystals.VERSION
+    assert Run(Path("run")).settings_record["source"]["version"] == mp_crystals.VERSION
     assert holds_key(place) == [] and KEY not in done.stderr + done.stdout
 
 
 def test_an_unfinished_run_is_not_mixed_with_a_newer_database(server, place, monkeypatch):
     monkeypatch.setenv("MP_API_KEY", KEY)
-    client = Client(server.url)
-    config = BuildConfig(out=place / "run", db="mp")
+    client = MPClient(server.url)
+    config = BuildConfig(out=place / "run", source=MPSettings())
     first = MaterialsProject({"mp-1"}, client=client)
-    Run(config.out).ask(question(config, first))  # stopped before anything was read
-    recorded = Recorded.of(config.out)
-    assert recorded is not None and not recorded.is_complete
+    run = Run(config.out)
+    run.check_settings(settings_record(config, first))  # stopped before anything was read
+    previous = previous_run(run)
+    assert previous is not None and not previous.is_complete
     server.version, before = "2027.1.1", server.version
-    with pytest.raises(InputError, match=r"from 2026\.11\.1 to 2027\.1\.1 before all was read"):
-        MaterialsProject({"mp-1"}, recorded=recorded, client=client).snapshot()
+    with pytest.raises(
+        InputError, match=r"from 2026\.11\.1 to 2027\.1\.1 before all entries were read"
+    ):
+        MaterialsProject({"mp-1"}, previous=previous, client=client).snapshot()
     server.version = before
-    MaterialsProject({"mp-1"}, recorded=recorded, client=client).snapshot()
+    MaterialsProject({"mp-1"}, previous=previous, client=client).snapshot()
 
 
 @pytest.mark.parametrize(
@@ -142,10 +144,22 @@ def test_an_unfinished_run_is_not_mixed_with_a_newer_database(server, place, mon
     [
         ((), {"MP_API_KEY": ""}, "--db mp needs an API key in MP_API_KEY"),
         ((), {"MP_API_KEY": "tooshortakey"}, "one has 32 letters and digits"),
-        (("--input", "x"), {}, "--input has no meaning for --db mp"),
+        (
+            ("--input", "x"),
+            {},
+            "--input belongs to --db jarvis, optimade, files or crysmmnet, not to --db mp",
+        ),
         (("--sample",), {}, "--sample belongs to --db jarvis"),
-        (("--ids", "ids.txt"), {}, "JVASP-1002 is no id of the Materials Project, such as mp-149"),
-        (("--db", "jarvis", "--descriptions", "published"), {}, "belong to --db mp"),
+        (
+            ("--ids", "ids.txt"),
+            {},
+            "JVASP-1002 is not an id of the Materials Project, such as mp-149",
+        ),
+        (
+            ("--db", "jarvis", "--descriptions", "published"),
+            {},
+            "--descriptions belongs to --db mp",
+        ),
     ],
 )
 def test_a_users_mistake_costs_no_request(server, place, arguments, environment, sentence):

@@ -19,18 +19,17 @@ from optimade_server import (
     documents,
 )
 
-from curate.config import BuildConfig
 from curate.errors import InputError
-from curate.record import Refusal, StructureRecord
+from curate.record import SkippedEntry, StructureRecord
 from curate.run.folder import Run
-from curate.sources import open_source
-from curate.sources.optimade import Optimade, license_of
-from curate.sources.optimade_client import Client
+from curate.sources.base import Request
+from curate.sources.optimade import Optimade, OptimadeSettings, license_of
+from curate.sources.optimade_client import OptimadeReader
 from curate.sources.optimade_entries import record_of_entry
 from curate.sources.sample import Sample
-from curate.web.retry import Patience
+from curate.web.retry import RetryPolicy
 
-HASTY = Patience(attempts=3, first_wait=0.01, longest_wait=0.02)
+HASTY = RetryPolicy(attempts=3, first_wait=0.01, longest_wait=0.02)
 N = 45
 LICENSE = "https://spdx.org/licenses/CC-BY-4.0"
 
@@ -50,10 +49,10 @@ def healthy(server):
 
 
 def source(server, filter=None, **fields) -> Optimade:
-    return Optimade(server.url, filter, client=Client(server.url, patience=HASTY), **fields)
+    return Optimade(server.url, filter, client=OptimadeReader(server.url, retry=HASTY), **fields)
 
 
-def read(source: Optimade) -> dict[str, StructureRecord | Refusal]:
+def read(source: Optimade) -> dict[str, StructureRecord | SkippedEntry]:
     source.snapshot()
     return {entry.material_id: entry for entry in source.records()}
 
@@ -85,7 +84,7 @@ def test_what_is_no_ordered_crystal_is_refused_with_the_reason(server):
     reasons = {
         material_id: (entry.status, entry.error_message)
         for material_id, entry in entries.items()
-        if isinstance(entry, Refusal)
+        if isinstance(entry, SkippedEntry)
     }
     assert reasons == {
         DISORDERED: ("disordered", "site 0 holds Cu:0.25, Au:0.75"),
@@ -171,7 +170,11 @@ def test_numbers_are_asked_for_by_name_with_their_units(tmp_path):
         assert reader.known_fields() == [
             *("species", "_x_energy", "_x_is_metal", "_x_moment", "_x_share")
         ]
-        assert reader.units == {"_x_energy": "eV", "_x_moment": "bohr_magneton"}
+        assert reader.units == {
+            "_x_energy": "eV",
+            "_x_moment": "bohr_magneton",
+            "_x_share": "1",
+        }
         many = described | {f"_x_{number}": {"type": "float"} for number in range(900)}
         pages.content = json.dumps({"data": {"properties": many}}).encode()
         assert Optimade(pages.url).known_fields() is None  # too many for an address
@@ -204,13 +207,13 @@ def test_the_server_says_how_long_to_wait(server, caplog):
 
 def test_a_lasting_fault_is_one_sentence_and_the_same_call_works_later(server):
     server.fail(*[BUSY] * 99)
-    with pytest.raises(InputError, match="goes on answering 503; run the same command again"):
+    with pytest.raises(InputError, match="keeps answering 503; run the same command again"):
         read(source(server))
     server.fail({}, {}, {}, *[{"cut": True}] * 99)
     with pytest.raises(InputError, match=r"the connection to .* fails"):
         read(source(server))
     server.fail({}, *[{"body": "<html>"}] * 99)
-    with pytest.raises(InputError, match="goes on sending what can't be read"):
+    with pytest.raises(InputError, match="keeps sending what can't be read"):
         read(source(server))
     server.fail()
     assert len(read(source(server))) == N
@@ -230,7 +233,7 @@ def test_fewer_entries_than_announced_are_no_database(server):
 @pytest.mark.parametrize(
     ("filter", "words"),
     [
-        ('elements HAZ "Si"', "is no OPTIMADE filter (character 10)"),
+        ('elements HAZ "Si"', "is not an OPTIMADE filter (character 10)"),
         ("energy<0", "refuses the query with 400: "),
         ('elements HAS "Og"', "has no structures for --filter 'elements HAS \"Og\"'"),
     ],
@@ -258,10 +261,10 @@ def test_a_build_goes_from_the_server_to_a_dataset(server, tmp_path):
         assert row["_tst_energy"] == pytest.approx(energies[number - 1])
     schema = pq.read_schema(next((run / "dataset" / "default").glob("*.parquet")))
     assert schema.field("_tst_energy").metadata == {b"unit": b"eV/atom"}
-    question = Run(run).question
-    assert question["settings"]["filter"] == filter
+    record = Run(run).settings_record
+    assert record["settings"]["filter"] == filter
     card = (run / "dataset" / "README.md").read_text()
-    assert question["source"]["version"] in card and question["source"]["url"] in card
+    assert record["source"]["version"] in card and record["source"]["url"] in card
 
     server.fail(*[{"status": 404}] * 9)  # what is frozen needs no server
     server.asked()
@@ -280,19 +283,17 @@ def test_a_users_mistake_is_one_sentence(server, tmp_path):
         pages.faults["/v1/info"] = ["html"]
         mistakes = {
             "--db optimade needs --input URL": {},
-            "--input oqmd.org is no address": {"input": "oqmd.org"},
+            "--input oqmd.org is not an address": {"input": "oqmd.org"},
             "answers 404 as no OPTIMADE server does": {"input": f"{server.url}/nowhere"},
             "does not answer as an OPTIMADE server": {"input": pages.url},
             "is an index of databases": {"input": many.url},
             "nowhere.invalid is not known": {"input": "http://nowhere.invalid"},
-            "--properties has no meaning for": {"input": server.url, "properties": Path("x.csv")},
-            "--filter has no meaning for": {"db": "files", "input": "x", "filter": "y"},
-            "--db jarvis brings its own licences": {"db": "jarvis", "license": "MIT"},
         }
         for sentence, arguments in mistakes.items():
-            config = BuildConfig(out=tmp_path / "run", **{"db": "optimade", **arguments})
+            settings = OptimadeSettings(**arguments)
             with pytest.raises(InputError) as error:
-                open_source(config).snapshot()
+                settings.check()
+                settings.open(Request()).snapshot()
             assert sentence in str(error.value) and "\n" not in str(error.value)
     done = curate("--input", "oqmd.org", "--out", tmp_path / "run")
     assert done.returncode == 2 and len(done.stderr.splitlines()) == 1

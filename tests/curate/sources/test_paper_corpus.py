@@ -8,7 +8,7 @@ import pytest
 from pymatgen.io.cif import CifWriter
 
 from curate.errors import InputError
-from curate.record import Refusal
+from curate.record import SkippedEntry
 from curate.sources.paper_corpus import PublishedCorpus
 
 
@@ -70,8 +70,8 @@ def test_structures_targets_and_texts_come_as_published(corpus):
 
 def test_what_is_missing_is_a_row_with_a_reason(corpus):
     found = {entry.material_id: entry for entry in PublishedCorpus(corpus).records()}
-    assert isinstance(found["mp-1"], Refusal) and found["mp-1"].error_type == "MissingFile"
-    assert isinstance(found["mp-2"], Refusal) and found["mp-2"].error_type == "EmptyText"
+    assert isinstance(found["mp-1"], SkippedEntry) and found["mp-1"].error_type == "MissingFile"
+    assert isinstance(found["mp-2"], SkippedEntry) and found["mp-2"].error_type == "EmptyText"
 
 
 def test_other_files_are_one_sentence(tmp_path):

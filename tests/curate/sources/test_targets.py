@@ -9,7 +9,8 @@ from curate.sources.files import table_of
 def read(tmp_path, content: str | bytes):
     path = tmp_path / "targets.csv"
     path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return table_of(path)
+    table, _ = table_of(path)
+    return table
 
 
 @pytest.mark.parametrize(
@@ -65,3 +66,15 @@ def test_letters_of_other_encodings(tmp_path):
 def test_a_table_that_is_not_whole_is_refused(tmp_path, text, sentence):
     with pytest.raises(InputError, match=sentence):
         read(tmp_path, text)
+
+
+def test_names_may_bring_their_units(tmp_path):
+    path = tmp_path / "targets.csv"
+    path.write_text("id,gap:eV, hardness : GPa ,label\na,1,2,x\n")
+    assert table_of(path) == (
+        {"a": {"gap": 1.0, "hardness": 2.0, "label": "x"}},
+        {"gap": "eV", "hardness": "GPa"},
+    )
+    path.write_text("id,gap:eV,gap\na,1,2\n")
+    with pytest.raises(InputError, match="two columns are called gap"):
+        table_of(path)

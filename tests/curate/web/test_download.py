@@ -12,10 +12,10 @@ from file_server import FileServer
 
 from curate.errors import InputError
 from curate.web.download import Download
-from curate.web.retry import Patience
+from curate.web.retry import RetryPolicy
 
 CONTENT = os.urandom(400_000)
-HASTY = Patience(attempts=4, first_wait=0.01, longest_wait=0.02)
+HASTY = RetryPolicy(attempts=4, first_wait=0.01, longest_wait=0.02)
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def is_whole(path):
 
 def download(server, folder, *paths, **fields):
     urls = [server.url + path for path in paths or ("/a",)]
-    settings = {"patience": HASTY, "timeout": 0.5, **fields}
+    settings = {"retry": HASTY, "timeout": 0.5, **fields}
     return Download(urls, folder / "table.zip", is_whole, "ask a colleague", **settings)
 
 
@@ -54,7 +54,7 @@ def test_a_lasting_fault_is_one_sentence_and_the_same_call_works_later(server, t
         download(server, tmp_path).fetch()
     message = str(error.value)
     assert message.startswith("table.zip can't be downloaded now (") and "\n" not in message
-    assert "the same command goes on later, or ask a colleague" in message
+    assert "run the same command again to resume the download, or ask a colleague" in message
     assert not (tmp_path / "table.zip").exists()
     assert download(server, tmp_path).fetch().read_bytes() == CONTENT
 
@@ -131,7 +131,7 @@ def test_nobody_there_is_one_sentence(tmp_path):
 
 
 def test_an_unknown_host_is_one_sentence_at_once(tmp_path):
-    patient = Patience(attempts=8, first_wait=60.0)
+    patient = RetryPolicy(attempts=8, first_wait=60.0)
     with FileServer(CONTENT) as server:
         urls = ["http://nowhere.invalid/a", f"{server.url}/b"]
         asked = Download(urls, tmp_path / "t.zip", is_whole, "ask a colleague", patient)

@@ -13,8 +13,10 @@ from curate.build import build, describe_rank
 from curate.config import BuildConfig, DescribeConfig
 from curate.describe.options import DescribeOptions
 from curate.errors import InputError
+from curate.files import write_json
 from curate.run.counts import count
-from curate.run.folder import Run, write_json
+from curate.run.folder import Run
+from curate.sources.jarvis import JarvisSettings
 from curate.work.load_balance import shares
 from curate.work.shards import describe_share
 
@@ -37,7 +39,9 @@ def test_shares_hold_every_shard_once_and_weigh_nearly_the_same():
 
 
 def options_without_work(out, **changed) -> BuildConfig:
-    return BuildConfig(out=out, sample=True, limit=24, shard_size=4, workers=1, **changed)
+    return BuildConfig(
+        out=out, source=JarvisSettings(sample=True), limit=24, shard_size=4, workers=1, **changed
+    )
 
 
 def test_ranks_a_killed_one_and_a_local_build_make_one_dataset(tmp_path):
@@ -100,13 +104,13 @@ def test_a_rank_that_cannot_help_says_why(tmp_path):
     with pytest.raises(InputError, match="--of 0: must be at least 1"):
         describe_rank(DescribeConfig(tmp_path, rank=0, of=0))
     run = Run(tmp_path)
-    question = run.question
-    question["versions"]["robocrys"] = "0.2.12"
-    write_json(run.question_file, question)
+    record = run.settings_record
+    record["versions"]["robocrys"] = "0.2.12"
+    write_json(run.settings_file, record)
     with pytest.raises(InputError, match=r"versions robocrys was 0\.2\.12, now 0\.2\.13"):
         describe_rank(DescribeConfig(tmp_path, rank=0, of=1))
     run.structures_file.unlink()
-    question["versions"]["robocrys"] = "0.2.13"
-    write_json(run.question_file, question)
+    record["versions"]["robocrys"] = "0.2.13"
+    write_json(run.settings_file, record)
     with pytest.raises(InputError, match="not read whole yet"):
         describe_rank(DescribeConfig(tmp_path, rank=0, of=1))

@@ -17,6 +17,7 @@ from curate.describe.description import describe as really_describe
 from curate.errors import InputError
 from curate.run.counts import count
 from curate.run.folder import Run
+from curate.sources.jarvis import JarvisSettings
 
 pytestmark = pytest.mark.slurm
 
@@ -169,7 +170,9 @@ def test_tasks_of_a_node_that_fails_are_started_again_elsewhere(tmp_path, waitin
 
 
 def test_a_plain_array_line_needs_no_launcher(tmp_path):
-    config = BuildConfig(out=tmp_path / "run", sample=True, limit=8, shard_size=2, memory=2.0)
+    config = BuildConfig(
+        out=tmp_path / "run", source=JarvisSettings(sample=True), limit=8, shard_size=2, memory=2.0
+    )
     build(replace(config, executor="none"))
     python = f"{sys.executable} -m curate"
     rank = f"{python} describe {config.out} --rank $SLURM_ARRAY_TASK_ID --of 2"

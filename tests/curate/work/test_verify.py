@@ -10,6 +10,7 @@ from commands import curate
 from curate.build import build
 from curate.config import BuildConfig
 from curate.run.folder import Run
+from curate.sources.jarvis import JarvisSettings
 from curate.work.verify import compare, sample, verify
 
 
@@ -18,7 +19,12 @@ def run(tmp_path_factory):
     """Three described crystals; the text of the second says octahedra where it said something else."""
     ids = tmp_path_factory.mktemp("ids") / "ids.txt"
     ids.write_text("\n".join(record.material_id for record in some(3)))
-    config = BuildConfig(out=tmp_path_factory.mktemp("run"), sample=True, ids=ids, workers=1)
+    config = BuildConfig(
+        out=tmp_path_factory.mktemp("run"),
+        source=JarvisSettings(sample=True),
+        ids=ids,
+        workers=1,
+    )
     build(config)
     run = Run(config.out)
     descriptions = run.read_descriptions(0)

@@ -27,8 +27,8 @@ def files(tmp_path):
 
 
 def test_files_and_a_dataset_of_the_hub_give_the_same_rows(files):
-    of_files = Rows.of_files(files)
-    of_dataset = Rows.of_dataset(datasets.Dataset(TABLE))
+    of_files = Rows.from_files(files)
+    of_dataset = Rows.from_dataset(datasets.Dataset(TABLE))
     expected = TABLE.drop_columns(["condensed_structure"]).to_pylist()
     for rows in (of_files, of_dataset):
         assert len(rows) == 2500
@@ -43,7 +43,7 @@ def test_files_and_a_dataset_of_the_hub_give_the_same_rows(files):
 
 
 def test_large_columns_are_read_on_demand_and_a_thousand_rows_are_held(files):
-    rows = Rows.of_files(files)
+    rows = Rows.from_files(files)
     assert "condensed_structure" not in rows[3]
     assert rows.only(["condensed_structure"])[1701] == {"condensed_structure": "{}"}
     _ = rows[1000]
@@ -54,4 +54,4 @@ def test_large_columns_are_read_on_demand_and_a_thousand_rows_are_held(files):
 def test_files_of_other_columns_are_refused_by_name(files):
     pq.write_table(TABLE.drop_columns(["band_gap"]), files[1])
     with pytest.raises(InputError, match=r"train-1\.parquet has other columns than .*train-0"):
-        Rows.of_files(files)
+        Rows.from_files(files)

@@ -17,15 +17,18 @@ from small import reordered, rotated, supercell
 
 from curate.describe.condense import condense
 from curate.describe.description import describe
-from curate.describe.text_views import view
+from curate.describe.text_views import VIEWS, view
 from curate.errors import InputError
 from model.config import ExperimentConfig, NetworkConfig
-from model.data.materials import Material, part_of
+from model.data.materials import Material
 from model.data.rows import LARGE, Rows
+from model.data.splits import part_of
 from model.data.text_inputs import deranged, input_texts, spacegroups
+from model.encoder_settings import ENCODERS
 from model.experiments.duplicates import across, near_duplicates
 from model.experiments.paired_bootstrap import paired_difference
-from model.experiments.run import run, trainings, variants
+from model.experiments.run import run, trainings
+from model.experiments.variants import variants
 
 
 @pytest.fixture(scope="module")
@@ -171,8 +174,11 @@ def test_each_question_compares_with_the_graph_alone(tmp_path, dataset, cache):
         "both-alignn-constant",
         "both-alignn-spacegroup",
     ]
-    assert len(names["encoder"]) == 14 and names["encoder"][2:4] == ["graph-cgcnn", "both-cgcnn"]
-    assert names["text"][2:] == [f"both-alignn-{part}" for part in PARTS]
+    assert len(names["encoder"]) == 2 * len(ENCODERS) and names["encoder"][2:4] == [
+        "graph-cgcnn",
+        "both-cgcnn",
+    ]
+    assert names["text"][2:] == [f"both-alignn-{part}" for part in VIEWS]
     assert names["low-data"] == [
         "graph-alignn-0.5",
         "both-alignn-0.5",
@@ -180,10 +186,7 @@ def test_each_question_compares_with_the_graph_alone(tmp_path, dataset, cache):
         "both-alignn",
     ]
     folders = [t.out for _, t in trainings(config_of(tmp_path, dataset, cache, "encoder"))]
-    assert len(set(folders)) == len(folders) == 28
-
-
-PARTS = ("formula", "global", "semi-global", "local", "masked")
+    assert len(set(folders)) == len(folders) == 2 * 2 * len(ENCODERS)  # two seeds
 
 
 def read(path: Path) -> list[dict]:

@@ -3,7 +3,6 @@
 from collections import Counter
 from dataclasses import replace
 
-import dgl
 import numpy as np
 import pytest
 import torch
@@ -15,13 +14,15 @@ from curate import StructureRecord
 from curate.sources.sample import Sample
 from model.config import GraphConfig
 from model.graphs.crystal_graph import (
+    Cell,
     bond_cosines,
     build_graph,
     concatenate,
     line_graph,
     neighbor_shells,
-    one_bond_each,
+    unique_bonds,
 )
+from model.graphs.elements import atomic_numbers
 
 WAYS = {"rotated": rotated, "shifted": shifted, "reordered": reordered}
 
@@ -46,12 +47,12 @@ def lengths(graph):
 
 def fingerprint(graph):
     """What must not change: bonds by elements and length, angles by cosine, per atom."""
-    before, after = line_graph(graph.tails, graph.heads, graph.n_atoms, graph.follows_itself)
+    before, after = line_graph(graph.src, graph.dst, graph.n_atoms, graph.follows_itself)
     numbers = graph.atomic_numbers
     bonds = Counter(
         zip(
-            numbers[graph.tails].tolist(),
-            numbers[graph.heads].tolist(),
+            numbers[graph.src].tolist(),
+            numbers[graph.dst].tolist(),
             lengths(graph).round(3).tolist(),
             strict=True,
         )
@@ -65,7 +66,7 @@ def fingerprint(graph):
 
 def test_silicon_has_four_equal_bonds(silicon):
     graph = build_graph(silicon, GraphConfig(max_neighbors=4))
-    assert np.bincount(graph.heads).tolist() == [4, 4]
+    assert np.bincount(graph.dst).tolist() == [4, 4]
     assert lengths(graph) == pytest.approx([2.352] * 8, abs=1e-3)
 
 
@@ -76,14 +77,14 @@ def test_silicon_keeps_the_shell_of_its_twelfth_neighbour_whole(silicon):
 
 def test_angles_of_silicon_are_tetrahedral(silicon):
     graph = build_graph(silicon, GraphConfig(max_neighbors=4))
-    before, after = line_graph(graph.tails, graph.heads, graph.n_atoms)
+    before, after = line_graph(graph.src, graph.dst, graph.n_atoms)
     cosines = Counter(bond_cosines(graph.vectors, before, after).astype(float).round(3).tolist())
     assert cosines == {1.0: 8, -0.333: 24}  # back along the bond, and 109.47°
 
 
 def test_rock_salt_has_six_bonds_of_half_the_cell(rock_salt):
     graph = build_graph(rock_salt, GraphConfig(max_neighbors=6))
-    assert np.bincount(graph.heads).tolist() == [6] * 8
+    assert np.bincount(graph.dst).tolist() == [6] * 8
     assert lengths(graph) == pytest.approx([2.820] * 48, abs=1e-3)
 
 
@@ -92,7 +93,7 @@ def test_bonds_are_those_of_plain_loops(crystals):
         graph = build_graph(record)
         expected = plain_bonds(record)
         assert graph.n_bonds == len(expected)
-        bonds = Counter(zip(graph.tails.tolist(), graph.heads.tolist(), strict=True))
+        bonds = Counter(zip(graph.src.tolist(), graph.dst.tolist(), strict=True))
         assert bonds == Counter((i, j) for i, j, _ in expected)
         lattice, places = (
             np.array(record.lattice_vectors),
@@ -130,6 +131,7 @@ def test_cutoff_grows_where_an_atom_has_too_few_neighbours():
     assert graph.n_bonds == 18
 
 
+@pytest.mark.dgl
 def test_exact_shell_gives_the_released_edges_to_the_last_one(sample):
     """jarvis-tools holds the loops that the released code copied."""
     from jarvis.core.atoms import Atoms
@@ -149,30 +151,36 @@ def test_exact_shell_gives_the_released_edges_to_the_last_one(sample):
             for (i, j), images in edges.items()
             for image in images
         }
-        places, lattice = (
+        cell = Cell(
+            atomic_numbers(record.species_at_sites),
             np.array(record.cartesian_site_positions),
             np.array(record.lattice_vectors),
         )
         rules = GraphConfig(exact_shell=True)
-        first, second, images = one_bond_each(
-            *neighbor_shells(places, lattice, rules), merge_self_bonds=False
-        )
-        ours = np.column_stack((first, second, images)).tolist()
-        assert set(map(tuple, ours)) == released, record.material_id
+        assert pairs(neighbor_shells(cell, rules)) == released, record.material_id
         assert build_graph(record, rules).n_bonds == 2 * len(released)
-        whole = one_bond_each(*neighbor_shells(places, lattice, GraphConfig()), False)
-        whole = set(map(tuple, np.column_stack(whole).tolist()))
+        whole = pairs(neighbor_shells(cell, GraphConfig()))
         assert released <= whole, record.material_id
         fewer += len(released) < len(whole)
     assert fewer > 0  # shells that the last bits of a float cut
 
 
+def pairs(shells):
+    bonds = unique_bonds(shells, merge_self_bonds=False)
+    found = np.column_stack((bonds.first, bonds.second, bonds.images)).tolist()
+    assert len(set(map(tuple, found))) == len(found)
+    return set(map(tuple, found))
+
+
+@pytest.mark.dgl
 def test_line_graph_is_dgls(sample):
+    import dgl
+
     for record in sample[:10]:
         graph = build_graph(record, GraphConfig(exact_shell=True))
-        bonds = dgl.graph((torch.from_numpy(graph.tails), torch.from_numpy(graph.heads)))
+        bonds = dgl.graph((torch.from_numpy(graph.src), torch.from_numpy(graph.dst)))
         released = {tuple(pair) for pair in torch.stack(bonds.line_graph().edges(), 1).tolist()}
-        before, after = line_graph(graph.tails, graph.heads, graph.n_atoms, follows_itself=False)
+        before, after = line_graph(graph.src, graph.dst, graph.n_atoms, follows_itself=False)
         assert set(zip(before.tolist(), after.tolist(), strict=True)) == released
         assert len(before) == len(released) == graph.n_angles
         assert (np.diff(after) >= 0).all()
@@ -181,7 +189,7 @@ def test_line_graph_is_dgls(sample):
 def test_side_by_side_graphs_keep_their_own_line_graphs(silicon, mos2):
     graphs = [build_graph(silicon), build_graph(mos2)]
     joined = concatenate(graphs)
-    before, after = line_graph(joined.tails, joined.heads, joined.n_atoms)
+    before, after = line_graph(joined.src, joined.dst, joined.n_atoms)
     assert joined.n_atoms == 2 + 6
     assert len(before) == sum(graph.n_angles for graph in graphs)
     assert ((before < graphs[0].n_bonds) == (after < graphs[0].n_bonds)).all()
@@ -195,6 +203,6 @@ def test_an_element_without_features_is_named(silicon):
 def test_flat_arrays_are_small(sample):
     graphs = [build_graph(record) for record in sample]
     n_bytes = sum(
-        array.nbytes for g in graphs for array in (g.atomic_numbers, g.tails, g.heads, g.vectors)
+        array.nbytes for g in graphs for array in (g.atomic_numbers, g.src, g.dst, g.vectors)
     )
     assert n_bytes == sum(g.n_atoms + 20 * g.n_bonds for g in graphs)

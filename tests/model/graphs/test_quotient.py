@@ -66,12 +66,12 @@ def test_counts_by_hand(silicon, rock_salt):
 
 
 def test_the_partition_is_equitable(sample):
-    """Members of a class have equally many bonds or angles of every class: so the sums are equal."""
+    """Segments of a class have equally many bonds or angles of every class: so the sums are equal."""
     n_smaller = 0
     for record in sample:
         full, small = unfolded(build_graph(record)), quotient(record)
         for owners, counts, members in (
-            (small.heads, small.bond_counts, small.atom_counts),
+            (small.dst, small.bond_counts, small.atom_counts),
             (small.after, small.angle_counts, small.bond_counts),
         ):
             assert (counts % members[owners] == 0).all(), record.material_id
@@ -148,8 +148,8 @@ def test_a_supercell_has_the_quotient_of_its_primitive_cell(sample, silicon, rut
 def contents(graph: QuotientGraph, times: int = 1) -> tuple:
     """Sizes, and the elements, bonds and angles with their counts in one primitive cell."""
     bonds = zip(
-        graph.atomic_numbers[graph.tails],
-        graph.atomic_numbers[graph.heads],
+        graph.atomic_numbers[graph.src],
+        graph.atomic_numbers[graph.dst],
         graph.bond_counts,
         strict=True,
     )
@@ -184,7 +184,7 @@ def test_several_at_once_are_each_its_own(sample):
         for field in fields(found):
             assert np.array_equal(getattr(alone, field.name), getattr(found, field.name))
     joined = side_by_side([graph for graph in together if isinstance(graph, QuotientGraph)])
-    assert (np.diff(joined.heads) >= 0).all() and (np.diff(joined.after) >= 0).all()
+    assert (np.diff(joined.dst) >= 0).all() and (np.diff(joined.after) >= 0).all()
 
 
 def test_values_are_one_by_steps_and_never_too_far_apart():
@@ -229,11 +229,11 @@ def test_gradients_of_the_weighted_norm_are_those_of_its_formula():
 
 
 def test_an_encoder_with_dropout_is_refused():
-    encoder = network("graph", text_width=0, sizes=NETWORK).graph_encoder
-    refuse_randomness(encoder)
-    encoder.atom_dropout = torch.nn.Dropout(0.1)
+    model = network("graph", text_width=0, sizes=NETWORK)
+    refuse_randomness(model)
+    model.graph_encoder.atom_dropout = torch.nn.Dropout(0.1)
     with pytest.raises(InputError, match=r"atom_dropout.*--graph full"):
-        refuse_randomness(encoder)
+        refuse_randomness(model)
 
 
 def test_full_graphs_are_quotients_with_all_counts_one(sample):

@@ -38,6 +38,9 @@ def test_what_is_read_back_is_what_was_built(records, kind, tmp_path):
     assert [graph for graph in built if isinstance(graph, str)] == [built[40]]
     assert_same(stored_graphs(records, config, tmp_path), built)
     (folder,) = (tmp_path / "graphs").iterdir()
+    arrays = {path.name.split("-")[1] for path in folder.iterdir() if "-" in path.name}
+    assert {"tails", "heads"} <= arrays  # as earlier versions wrote them
+    assert not {"src", "dst"} & arrays
     written = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
     assert_same(stored_graphs(records, config, tmp_path), built)  # this time from the disk
     assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == written

@@ -26,8 +26,8 @@ def test_output_is_the_papers_formulas_in_plain_numpy(crystals, name):
     expected = plain_crysmmnet(
         model.state_dict(),
         graph.atomic_numbers,
-        graph.tails,
-        graph.heads,
+        graph.src,
+        graph.dst,
         graph.vectors,
         example(record).text,
         NETWORK.alignn_layers,

@@ -1,6 +1,6 @@
 """Every graph network: the same formula written plainly, physics, quotients, published sizes."""
 
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import pytest
@@ -12,10 +12,11 @@ from curate import StructureRecord
 from curate.errors import InputError
 from curate.sources.sample import Sample
 from model.config import GraphConfig, NetworkConfig
+from model.encoder_settings import ENCODERS, encoder
 from model.graphs.crystal_graph import build_graph
-from model.network.encoders import CLASSES, encoder_class, encoder_settings
+from model.network.encoders import encoder_class, encoder_settings
 
-SMALL = {name: NetworkConfig(encoder=name, width=16, layers=2) for name in CLASSES}
+SMALL = {name: NetworkConfig(encoder=name, width=16, layers=2) for name in ENCODERS}
 SMALL["alignn"] = NetworkConfig(width=16, alignn_layers=1, gcn_layers=1, embedding_width=8)
 
 
@@ -24,9 +25,14 @@ def sample():
     return list(Sample().records())[:24]
 
 
-@pytest.fixture(params=list(CLASSES))
+@pytest.fixture(params=list(ENCODERS))
 def name(request):
     return request.param
+
+
+def crystals(encoder, found):
+    """What the encoder and its own readout make of each crystal."""
+    return encoder.readout(encoder(found)).detach().numpy()
 
 
 def small(name):
@@ -99,6 +105,7 @@ def in_double(found):
     return replace(found, **{n: getattr(found, n).double() for n in names})
 
 
+@pytest.mark.dgl
 def test_torch_and_dgl_agree_bit_for_bit(name, sample):
     outputs = []
     for backend in ("dgl", "torch"):
@@ -121,7 +128,7 @@ def test_one_crystal_of_one_atom_can_be_trained_on(name):
 
 
 @pytest.mark.parametrize(
-    ("encoder", "expected"),
+    ("name", "expected"),
     [
         # ALIGNN's default network is known to have 4,026,753 parameters, 257 of them in its head
         ("alignn", 4_026_753 - 257),
@@ -140,8 +147,8 @@ def test_one_crystal_of_one_atom_can_be_trained_on(name):
         ),
     ],
 )
-def test_sizes_are_those_of_the_papers_and_their_code(encoder, expected):
-    sizes = NetworkConfig(encoder=encoder)
+def test_sizes_are_those_of_the_papers_and_their_code(name, expected):
+    sizes = NetworkConfig(encoder=name)
     made = network(sizes=sizes).graph_encoder
     assert sum(p.numel() for p in made.parameters()) == expected
 
@@ -162,15 +169,15 @@ def test_cgcnn_by_its_formula(rutile):
         new = []
         for i in range(graph.n_atoms):
             total = 0
-            for edge in np.flatnonzero(graph.heads == i):
-                z = np.concatenate((x[i], x[graph.tails[edge]], y[edge]))
+            for edge in np.flatnonzero(graph.dst == i):
+                z = np.concatenate((x[i], x[graph.src[edge]], y[edge]))
                 z = normed(
                     weights, f"{layer}.bn_bonds", w @ z + weights[f"{layer}.pairs.of_head.bias"]
                 )
                 total = total + 1 / (1 + np.exp(-z[:16])) * np.log1p(np.exp(z[16:]))
             new.append(np.log1p(np.exp(x[i] + normed(weights, f"{layer}.bn_atoms", total))))
         x = np.array(new)
-    assert encoder(found).detach().numpy()[0] == pytest.approx(x.mean(0), abs=1e-6)
+    assert crystals(encoder, found)[0] == pytest.approx(x.mean(0), abs=1e-6)
 
 
 PARTS = ("head", "tail", "bond")
@@ -199,12 +206,12 @@ def test_schnet_by_its_formula(rutile):
     for k in range(2):
         f = shifted_softplus(linear(weights, f"layers.{k}.filter.0", y))
         f = shifted_softplus(linear(weights, f"layers.{k}.filter.2", f))
-        messages = (x @ weights[f"layers.{k}.into.weight"].T)[graph.tails] * f
+        messages = (x @ weights[f"layers.{k}.into.weight"].T)[graph.src] * f
         total = np.zeros_like(x)
-        np.add.at(total, graph.heads, messages)
+        np.add.at(total, graph.dst, messages)
         v = shifted_softplus(linear(weights, f"layers.{k}.out.0", total))
         x = x + linear(weights, f"layers.{k}.out.2", v)
-    assert encoder(found).detach().numpy()[0] == pytest.approx(x.mean(0), abs=1e-6)
+    assert crystals(encoder, found)[0] == pytest.approx(x.mean(0), abs=1e-6)
 
 
 def shifted_softplus(x):
@@ -226,10 +233,10 @@ def test_gatgnn_by_its_formula(rutile):
         w = np.hstack([weights[f"{layer}.of_{part}.weight"] for part in ("atoms", "bonds")])
         new = np.zeros((graph.n_atoms, 4, 16))
         for i in range(graph.n_atoms):
-            edges = np.flatnonzero(graph.heads == i)
+            edges = np.flatnonzero(graph.dst == i)
             own, other = (
                 np.log1p(np.exp(np.hstack((x[atoms], y[edges])) @ w.T)).reshape(-1, 4, 16)
-                for atoms in (np.full(len(edges), i), graph.tails[edges])
+                for atoms in (np.full(len(edges), i), graph.src[edges])
             )
             scores = (np.concatenate((own, other), 2) * weights[f"{layer}.attention"]).sum(2)
             scores = np.exp(softplus(normed(weights, f"{layer}.bn", softplus(scores))))
@@ -240,7 +247,7 @@ def test_gatgnn_by_its_formula(rutile):
     scores = np.hstack((x, np.tile(elements, (graph.n_atoms, 1))))
     scores = np.exp(linear(weights, "weigh.2", softplus(linear(weights, "weigh.0", scores))))
     expected = (x * scores / scores.sum()).sum(0)
-    assert encoder(found).detach().numpy()[0] == pytest.approx(expected, abs=1e-6)
+    assert crystals(encoder, found)[0] == pytest.approx(expected, abs=1e-6)
 
 
 def softplus(x):
@@ -258,14 +265,14 @@ def test_cogn_by_its_formula(rutile):
     y = linear(weights, "bond_embedding", y)
     for k in range(2):
         w = np.hstack([weights[f"layers.{k}.pairs.of_{part}.weight"] for part in PARTS])
-        joined = np.hstack((x[graph.heads], x[graph.tails], y))
+        joined = np.hstack((x[graph.dst], x[graph.src], y))
         y = silu(joined @ w.T + weights[f"layers.{k}.pairs.of_head.bias"])
         for n in (1, 3, 5, 7):
             y = silu(linear(weights, f"layers.{k}.bond_update.{n}", y))
         total = np.zeros_like(x)
-        np.add.at(total, graph.heads, y)
+        np.add.at(total, graph.dst, y)
         x = x + silu(linear(weights, f"layers.{k}.atom_update.0", total))
-    assert encoder(found).detach().numpy()[0] == pytest.approx(x.mean(0), abs=1e-6)
+    assert crystals(encoder, found)[0] == pytest.approx(x.mean(0), abs=1e-6)
 
 
 def silu(x):
@@ -290,7 +297,7 @@ def test_matformer_by_its_formula(rutile):
             for part in ("query", "key", "value")
         )
         e = (y @ weights[f"{layer}.bond.weight"].T).reshape(-1, 4, 16)
-        i, j = graph.heads, graph.tails
+        i, j = graph.dst, graph.src
         alpha = np.concatenate((q[i], q[i], q[i]), 2) * np.concatenate((key[i], key[j], e), 2)
         gate = 1 / (1 + np.exp(-layer_norm(weights, f"{layer}.norm", alpha / np.sqrt(48))))
         message = gate * linear(weights, f"{layer}.update", np.concatenate((v[i], v[j], e), 2))
@@ -300,7 +307,7 @@ def test_matformer_by_its_formula(rutile):
         np.add.at(total, i, message)
         new = silu(normed(weights, f"{layer}.bn", linear(weights, f"{layer}.join", total)))
         x = linear(weights, f"{layer}.skip", x) + new
-    assert encoder(found).detach().numpy()[0] == pytest.approx(x.mean(0), abs=1e-6)
+    assert crystals(encoder, found)[0] == pytest.approx(x.mean(0), abs=1e-6)
 
 
 def layer_norm(weights, name, x):
@@ -321,14 +328,14 @@ def test_megnet_by_its_formula(rutile):
         b = f"blocks.{k}"
         v1, e1, u1 = (dense(w, f"{b}.before.{n}", x, 2) for n, x in enumerate((v, e, u)))
         per_edge = np.tile(u1, (graph.n_bonds, 1))
-        joined = np.hstack((v1[graph.heads], v1[graph.tails], e1, per_edge))
+        joined = np.hstack((v1[graph.dst], v1[graph.src], e1, per_edge))
         first = np.hstack(
             [w[f"{b}.of_pairs.of_{part}.weight"] for part in PARTS] + [w[f"{b}.of_state.weight"]]
         )
         e2 = shifted_softplus(joined @ first.T + w[f"{b}.of_pairs.of_head.bias"])
         for n in (1, 3):
             e2 = shifted_softplus(linear(w, f"{b}.bond_update.{n}", e2))
-        arrived = np.array([e2[graph.heads == i].mean(0) for i in range(graph.n_atoms)])
+        arrived = np.array([e2[graph.dst == i].mean(0) for i in range(graph.n_atoms)])
         v2 = dense(w, f"{b}.atom_update", np.hstack((arrived, v1, np.tile(u1, (len(v1), 1)))), 3)
         u2 = dense(w, f"{b}.state_update", np.hstack((e2.mean(0), v2.mean(0), u1[0]))[None], 3)
         if k == 0:
@@ -337,7 +344,7 @@ def test_megnet_by_its_formula(rutile):
     atoms = set2set(w, "read_atoms", linear(w, "pool_atoms", v))
     bonds = set2set(w, "read_bonds", linear(w, "pool_bonds", e))
     expected = np.concatenate((atoms, bonds, u[0]))
-    assert encoder(found).detach().numpy()[0] == pytest.approx(expected, abs=1e-6)
+    assert crystals(encoder, found)[0] == pytest.approx(expected, abs=1e-6)
 
 
 def dense(weights, name, x, layers):
@@ -369,7 +376,7 @@ def test_self_bonds_are_the_shortest_translations(silicon):
     """fcc silicon, cubic cell of 5.43 Å: three translations of 5.43/√2 Å, both ways, per atom."""
     config = GraphConfig(max_neighbors=4, self_bonds=True)
     graph = build_graph(supercell(silicon, (2, 1, 1)), config)
-    own = graph.tails == graph.heads
+    own = graph.src == graph.dst
     assert graph.n_atoms == 2 and own.sum() == 2 * 3 * 2
     length = np.linalg.norm(np.array(silicon.lattice_vectors), axis=1).min()
     assert np.linalg.norm(graph.vectors[own], axis=1) == pytest.approx(length, rel=1e-5)
@@ -389,9 +396,33 @@ def test_encoders_that_read_no_angles_get_no_line_graph(name, sample):
     model = small(name)
     lean = collate(examples, model.reads_angles)
     assert model(lean).tolist() == model(collate(examples)).tolist()
-    assert (lean.line_graph.tails.numel() > 0) == (name == "alignn")
+    assert (lean.line_graph.src.numel() > 0) == (name == "alignn")
 
 
 def test_every_encoder_states_its_sizes_and_reference(name):
     kind = encoder_class(name)
     assert kind.reference and "width" in {field.name for field in fields(kind.settings)}
+
+
+def test_features_are_of_each_atom_and_bond_and_the_readout_is_as_wide_as_it_says(name, sample):
+    encoder, found = small(name).graph_encoder, batch(sample[:5], graph_config(name))
+    features = encoder(found)
+    assert features.atoms.shape == (found.graph.n_nodes, encoder.width)
+    assert features.atoms_of.n_groups == 5
+    if features.bonds is not None:
+        assert features.bonds.shape == (len(found.lengths), encoder.width)
+        assert len(features.bonds_of.group) == len(found.lengths)
+    assert encoder.readout(features).shape == (5, encoder.readout.width)
+    alone = encoder(batch(sample[2:3], graph_config(name))).atoms
+    own = features.atoms[features.atoms_of.group == 2]
+    assert torch.allclose(own, alone, atol=1e-5)
+
+
+def test_settings_without_an_explained_size_are_refused():
+    @dataclass(frozen=True)
+    class Strange:
+        spirals: int = 3
+
+    with pytest.raises(TypeError, match="SIZES does not explain spirals"):
+        encoder("strange")(Strange)
+    assert "strange" not in ENCODERS

@@ -14,12 +14,13 @@ from corpus import rows, write_dataset
 from pages import unpacked
 
 from curate.errors import InputError
+from curate.run.schema import record_of_row
 from model.config import ReportModelConfig
-from model.data.materials import load_rows, record_of
+from model.data.materials import load_rows
 from model.files import read_csv
 from model.pages.report import report
 from model.predict.predictor import Predictor
-from model.predict.sentence_attribution import erase_sentences, sentences_of
+from model.predict.sentence_attribution import attribute_sentences, sentences_of
 from model.training.train import train
 
 
@@ -36,8 +37,10 @@ def page(trained, dataset, cache, tmp_path_factory) -> str:
 
 
 def test_an_effect_is_the_difference_of_two_predictions(predictor, dataset):
-    record = next(r for r in map(record_of, load_rows(dataset)) if r.material_id == "JVASP-1921")
-    found = erase_sentences(predictor, record)
+    record = next(
+        r for r in map(record_of_row, load_rows(dataset)) if r.material_id == "JVASP-1921"
+    )
+    found = attribute_sentences(predictor, record)
     assert " ".join(found.sentences) == record.description
     assert len(found.sentences) == len(found.effects) > 1
     shorter = record.description.removeprefix(found.sentences[0] + " ")

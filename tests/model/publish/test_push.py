@@ -24,7 +24,7 @@ from curate.sources.sample import Sample
 from model.network.crysmmnet import CrysMMNet
 from model.predict.predictor import Predictor
 
-print(CrysMMNet.from_pretrained("ada/net").config.encoder_settings["width"])
+print(CrysMMNet.from_pretrained("ada/net").settings.encoder_settings["width"])
 records = [r for r in Sample().records() if r.material_id == sys.argv[1]]
 for revision in ("main", "v1"):
     print(Predictor.from_pretrained("ada/net", revision=revision).predict(records)[0].value)
@@ -97,7 +97,9 @@ def test_the_command_line_predicts_by_name(hub, built, trained, tmp_path, rutile
 def test_what_is_no_finished_model_is_not_pushed(trained, tmp_path):
     shutil.copytree(trained, tmp_path / "model")
     (tmp_path / "model" / "metrics.json").unlink()
-    with pytest.raises(InputError, match=r"no folder of a finished training: it has no metrics"):
+    with pytest.raises(
+        InputError, match=r"not the folder of a finished training: it has no metrics"
+    ):
         plan_push(tmp_path / "model", "ada/net")
 
 

@@ -18,10 +18,10 @@ ROOT = Path(__file__).parents[3]
 TRY = """
 import sys, curate
 from pathlib import Path
-from model.pages.app_session import Trial
+from model.pages.app_session import AppSession
 assert Path(curate.__file__).is_relative_to(Path.cwd()), curate.__file__
 said = {}
-for step in Trial("trained", None, Path("cache")).answer(sys.argv[1]):
+for step in AppSession("trained", None, Path("cache")).answer(sys.argv[1]):
     said |= step
 print(said["prediction"][0], len(said["neighbors"]))
 """
@@ -43,7 +43,7 @@ def test_a_pushed_space_runs_from_its_own_files(hub, trained, dataset, cache, tm
     done = run(hub, tmp_path / "home", *push.split())
     assert done.stdout.startswith(f"pushed to {hub.url}/spaces/ada/try, commit "), done.stderr
     again = run(hub, tmp_path / "home", *push.split())
-    assert again.stdout.startswith("nothing is new at"), again.stderr
+    assert again.stdout.startswith("already up to date:"), again.stderr
     files = hub.repos["spaces", "ada/try"].files()
     card = files["README.md"].decode()
     assert "sdk: gradio" in card
@@ -95,5 +95,5 @@ def test_all_of_the_code_goes_along():
 
 
 def test_what_can_not_be_a_space_is_said(trained, tmp_path):
-    with pytest.raises(InputError, match="no folder of a finished training"):
+    with pytest.raises(InputError, match="not the folder of a finished training"):
         plan_space(PushModelConfig(tmp_path, "ada/try", space=True))

@@ -1,15 +1,20 @@
 """Normalisation that keeps symmetry, a frozen encoder, and a cache that encodes nothing twice."""
 
+import hashlib
 import shutil
+import sqlite3
+from contextlib import closing
 
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModel, AutoTokenizer
+from transformers import AutoModel, AutoTokenizer, BertConfig, BertModel
 
 from curate.errors import InputError
+from model.text import cache as cache_module
 from model.text import encoder as text_module
-from model.text.encoder import EmbeddingCache, TextEncoder, normalise
+from model.text.cache import EmbeddingCache
+from model.text.encoder import TextEncoder, normalise
 
 
 @pytest.mark.parametrize(
@@ -56,9 +61,50 @@ def test_embedding_is_cls_of_the_last_layer(minilm):
     assert minilm.width == model.config.hidden_size == 384
 
 
-def test_the_encoder_is_frozen(minilm):
-    _, model = minilm._loaded
+def test_the_encoder_is_frozen(minilm, tmp_path):
+    """Read from its own files, or, with another activation, through transformers."""
+    _, own = minilm._loaded
+    assert own.weights and not any(weight.requires_grad for weight in own.weights.values())
+    sizes = {"hidden_size": 8, "num_attention_heads": 2, "num_hidden_layers": 1}
+    BertModel(BertConfig(**sizes, intermediate_size=8, hidden_act="relu")).save_pretrained(tmp_path)
+    AutoTokenizer.from_pretrained(text_module._place("minilm")).save_pretrained(tmp_path)
+    _, model = TextEncoder(str(tmp_path))._loaded
     assert not model.training
+    assert not any(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_tokens_are_kept_as_the_last_layer_has_them(tmp_path, minilm):
+    encoder = TextEncoder("minilm", pooling="tokens")
+    texts = [TEXTS[1], "", TEXTS[2], TEXTS[1]]  # two tokens of its own have even an empty text
+    found = EmbeddingCache(tmp_path).embed(texts, encoder)
+    lengths = [min(len(row), 512) for row in minilm._loaded[0](texts)["input_ids"]]
+    assert [len(tokens) for tokens in found] == lengths
+    assert lengths[1] == 2 and lengths[2] == 512
+    assert found.tokens.shape == (sum(lengths), 384)
+    assert np.array_equal(found[-1], found[0])
+    first = np.array([tokens[0] for tokens in found])
+    vectors = EmbeddingCache(tmp_path).embed(texts, minilm)
+    assert vectors.shape == (4, 384)
+    assert first == pytest.approx(vectors, abs=1e-5)
+    again = EmbeddingCache(tmp_path).embed(texts[::-1], encoder)
+    assert all(map(np.array_equal, again, list(found)[::-1]))
+
+
+def test_a_cache_of_vectors_made_by_hand_is_read_as_it_was_written(tmp_path, minilm):
+    """The table and the keys that earlier versions wrote: SHA-256 of text and recipe, float32 bytes."""
+    recipe = {
+        "encoder": minilm.version,
+        "normalisation": "ascii-symmetry-1",
+        "pooling": "cls",
+        "max_tokens": 512,
+    }
+    key = hashlib.sha256(repr(("A text.", sorted(recipe.items()))).encode()).digest()
+    vector = np.arange(384, dtype=np.float32)
+    with closing(sqlite3.connect(tmp_path / "text.sqlite")) as database:
+        database.execute("CREATE TABLE embedding (key BLOB PRIMARY KEY, vector BLOB)")
+        database.execute("INSERT INTO embedding VALUES (?, ?)", (key, vector.tobytes()))
+        database.commit()
+    assert np.array_equal(EmbeddingCache(tmp_path).embed(["A text."], minilm), vector[None])
 
 
 def test_a_text_is_encoded_once(tmp_path, minilm, monkeypatch):
@@ -88,7 +134,7 @@ def test_all_that_changes_an_embedding_is_in_its_key(tmp_path, minilm):
     assert TextEncoder(str(copied)).version != minilm.version
     assert set(minilm.recipe) == {"encoder", "normalisation", "pooling", "max_tokens"}
     keys = {
-        text_module._key(written, {**minilm.recipe, name: "other"})
+        cache_module._key(written, {**minilm.recipe, name: "other"})
         for written in TEXTS
         for name in ("encoder", "normalisation", "pooling", "max_tokens")
     }

@@ -137,10 +137,10 @@ def test_a_gpu_trains_in_every_precision(tmp_path, settings, precision):
 @pytest.mark.gpu
 def test_a_pinned_batch_gives_the_outputs_of_the_cpu(crystals):
     torch.manual_seed(0)
-    model = CrysMMNet(CrysMMNetConfig.of(NetworkConfig(width=16), "both", 12)).eval()
+    model = CrysMMNet(CrysMMNetConfig.from_settings(NetworkConfig(width=16), "both", 12)).eval()
     here = batch(list(crystals.values()))
     pinned = here.pin_memory()
-    assert pinned.graph.tails.is_pinned() and pinned.text.is_pinned()
+    assert pinned.graph.src.is_pinned() and pinned.text.is_pinned()
     with torch.inference_mode():
         expected = model(here)
         found = model.to("cuda")(pinned.to("cuda", non_blocking=True)).cpu()

@@ -19,7 +19,8 @@ from small import example
 
 from curate.errors import InputError
 from curate.sources.sample import Sample
-from model.data.materials import load_rows, read_materials, split_ids, split_of, usable
+from model.data.materials import load_rows, read_materials, usable
+from model.data.splits import split_ids, split_of
 from model.network.batch import within_angles
 from model.training.train import train
 

@@ -1,0 +1,86 @@
+"""What every source has in common: its settings, the snapshot it reads, and the records it yields."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar, Protocol
+
+from curate.record import SkippedEntry, StructureRecord
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What exactly was read; recorded in run.json and on the dataset's card."""
+
+    database: str
+    version: str
+    sha256: str  # of the bytes that were read; empty for a service
+    license: str
+    citation: str
+    url: str = ""
+
+
+@dataclass(frozen=True)
+class PreviousRun:
+    """What a run folder was read from before, for sources that a resumed run need not ask again."""
+
+    snapshot: Snapshot
+    is_complete: bool  # whether all structures are in the folder
+
+
+class Source(Protocol):
+    """A database that yields records; reading it twice yields the same records in the same order.
+
+    A source that learns units from its database has them in `units`, by property, after `snapshot`.
+    """
+
+    def snapshot(self) -> Snapshot:
+        """What will be read; raises InputError where there is nothing to read."""
+
+    def records(self) -> Iterator[StructureRecord | SkippedEntry]:
+        """Entry by entry; an entry that can't become a record is a SkippedEntry."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a build wants of a source beside the source's own settings."""
+
+    ids: set[str] | None = None  # only these; None for all
+    units: Mapping[str, str] = field(default_factory=dict)  # by property, as the user states them
+    previous: PreviousRun | None = None
+    watch: Callable[[int, int | None], None] = lambda done, total: None  # bytes of a download
+
+
+# Metadata of a settings field whose effect the snapshot records by itself, such as the file to read.
+IN_SNAPSHOT = {"in_snapshot": True}
+
+
+@dataclass(frozen=True)
+class SourceSettings:
+    """The settings of one source: a frozen dataclass whose fields are the source's own flags.
+
+    A subclass lies beside its source, has a line in `curate.sources.SOURCES`, and a default for each
+    field. The docstring below a field is the flag's help.
+    """
+
+    db: ClassVar[str] = ""  # the source's name for --db
+
+    def check(self) -> None:
+        """Raise InputError where the settings do not fit together; nothing is read yet."""
+
+    def open(self, request: Request) -> Source:
+        """The source that these settings choose; raises InputError where it can't be read."""
+        raise NotImplementedError
+
+    def canonical_id(self, given: str) -> str:
+        """A material id of the user's list in the spelling that the source's records have."""
+        return given
+
+    def recorded(self) -> dict[str, Any]:
+        """The settings that define a run, for run.json: all but those that the snapshot tells."""
+        return {
+            known.name: getattr(self, known.name)
+            for known in fields(self)
+            if not known.metadata.get("in_snapshot")
+        }

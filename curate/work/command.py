@@ -1,0 +1,35 @@
+"""Run a command-line program: signals, errors that the user can correct, and exit codes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+from curate.describe.lean_imports import mark_own_process
+from curate.errors import InputError
+from curate.work.interrupt import stop_on_signals
+
+
+def run_command(program: str, main: Callable[[], int], after_disk_error: str = "") -> NoReturn:
+    """Run `main` and exit with its code; an error of the user or the disk is one sentence and code 2.
+
+    Args:
+        program: Name that messages begin with.
+        main: Parses the command line, does the work, and returns the exit code.
+        after_disk_error: What is added to the message of an OSError.
+    """
+    mark_own_process()
+    stop_on_signals()
+    try:
+        sys.exit(main())
+    except InputError as error:
+        message = str(error)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        message = f"{where}{error.strerror or error}{after_disk_error}"
+    except KeyboardInterrupt:
+        print("\nstopped; the same command continues from here", file=sys.stderr)
+        sys.exit(130)
+    print(f"{program}: {message}", file=sys.stderr)
+    sys.exit(2)

@@ -1,0 +1,120 @@
+"""The folder of a trained model: the names of its files, whether it is complete, and how to read it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from curate.errors import InputError, first_line
+from model.files import read_csv
+
+NETWORK = "config.json"  # sizes of the network, as transformers writes them
+WEIGHTS = "model.safetensors"
+PREPROCESSING = "preprocessing.json"  # scale of the target, rules of the graph, recipe of the text
+METRICS = "metrics.json"  # written last: where it is, the training is finished
+PREDICTIONS = "predictions.csv"  # id, split, target, prediction of every crystal
+HISTORY = "history.csv"  # one row for each epoch
+SETTINGS = "question.json"  # settings and data of the training
+TRAINING = "training.json"  # where the data came from, on what machine and how long it trained
+TRAINING_CRYSTALS = "training_crystals.parquet"  # optional: what similar crystals are found among
+
+HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")  # OWNER/NAME
+FINISHED = (
+    NETWORK,
+    WEIGHTS,
+    PREPROCESSING,
+    METRICS,
+    PREDICTIONS,
+    HISTORY,
+    SETTINGS,
+    TRAINING,
+)
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """A folder that a training writes and that predictions, pages and the Hub read."""
+
+    path: Path
+
+    @classmethod
+    def find(cls, place: str | Path, revision: str | None = None) -> ModelFolder:
+        """The folder of this path, or a copy of a model on the Hub.
+
+        Args:
+            place: Path of a folder, or OWNER/NAME on the Hub.
+            revision: Commit or tag on the Hub; the newest where it is None.
+
+        Raises:
+            InputError: There is no such model on the Hub.
+        """
+        if Path(place).is_dir() or not HUB_NAME.fullmatch(str(place)):
+            return cls(Path(place))
+        from huggingface_hub import snapshot_download
+
+        try:
+            return cls(
+                Path(snapshot_download(str(place), revision=revision, ignore_patterns="*.bin"))
+            )
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"no model {str(place)!r} in a folder or on the Hub ({first_line(error)})"
+            ) from error
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether a training wrote the folder to its end."""
+        return (self.path / METRICS).is_file()
+
+    def has(self, name: str) -> bool:
+        """Whether the folder holds this file."""
+        return (self.path / name).is_file()
+
+    def check(self, names: Iterable[str] = FINISHED) -> None:
+        """Raise InputError, naming the first file of these that the folder lacks."""
+        for name in names:
+            if not self.has(name):
+                raise InputError(
+                    f"{self.path} is not the folder of a finished training: it has no {name}"
+                )
+
+    def read(self, name: str) -> dict[str, Any]:
+        """The content of a JSON file; InputError where it is not there."""
+        self.check([name])
+        return json.loads((self.path / name).read_text(encoding="utf-8"))
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """Scores of each part, the chosen epoch and what was left out."""
+        return self.read(METRICS)
+
+    @property
+    def training(self) -> dict[str, Any]:
+        """Data, machine, versions and seconds of the training."""
+        return self.read(TRAINING)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Everything that changes a number of the model, by name."""
+        return self.read(SETTINGS)
+
+    @property
+    def network(self) -> dict[str, Any]:
+        """The network's configuration."""
+        return self.read(NETWORK)
+
+    @property
+    def predictions(self) -> list[dict[str, str]]:
+        """Rows of `id`, `split`, `target`, `prediction`, in the property's own unit."""
+        self.check([PREDICTIONS])
+        return read_csv(self.path / PREDICTIONS)
+
+    @property
+    def history(self) -> list[dict[str, str]]:
+        """Rows of `epoch`, `train_loss`, `val_mae`, `learning_rate`."""
+        self.check([HISTORY])
+        return read_csv(self.path / HISTORY)
