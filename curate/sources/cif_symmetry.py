@@ -54,7 +54,7 @@ def symmetry(
     it names one that the tables do not settle."""
     name, listed = block.first(*HERMANN_MAUGUIN), listed_operations(block)
     if listed is not None:
-        if not listed.is_group():
+        if not listed.is_group:
             raise ValueError(
                 f"its {len(listed)} symmetry operations are no group: some are missing or wrong"
             )
@@ -74,7 +74,7 @@ def symmetry(
         candidates, what = [], f"Hall symbol {hall!r}"
     else:
         notes.append("it gives no symmetry and was read as P 1")
-        return read_operations(["x,y,z"])
+        return read_operations(("x,y,z",))
     if not candidates:
         raise ValueError(f"it lists no symmetry operations, and its {what} is not in the tables")
     numbers = {operations.number for operations in candidates}
@@ -119,7 +119,7 @@ def listed_operations(block: Block) -> Operations | None:
         return magnetic_operations(block)
     if len(texts) > MOST_OPERATIONS:
         raise ValueError(f"it lists {len(texts)} symmetry operations")
-    return read_operations(texts)
+    return read_operations(tuple(texts))
 
 
 def magnetic_operations(block: Block) -> Operations | None:
@@ -136,7 +136,7 @@ def magnetic_operations(block: Block) -> Operations | None:
                 _, more = read_operation(centring.rpartition(",")[0])
                 together.append((rotation, (shift + more) % 1.0))
         rotations, translations = zip(*together, strict=True)
-        return read_operations(list(as_xyz(np.array(rotations), np.array(translations))))
+        return read_operations(as_xyz(np.array(rotations), np.array(translations)))
     bns = block.first("_space_group_magn_number_bns")
     if bns is None:
         return None
@@ -146,7 +146,7 @@ def magnetic_operations(block: Block) -> Operations | None:
     group = MagneticSpaceGroup([int(part) for part in bns.split(".")], setting)
     turns = np.array([op.rotation_matrix for op in group.symmetry_ops])
     shifts = np.array([op.translation_vector for op in group.symmetry_ops])
-    return read_operations(list(as_xyz(np.round(turns).astype(int), shifts)))
+    return read_operations(as_xyz(np.round(turns).astype(int), shifts))
 
 
 def settled(

@@ -6,7 +6,7 @@ import re
 from collections import defaultdict
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -42,6 +42,7 @@ class Operations:
         """(n,) whole numbers, the same for the same operation."""
         return _codes(self.rotations, self.translations)
 
+    @cached_property
     def is_group(self) -> bool:
         """Whether any two after each other are a third, as those of every crystal are."""
         codes = np.unique(self.codes)
@@ -70,19 +71,16 @@ class Operations:
         return len(self) / fixed
 
 
-def read_operations(texts: list[str]) -> Operations:
-    """Operations as a CIF writes them; ValueError names one that can't be read."""
-    seen: set[int] = set()
-    rotations, translations, plain = [], [], []
-    for text in texts:
-        rotation, translation = read_operation(text)
-        code = int(_codes(rotation[None], translation[None])[0])
-        if code not in seen:
-            seen.add(code)
-            rotations.append(rotation)
-            translations.append(translation)
-            plain.append(re.sub(r"[\s'\"]", "", text.lower()))
-    return Operations(np.array(rotations), np.array(translations), tuple(plain))
+@lru_cache(maxsize=1000)
+def read_operations(texts: tuple[str, ...]) -> Operations:
+    """Operations as a CIF writes them, each once; ValueError names one that can't be read."""
+    read = [read_operation(text) for text in texts]
+    rotations = np.array([rotation for rotation, _ in read])
+    translations = np.array([translation for _, translation in read])
+    _, first = np.unique(_codes(rotations, translations), return_index=True)
+    kept = np.sort(first)
+    plain = tuple(re.sub(r"[\s'\"]", "", texts[index].lower()) for index in kept)
+    return Operations(rotations[kept], translations[kept], plain)
 
 
 def made_of(

@@ -125,6 +125,8 @@ def read_materials(rows: Rows, target: str | None, official: bool = False) -> li
         InputError: The target is unknown, an id occurs twice, or there is no such split.
     """
     if target is not None and target not in known_targets(rows):
+        if target in rows.schema.names and pa.types.is_string(rows.schema.field(target).type):
+            refuse_text(rows, target)
         known = ", ".join(known_targets(rows)) or "none"
         raise InputError(f"unknown target {target!r}; the dataset's known targets: {known}")
     column = split_column(rows, target) if official and target is not None else None
@@ -141,6 +143,26 @@ def read_materials(rows: Rows, target: str | None, official: bool = False) -> li
         )
         for number, (name, value, split) in enumerate(zip(ids, values, splits, strict=True))
     ]
+
+
+def refuse_text(rows: Rows, target: str) -> None:
+    """InputError that names a value that made a column one of text."""
+    values = zip(rows.column("material_id"), rows.column(target), strict=True)
+    texts = ((name, value) for name, value in values if value and not _is_number(value))
+    name, value = next(texts, (None, None))
+    if name is not None:
+        raise InputError(
+            f"target {target!r} is a column of text: {name} has {value!r}; leave that value empty "
+            "where there is none, and build again"
+        )
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return "_" not in text
 
 
 def usable(
