@@ -20,7 +20,9 @@ class Registered:
 
 SOURCES = {
     "jarvis": Registered("curate.sources.jarvis", "JarvisSettings", "tables of JARVIS-DFT"),
-    "mp": Registered("curate.sources.mp", "MPSettings", "the Materials Project (needs MP_API_KEY)"),
+    "mp": Registered(
+        "curate.sources.mp", "MPSettings", "the Materials Project (extra `mp`, key in MP_API_KEY)"
+    ),
     "optimade": Registered(
         "curate.sources.optimade",
         "OptimadeSettings",

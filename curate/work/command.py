@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from collections.abc import Callable
 from typing import NoReturn
@@ -23,6 +25,9 @@ def run_command(program: str, main: Callable[[], int], after_disk_error: str = "
     stop_on_signals()
     try:
         sys.exit(main())
+    except BrokenPipeError:  # whoever read the output has seen enough, as `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
     except InputError as error:
         message = str(error)
     except OSError as error:
