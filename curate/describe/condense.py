@@ -18,9 +18,17 @@ SYMPRECS = (0.01, 0.1, 0.001)  # Å; the first that works is used, in the Materi
 
 
 def condense(structure: Structure, options: DescribeOptions) -> tuple[str, float]:
-    """Robocrystallographer's condensed structure as JSON, and the symprec (Å) that gave it.
+    """Robocrystallographer's condensed structure.
 
-    Raises what Robocrystallographer raised at the first symprec where all of them fail.
+    Args:
+        structure: An ordered crystal, with oxidation states where they shall be in the text.
+        options: Describer, cell and names of molecules.
+
+    Returns:
+        The condensed structure as JSON, and the symprec (Å) that gave it.
+
+    Raises:
+        Exception: What Robocrystallographer raised at the first symprec, where all of them fail.
     """
     first_error = None
     for symprec in SYMPRECS:

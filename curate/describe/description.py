@@ -19,6 +19,14 @@ def describe(record: StructureRecord, options: DescribeOptions | None = None) ->
 
     A record that brings its own text keeps it. Texts come out the same in every process: word lists
     that Robocrystallographer takes from sets are sorted, numbers are plain.
+
+    Args:
+        record: The crystal; lengths in Å.
+        options: How it is put into words; the defaults where it is None.
+
+    Returns:
+        `text` and `condensed_structure` (JSON) where `status` is "described"; otherwise `status`,
+        `error_type` and `error_message` say why there is none.
     """
     options = options or DescribeOptions()
     started = time.perf_counter()
@@ -65,7 +73,7 @@ def unusable(record: StructureRecord) -> tuple[str, str] | None:
         return reason
     for symbol in sorted(set(record.species_at_sites)):
         if not Element.is_valid_symbol(symbol):
-            return "dummy_species", f"{symbol!r} is no chemical element"
+            return "dummy_species", f"{symbol!r} is not a chemical element"
         if Element(symbol).Z > TRUSTED_ELEMENTS:
             return "unsupported_element", f"Robocrystallographer has no bonding data for {symbol}"
     return overlapping(record)

@@ -1,4 +1,4 @@
-"""Zero-dimensional component in, molecule name out; no socket is opened unless the user asked for PubChem.
+"""Names of molecules in a crystal; no socket is opened unless the user asked for PubChem.
 
 Robocrystallographer's own namer loads a table of 145,158 molecules for every crystal, never finds a
 name in it (it looks for the keys `traditional` and `iupac`, the table has `name_traditional` and

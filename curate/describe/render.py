@@ -12,7 +12,15 @@ from curate.describe.options import DescribeOptions
 
 
 def render(condensed: str, options: DescribeOptions | None = None) -> str:
-    """The text of a condensed structure (JSON, as `condense` gives it)."""
+    """The text of a condensed structure.
+
+    Args:
+        condensed: JSON, as in the column `condensed_structure` of a dataset.
+        options: Format and labels; those that concern the condensing have no effect here.
+
+    Returns:
+        The description, the same in every process.
+    """
     options = options or DescribeOptions()
     return in_fixed_order(describer(options).describe(restored(json.loads(condensed))))
 

@@ -1,4 +1,6 @@
-"""Neighbours of one site of each orbit in, bonds of all sites out; stands in for `StructureGraph`.
+"""Bonds of all sites of a crystal, from the neighbours of one site of each orbit.
+
+Stands in for `StructureGraph`.
 
 The library keeps the bonds in a graph of dictionaries and rebuilds a site object, through JSON
 types, each time a neighbour is looked at. Here a neighbour is a site number, a cell and a distance.

@@ -1,4 +1,4 @@
-"""Bonds in, connected components with dimensionality and orientation out.
+"""Connected components of a bonded crystal, with dimensionality and orientation.
 
 Stands in for `pymatgen.analysis.dimensionality.get_structure_components` and for the comparison of
 components in `robocrys.condense.component`. The library collects the neighbours of all sites again

@@ -1,4 +1,4 @@
-"""Structure in, weighted neighbours of some sites out; stands in for `CrystalNN.get_nn_data`.
+"""Weighted neighbours of some sites of a crystal; stands in for `CrystalNN.get_nn_data`.
 
 The library's three users of these data (bond graph, site fingerprints, mineral fingerprint) each
 compute them anew, as dictionaries of site objects. Here they are computed once, as arrays. The

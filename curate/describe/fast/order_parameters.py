@@ -1,4 +1,4 @@
-"""Neighbour vectors in, likeness to motifs out; stands in for `LocalStructOrderParams`.
+"""Likeness of a site's neighbours to structural motifs; stands in for `LocalStructOrderParams`.
 
 The library loops over all triples of neighbours once for each motif, building small arrays in the
 innermost loop. Here the angles of all triples are computed once, for the longest neighbour list,

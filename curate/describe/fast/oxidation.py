@@ -1,4 +1,4 @@
-"""Composition in, likeliest oxidation states out; stands in for `Composition.oxi_state_guesses`.
+"""Likeliest oxidation states of a composition; stands in for `Composition.oxi_state_guesses`.
 
 The library lists every way to give each atom of an element a state (millions for Ti11Zn4N24), then
 every combination of the elements' charges. Only the best score of each charge matters, so it is

@@ -1,4 +1,4 @@
-"""Two cells in, how one is the other with elements exchanged out; see `fit_anonymous`.
+"""Whether one cell is another with elements exchanged; stands in for `StructureMatcher.fit_anonymous`.
 
 The library reduces both cells at each call, copies both for each exchange of elements, and looks
 for the lattice mappings anew each time. Here a cell is reduced once, and the mappings, which do not

@@ -1,4 +1,6 @@
-"""Bonds and fingerprints in, site summaries out; stands in for robocrys' `SiteAnalyzer`.
+"""Summaries of inequivalent sites: geometry, bonds, next-nearest neighbours, angles.
+
+Stands in for robocrys' `SiteAnalyzer`.
 
 The library asks for the next-nearest neighbours of a site up to five times, and compares each pair
 of sites by sorting both their lists again. Here each site's neighbourhood is made and sorted once,

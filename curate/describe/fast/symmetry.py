@@ -1,4 +1,4 @@
-"""Structure in, its symmetry and the orbits of its sites out; each symmetry search is made once.
+"""Symmetry of a crystal and the orbits of its sites, with each symmetry search made once.
 
 Robocrystallographer searches the symmetry of the crystal, searches it again to refine the cell
 (the search has the refined cell already), and computes each site of the conventional cell anew. A

@@ -1,4 +1,4 @@
-"""Points around a site in, faces of its Voronoi cell out; stands in for `VoronoiNN`.
+"""Faces of the Voronoi cell of a site among the points around it; stands in for `VoronoiNN`.
 
 The library tessellates every point within the cutoff with qhull and keeps the one cell around the
 centre. That cell alone is the polar body of the convex hull of the inverted points 2 p / |p|², so
