@@ -307,6 +307,19 @@ def test_what_the_user_can_mend_is_one_sentence(hub, built, tmp_path):
     assert hub.dataset("ada/tagged").head == head
 
 
+def test_a_tag_of_other_content_is_refused_before_anything_is_committed(hub, built, tmp_path):
+    """Also where only the content of a file differs, and no path does."""
+    folder = sharded(built, tmp_path / "run", 2)
+    curate(hub, tmp_path / "home", "push", folder, "ada/crystals", "--tag", "v1")
+    head = hub.dataset("ada/crystals").head
+    with (folder / "dataset" / "README.md").open("a") as card:
+        card.write("One more line.")
+    done = curate(hub, tmp_path / "home", "push", folder, "ada/crystals", "--tag", "v1")
+    assert done.returncode == 2
+    assert "ada/crystals has a tag 'v1' already, for other content" in done.stderr
+    assert hub.dataset("ada/crystals").head == head
+
+
 def test_a_private_dataset_is_seen_only_with_a_token(hub, built, tmp_path):
     assert curate(hub, tmp_path, "push", built, "lab/secret", "--private").returncode == 0
     assert hub.dataset("lab/secret").private
