@@ -164,10 +164,16 @@ class Files:
             )
 
     def say_passed_over(self) -> None:
-        """Name the files of a folder that are not read."""
-        if self.passed_over:
-            names = named({str(path) for path in self.passed_over})
-            log.warning("%d files are no structure files: %s", len(self.passed_over), names)
+        """Name the files of a folder that are not read, and the links that are not followed."""
+        links = {str(path) for path in self.passed_over if path.is_symlink()}
+        if others := {str(path) for path in self.passed_over} - links:
+            log.warning("%d files are no structure files: %s", len(others), named(others))
+        if links:
+            log.warning(
+                "%d links are not read, as they lead to a folder, to no structure file or nowhere: %s",
+                len(links),
+                named(links),
+            )
 
     def name_of(self, path: Path) -> str:
         """The id of a file with one structure."""
@@ -196,11 +202,14 @@ class Files:
 def find(pattern: Path) -> tuple[list[Path], list[Path]]:
     """The structure files a path, folder or glob stands for, and the other files of a folder, sorted;
     InputError where there is no structure file, or where a path or glob names another."""
+    paths: list[Path] = []
     passed_over: list[Path] = []
     if pattern.is_dir():
-        files = [path for path in sorted(pattern.rglob("*")) if path.is_file()]
-        paths = [path for path in files if kind(path) and not path.name.startswith(".")]
-        passed_over = [path for path in files if path not in set(paths)]
+        for path in sorted(pattern.rglob("*")):
+            if path.is_file() and kind(path) and not path.name.startswith("."):
+                paths.append(path)
+            elif path.is_file() or path.is_symlink():
+                passed_over.append(path)
     elif pattern.exists():
         paths = [pattern]
     else:

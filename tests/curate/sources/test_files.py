@@ -129,6 +129,19 @@ def test_files_that_are_passed_over_are_named(tmp_path, silicon, caplog):
     assert "notes.txt" in caplog.text
 
 
+def test_links_that_are_not_read_are_named(tmp_path, silicon, caplog):
+    folder = tmp_path / "crystals"
+    (tmp_path / "elsewhere").mkdir()
+    (folder / "x.cif").mkdir(parents=True)  # a folder by the name of a file
+    CifWriter(silicon.to_pymatgen()).write_file(folder / "x.cif" / "Y.CIF")
+    (folder / "z.cif").symlink_to(folder / "x.cif" / "Y.CIF")
+    (folder / "dead.cif").symlink_to(tmp_path / "nothing.cif")
+    (folder / "more").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    assert set(records(folder)) == {"Y", "z"}
+    assert "2 links are not read" in caplog.text
+    assert "dead.cif" in caplog.text and "more" in caplog.text
+
+
 def test_a_table_may_call_files_by_their_names(tmp_path, silicon):
     CifWriter(silicon.to_pymatgen()).write_file(tmp_path / "x.cif")
     table = tmp_path / "targets.csv"
