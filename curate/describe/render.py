@@ -10,6 +10,8 @@ from typing import Any
 from curate.describe.lean_imports import import_robocrys
 from curate.describe.options import DescribeOptions
 
+POINT = "\ue000"  # of Unicode's private use area: no formula has it
+
 
 def render(condensed: str, options: DescribeOptions | None = None) -> str:
     """The text of a condensed structure.
@@ -22,7 +24,12 @@ def render(condensed: str, options: DescribeOptions | None = None) -> str:
         The description, the same in every process.
     """
     options = options or DescribeOptions()
-    return in_fixed_order(describer(options).describe(restored(json.loads(condensed))))
+    structure = restored(json.loads(condensed))
+    if options.text_format == "unicode":
+        text = describer(options).describe(without_points(structure)).replace(POINT, ".")
+    else:
+        text = describer(options).describe(structure)
+    return in_fixed_order(text)
 
 
 def rendered_parts(condensed: str) -> dict[str, str]:
@@ -69,6 +76,17 @@ def restored(value: Any, key: str = "") -> Any:
         items = [restored(item) for item in value]
         return tuple(items) if key == "orientation" else items
     return value
+
+
+def without_points(value: Any, key: str = "") -> Any:
+    """The condensed structure with POINT for the decimal points of its formulas: Unicode has no
+    subscript for them, and pymatgen's `unicodeify` refuses such a formula."""
+    if isinstance(value, dict):
+        return {name: without_points(item, str(name)) for name, item in value.items()}
+    if isinstance(value, list):
+        return [without_points(item) for item in value]
+    is_formula = key in ("formula", "poly_formula") and isinstance(value, str)
+    return value.replace(".", POINT) if is_formula else value
 
 
 def in_fixed_order(text: str) -> str:

@@ -63,6 +63,8 @@ def record_of(
         if isinstance(structure, dict):
             structure = safe_structure(structure)
         return StructureRecord.from_pymatgen(structure, material_id, properties=targets, **fields)
+    except KeyError as error:
+        return SkippedEntry.from_error(material_id, ValueError(f"its structure has no {error}"))
     except Exception as error:  # a broken entry costs itself only
         return SkippedEntry.from_error(material_id, error)
 

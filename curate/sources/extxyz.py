@@ -20,6 +20,8 @@ def crystals(text: str) -> Iterator[Crystal | Exception]:
             continue
         try:
             yield crystal("\n".join(frame) + "\n")
+        except KeyError as error:
+            yield ValueError(f"frame {number}: {error} is no element or column that is known")
         except Exception as error:  # a broken frame costs itself only
             yield ValueError(f"frame {number}: {error}")
 

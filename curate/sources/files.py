@@ -26,7 +26,7 @@ from curate.sources.file_names import (
     kind,
     name_of,
 )
-from curate.sources.targets import check_units, header_units, read_table
+from curate.sources.targets import check_units, read_table
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +51,9 @@ class FilesSettings(SourceSettings):
     properties: Path | None = field(default=None, metadata=IN_SNAPSHOT)
     """CSV of targets whose first column holds the material ids. A column of numbers needs a unit: name it
     gap:eV, or add --units gap=eV."""
+    property_name: str | None = field(default=None, metadata=IN_SNAPSHOT)
+    """Name of the one property of a table without a line of names, as ALIGNN's and CGCNN's id_prop.csv,
+    with its unit: gap:eV."""
     allow_missing_hydrogen: bool = field(default=False, metadata=IN_SNAPSHOT)
     """Describe a CIF whose formula has hydrogen that has no positions, with a note; such files are
     refused otherwise."""
@@ -62,6 +65,8 @@ class FilesSettings(SourceSettings):
     def check(self) -> None:
         if self.input is None:
             raise InputError("--db files needs --input PATH")
+        if self.property_name is not None and self.properties is None:
+            raise InputError("--property-name needs --properties TABLE")
 
     def open(self, request: Request) -> Source:
         files = Files(
@@ -70,6 +75,7 @@ class FilesSettings(SourceSettings):
             self.license,
             self.allow_missing_hydrogen,
             self.ids_from,
+            self.property_name,
         )
         if self.properties is not None and request.previous is None:
             check_units(self.properties, files.table, {**files.units, **request.units})
@@ -88,6 +94,7 @@ class Files:
         license: SPDX identifier of the licence of all entries.
         allow_missing_hydrogen: Take a CIF whose formula has hydrogen that its sites lack, with a note.
         ids_from: `path` keeps the folders below `pattern` in the ids.
+        property_name: The name of the one property of a table without a line of names, as `gap:eV`.
 
     Raises:
         InputError: There is no structure file, or the table of targets can't be read.
@@ -100,14 +107,15 @@ class Files:
         license: str = "unknown",
         allow_missing_hydrogen: bool = False,
         ids_from: IdsFrom = "name",
+        property_name: str | None = None,
     ) -> None:
         self.pattern = pattern
         self.license = license
         self.allow_missing_hydrogen = allow_missing_hydrogen
         self.ids_from = ids_from
         self.paths, self.passed_over = find(pattern)
-        self.table_path = properties
-        self.table, self.units = table_of(properties) if properties else ({}, {})
+        self.table_path, self.property_name = properties, property_name
+        self.table, self.units = table_of(properties, property_name) if properties else ({}, {})
 
     def snapshot(self) -> Snapshot:
         """The files by a digest of their names and bytes; InputError where one can't be read."""
@@ -125,6 +133,8 @@ class Files:
             version += ", hydrogen may be missing"
         if self.ids_from == "path":
             version += ", ids from paths"
+        if self.property_name is not None:
+            version += f", targets are {self.property_name}"
         return Snapshot("files", version, digest.hexdigest(), self.license, "")
 
     def records(self) -> Iterator[StructureRecord | SkippedEntry]:
@@ -154,10 +164,16 @@ class Files:
             )
 
     def say_passed_over(self) -> None:
-        """Name the files of a folder that are not read."""
-        if self.passed_over:
-            names = named({str(path) for path in self.passed_over})
-            log.warning("%d files are no structure files: %s", len(self.passed_over), names)
+        """Name the files of a folder that are not read, and the links that are not followed."""
+        links = {str(path) for path in self.passed_over if path.is_symlink()}
+        if others := {str(path) for path in self.passed_over} - links:
+            log.warning("%d files are no structure files: %s", len(others), named(others))
+        if links:
+            log.warning(
+                "%d links are not read, as they lead to a folder, to no structure file or nowhere: %s",
+                len(links),
+                named(links),
+            )
 
     def name_of(self, path: Path) -> str:
         """The id of a file with one structure."""
@@ -186,11 +202,14 @@ class Files:
 def find(pattern: Path) -> tuple[list[Path], list[Path]]:
     """The structure files a path, folder or glob stands for, and the other files of a folder, sorted;
     InputError where there is no structure file, or where a path or glob names another."""
+    paths: list[Path] = []
     passed_over: list[Path] = []
     if pattern.is_dir():
-        files = [path for path in sorted(pattern.rglob("*")) if path.is_file()]
-        paths = [path for path in files if kind(path) and not path.name.startswith(".")]
-        passed_over = [path for path in files if path not in set(paths)]
+        for path in sorted(pattern.rglob("*")):
+            if path.is_file() and kind(path) and not path.name.startswith("."):
+                paths.append(path)
+            elif path.is_file() or path.is_symlink():
+                passed_over.append(path)
     elif pattern.exists():
         paths = [pattern]
     else:
@@ -309,7 +328,9 @@ def read_text(path: Path) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def table_of(path: Path) -> tuple[dict[str, dict[str, Value]], dict[str, str]]:
+def table_of(
+    path: Path, property_name: str | None = None
+) -> tuple[dict[str, dict[str, Value]], dict[str, str]]:
     """Targets by id and units by property, from a CSV; InputError where it can't be read."""
     try:
         text = read_text(path)
@@ -317,4 +338,4 @@ def table_of(path: Path) -> tuple[dict[str, dict[str, Value]], dict[str, str]]:
         raise InputError(
             f"--properties {path}: {getattr(error, 'strerror', None) or error}"
         ) from error
-    return read_table(path, text), header_units(path, text)
+    return read_table(path, text, property_name)

@@ -1,6 +1,7 @@
 """A table of targets: a CSV whose first line names the properties and whose first column holds ids.
 
-A name may bring its unit, as `gap:eV`.
+A name may bring its unit, as `gap:eV`. A table without names, as ALIGNN's and CGCNN's id_prop.csv, takes the
+name of its one property from the command line.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import csv
 import io
 import logging
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from curate.errors import InputError, named
@@ -35,19 +36,38 @@ NO_VALUE = MISSING | {
 }
 
 
-def read_table(path: Path, text: str) -> dict[str, dict[str, Value]]:
-    """Targets by id; InputError names the line of what can't be read.
+def read_table(
+    path: Path, text: str, property_name: str | None = None
+) -> tuple[dict[str, dict[str, Value]], dict[str, str]]:
+    """The targets of a table.
 
     A column whose values are all numbers but for marks such as `n.d.`, `-` and `?` is one of numbers, and
     those marks are no value. A column of numbers and other text stays text, which is said.
+
+    Args:
+        path: The table, for messages.
+        text: Its content.
+        property_name: The name of the one property of a table without a line of names, with its unit
+            or without; None for a table that begins with names.
+
+    Returns:
+        Values by property by id, and the units by property that names bring.
+
+    Raises:
+        InputError: A line can't be read, an id or a name is there twice, or names are missing or given
+            twice; the message names the line.
     """
     rows = list(read_rows(path, text))
+    if property_name is not None:
+        check_nameless(path, rows, property_name)
+        rows = [(0, ["id", property_name]), *rows]
     if len(rows) < 2 or len(rows[0][1]) < 2:
         raise InputError(
             f"--properties {path}: needs a header, an id column and a property column, "
             "separated by commas"
         )
-    names = [split_unit(name)[0] for name in rows[0][1]]
+    columns = [split_unit(name) for name in rows[0][1]]
+    names = [name for name, _ in columns]
     check_names(path, names)
     table: dict[str, list[str]] = {}
     for line, row in rows[1:]:
@@ -65,14 +85,18 @@ def read_table(path: Path, text: str) -> dict[str, dict[str, Value]]:
         texts = {material_id: row[number] for material_id, row in table.items()}
         for material_id, value in column(path, name, texts).items():
             found[material_id][name] = value
-    return found
+    return found, {name: unit for name, unit in columns[1:] if unit is not None}
 
 
-def header_units(path: Path, text: str) -> dict[str, str]:
-    """Units by property, of the columns of a table that are named `name:unit`."""
-    _, names = next(read_rows(path, text))
-    columns = [split_unit(name) for name in names[1:]]
-    return {name: unit for name, unit in columns if unit is not None}
+def check_nameless(path: Path, rows: list[tuple[int, list[str]]], property_name: str) -> None:
+    """InputError where a table whose property is named by the user begins with a line of names."""
+    first = ",".join(rows[0][1])[:60] if rows else ""
+    values = rows[0][1][1:] if rows else []
+    if len(values) == 1 and as_number(values[0]) is None and values[0].lower() not in NO_VALUE:
+        raise InputError(
+            f"--properties {path}: its first line ({first}) holds no number; --property-name is for a "
+            "table without a line of names"
+        )
 
 
 def check_units(path: Path, table: dict[str, dict[str, Value]], units: Mapping[str, str]) -> None:
@@ -101,7 +125,7 @@ def check_units(path: Path, table: dict[str, dict[str, Value]], units: Mapping[s
         )
 
 
-def read_rows(path: Path, text: str):
+def read_rows(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
     """The line number and the stripped values of each line that is not blank."""
     reader = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True, strict=True)
     line = 1
@@ -123,7 +147,8 @@ def check_names(path: Path, names: list[str]) -> None:
     if any(as_number(name) is not None for name in names[1:]):
         raise InputError(
             f"--properties {path}: its first line ({','.join(names)[:60]}) looks like data; "
-            "begin it with a line of names, as id,band_gap"
+            "begin it with a line of names, as id,band_gap, or add --property-name NAME:UNIT "
+            "for its one property"
         )
     if not all(names[1:]):
         raise InputError(f"--properties {path}: a column of its first line has no name")

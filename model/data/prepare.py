@@ -57,6 +57,11 @@ def prepare(config: TrainConfig, materials: Sequence[Material]) -> Prepared:
     # before a modality drops crystals of its own, so that all modalities share the split
     split = split_of(labelled, config)
     kept, textless = usable(labelled, config.log_target, reads_descriptions(config))
+    if not kept:
+        raise InputError(
+            f"no material is left to learn {config.target!r} from"
+            + counted(merged(unlabelled, split.dropped, textless))
+        )
     graphs = None
     if config.modality != "text":
         graphs = stored_graphs(Records(kept), config.graph, config.cache)
@@ -68,7 +73,7 @@ def prepare(config: TrainConfig, materials: Sequence[Material]) -> Prepared:
     refuse_empty_parts(ids, dropped, config)
     encoder = text_encoder(config)
     texts = text_embeddings(seen, encoder, config) if config.modality != "graph" else None
-    preprocessing = fitted(config, [targets[name] for name in ids["train"]], seen, encoder)
+    preprocessing = fitted(config, {name: targets[name] for name in ids["train"]}, seen, encoder)
     graph_numbers = {material.id: number for number, material in enumerate(kept)}
     numbers = {name: number for number, name in enumerate(targets)}
     standardised = preprocessing.standardise(list(targets.values()))
@@ -123,11 +128,16 @@ def refuse_empty_parts(
     """InputError where train, val or test has no material, with the reasons of those left out."""
     for part in PARTS:
         if not ids[part]:
-            counts = ", ".join(f"{len(names)} {reason}" for reason, names in dropped.items())
             raise InputError(
                 f"no material is left for {part} of {config.target!r}, split {config.split}"
-                + (f" ({counts})" if counts else "")
+                + counted(dropped)
             )
+
+
+def counted(dropped: dict[str, list[str]]) -> str:
+    """How many materials were left out for each reason, in brackets; nothing where none was."""
+    counts = ", ".join(f"{len(names)} {reason}" for reason, names in dropped.items())
+    return f" ({counts})" if counts else ""
 
 
 def text_encoder(config: TrainConfig) -> TextEncoder | None:
@@ -140,26 +150,35 @@ def text_encoder(config: TrainConfig) -> TextEncoder | None:
 
 def fitted(
     config: TrainConfig,
-    learned: Sequence[float],
+    learned: Mapping[str, float],
     seen: Sequence[Material],
     encoder: TextEncoder | None,
 ) -> Preprocessing:
-    """The preprocessing of a training whose training targets are `learned`, in their own unit."""
-    mean, std = scale_of(learned, config.log_target)
+    """The preprocessing of a training whose training targets are `learned`, by id, in their own unit."""
+    values = list(learned.values())
+    mean, std = scale_of(values, config.log_target)
+    origins: set[str] = set()
+    elements: set[str] = set()
+    for material in seen:
+        record = material.record
+        origins.add(record.description_origin or "unknown")
+        if material.id in learned:
+            elements.update(record.species_at_sites)
     return Preprocessing(
         target=config.target,
         unit=unit(config.target, seen[0].rows.schema),
         log10=config.log_target,
         mean=mean,
         std=std,
-        guess=float(np.mean(learned)),
+        guess=float(np.mean(values)),
         modality=config.modality,
         graph=config.graph,
         text=config.text,
         text_encoder=encoder.name if encoder else None,
         text_revision=encoder.commit if encoder else None,
         text_recipe=encoder.recipe if encoder else None,
-        description_origins=sorted({m.record.description_origin or "unknown" for m in seen}),
+        description_origins=sorted(origins),
+        elements=sorted(elements),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 import pyarrow as pa
@@ -35,6 +35,8 @@ class Preprocessing:
     text_revision: str | None  # commit on the Hub
     text_recipe: dict[str, str | int] | None  # all that changes an embedding besides the text
     description_origins: list[str]  # who wrote the training texts
+    # of the training crystals, sorted; empty in folders of earlier versions, where they are not known
+    elements: list[str] = field(default_factory=list)
 
     @property
     def learned_unit(self) -> str:

@@ -55,6 +55,8 @@ class AppSession:
         size = f"{record.chemical_formula_reduced}, {record.nsites} atoms in the cell"
         if record.note:
             size += f" ({record.note})"
+        if unseen := self.predictor.unseen_elements(record):
+            size += f"; the model has seen no training crystal with {', '.join(unseen)}"
         yield {"status": f"{size}. Describing …", "structure": record}
         started = perf_counter()
         if self.preprocessing.modality == "graph":

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from curate.batches import in_batches
-from curate.errors import InputError
+from curate.errors import InputError, named
 from curate.files import cache_folder
 from curate.record import SkippedEntry, StructureRecord
 from curate.run.schema import record_of_row
@@ -94,6 +94,7 @@ class Predictor:
             for number, structure in enumerate(structures, 1)
         ]
         good = [record for record in records if isinstance(record, StructureRecord)]
+        self.warn_of_unseen_elements(good)
         made = self.examples(good)
         results: list[Prediction | None] = [None] * len(records)
         ready = []
@@ -109,6 +110,19 @@ class Predictor:
         for (position, example), value in zip(ready, values, strict=True):
             results[position] = Prediction(example.id, float(value), self.preprocessing.unit)
         return [result for result in results if result is not None]
+
+    def unseen_elements(self, record: StructureRecord) -> list[str]:
+        """Elements of a crystal that no training crystal has; none where the folder, of an earlier
+        version, does not know its training elements."""
+        known = self.preprocessing.elements
+        return sorted(set(record.species_at_sites).difference(known)) if known else []
+
+    def warn_of_unseen_elements(self, records: Iterable[StructureRecord]) -> None:
+        """One line on the crystals whose elements the model has not learned from."""
+        unseen = {record.material_id: self.unseen_elements(record) for record in records}
+        if crystals := {material_id for material_id, elements in unseen.items() if elements}:
+            elements = named({symbol for symbols in unseen.values() for symbol in symbols})
+            log.warning("no training crystal has %s, as %s", elements, named(crystals))
 
     def examples(self, records: Sequence[StructureRecord]) -> Iterator[Example | str]:
         """What the model sees of each record, or the reason why it can't."""

@@ -60,6 +60,16 @@ def test_the_condensed_structure_renders_the_same_and_other_texts(mos2, rutile):
     assert "TiO₂ is Rutile structured" in fancy and "Ti(1)" not in fancy
 
 
+def test_a_formula_with_a_fraction_in_unicode(rutile):
+    condensed = describe(rutile).condensed_structure
+    assert condensed is not None
+    changed = condensed.replace('"TiO2"', '"Ti0.5O"').replace('"O6"', '"O5.5"')
+    text = render(changed, DescribeOptions(text_format="unicode"))
+    assert "Ti₀.₅O is Rutile structured" in text
+    assert "TiO₅.₅ octahedra" in text
+    assert text.count("1.9") == render(changed).count("1.9") > 0
+
+
 def test_every_option_changes_the_text(rutile, dry_ice):
     plain = describe(rutile).text
     decorated = describe(rutile, DescribeOptions(oxidation_states=True)).text

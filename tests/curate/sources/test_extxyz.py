@@ -41,3 +41,9 @@ def test_what_a_frame_says_of_itself_is_kept():
 def test_directions_without_a_period_are_noted():
     (row,) = read(FRAME.format(' pbc="T T F"'))
     assert row.note == "periodic in 2 directions by its pbc, read as periodic in three"
+
+
+def test_a_symbol_that_is_no_element_is_said():
+    frame = FRAME.format("").replace("Po 0", "Xq 0")
+    (bad,) = read(frame)
+    assert bad.error_message == "frame 1: 'Xq' is no element or column that is known"

@@ -1,8 +1,10 @@
 import gzip
 import json
 
+import pyarrow.parquet as pq
 import pytest
 from ase.io import write as ase_write
+from commands import curate
 from pymatgen.core import Lattice, Structure
 from pymatgen.io.ase import AseAtomsAdaptor
 from pymatgen.io.cif import CifWriter
@@ -127,11 +129,43 @@ def test_files_that_are_passed_over_are_named(tmp_path, silicon, caplog):
     assert "notes.txt" in caplog.text
 
 
+def test_links_that_are_not_read_are_named(tmp_path, silicon, caplog):
+    folder = tmp_path / "crystals"
+    (tmp_path / "elsewhere").mkdir()
+    (folder / "x.cif").mkdir(parents=True)  # a folder by the name of a file
+    CifWriter(silicon.to_pymatgen()).write_file(folder / "x.cif" / "Y.CIF")
+    (folder / "z.cif").symlink_to(folder / "x.cif" / "Y.CIF")
+    (folder / "dead.cif").symlink_to(tmp_path / "nothing.cif")
+    (folder / "more").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    assert set(records(folder)) == {"Y", "z"}
+    assert "2 links are not read" in caplog.text
+    assert "dead.cif" in caplog.text and "more" in caplog.text
+
+
 def test_a_table_may_call_files_by_their_names(tmp_path, silicon):
     CifWriter(silicon.to_pymatgen()).write_file(tmp_path / "x.cif")
     table = tmp_path / "targets.csv"
     table.write_text("file,gap\nx.cif,1.1\n")
     assert records(tmp_path / "x.cif", properties=table)["x"].properties == {"gap": 1.1}
+
+
+def test_the_id_prop_table_of_alignn_and_cgcnn(tmp_path, silicon):
+    silicon.to_pymatgen().to(filename=str(tmp_path / "POSCAR-1.vasp"), fmt="poscar")
+    CifWriter(silicon.to_pymatgen()).write_file(tmp_path / "2.cif")
+    table = tmp_path / "id_prop.csv"
+    table.write_text("POSCAR-1.vasp,1.1\r\n2,0.5\r\n")
+    words = ("--input", tmp_path, "--properties", table, "--property-name", "gap:eV")
+    built = curate("build", "--db", "files", *words, "--out", tmp_path / "run")
+    assert built.returncode == 0, built.stderr
+    rows = pq.read_table(tmp_path / "run" / "dataset" / "default")
+    assert dict(zip(*(rows[name].to_pylist() for name in ("material_id", "gap")), strict=True)) == {
+        "POSCAR-1": 1.1,
+        "2": 0.5,
+    }
+    assert rows.schema.field("gap").metadata == {b"unit": b"eV"}
+    refused = curate("build", "--db", "files", *words[:4], "--out", tmp_path / "other")
+    assert refused.returncode == 2
+    assert "or add --property-name NAME:UNIT for its one property" in refused.stderr
 
 
 def test_what_is_allowed_is_part_of_the_snapshot(tmp_path, silicon):

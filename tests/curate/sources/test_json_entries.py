@@ -7,6 +7,7 @@ import pytest
 
 from curate.sources import json_entries
 from curate.sources.entries import record_of, value_of
+from curate.sources.files import read_file
 
 ATOMS = {
     "lattice_mat": [[4, 0, 0], [0, 4, 0], [0, 0, 4]],
@@ -89,3 +90,9 @@ def test_numbers_are_those_that_are_written():
     assert isinstance(value_of(2**64), float)
     found = record_of({"id": "x", "atoms": ATOMS, "n": 10**400}, "t", {})
     assert "property n is a whole number larger than any" in found.error_message
+
+
+def test_a_key_that_a_structure_lacks_is_named(tmp_path):
+    (tmp_path / "x.json").write_text('[{"structure": {"sites": []}}]')
+    (row,) = read_file(tmp_path / "x.json")
+    assert row.error_message == "its structure has no 'lattice'"

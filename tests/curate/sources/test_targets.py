@@ -78,3 +78,19 @@ def test_names_may_bring_their_units(tmp_path):
     path.write_text("id,gap:eV,gap\na,1,2\n")
     with pytest.raises(InputError, match="two columns are called gap"):
         table_of(path)
+
+
+def test_a_table_without_names_takes_one_from_the_command_line(tmp_path):
+    path = tmp_path / "id_prop.csv"
+    path.write_text("a,1.5\n7,2\n")
+    assert table_of(path, "gap:eV") == ({"a": {"gap": 1.5}, "7": {"gap": 2.0}}, {"gap": "eV"})
+    with pytest.raises(InputError, match=r"looks like data; .* or add --property-name NAME:UNIT"):
+        table_of(path)
+    path.write_text("id,gap\na,1.5\n")
+    with pytest.raises(InputError, match=r"first line \(id,gap\) holds no number"):
+        table_of(path, "gap:eV")
+    path.write_text("a,1.5,2\n")
+    with pytest.raises(InputError, match="line 1: 3 values under 2 names"):
+        table_of(path, "gap:eV")
+    path.write_text("a,n.d.\nb,2\n")
+    assert table_of(path, "gap")[0] == {"a": {"gap": None}, "b": {"gap": 2.0}}

@@ -54,6 +54,13 @@ def test_a_cif_is_described_predicted_and_compared(session, cif, rutile, cache):
     assert len(similarities) == 8
 
 
+def test_an_element_that_no_training_crystal_has_is_said(trained, cif, cache):
+    session = AppSession(trained, None, cache)
+    assert "no training crystal" not in answers(session, cif)["status"]
+    session.preprocessing.elements.remove("Ti")
+    assert "the model has seen no training crystal with Ti" in answers(session, cif)["status"]
+
+
 def test_a_training_crystal_is_most_like_itself(session, dataset, trained, cache, tmp_path):
     record = next(
         r for r in map(record_of_row, load_rows(dataset)) if r.material_id in session.known.ids

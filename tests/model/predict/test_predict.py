@@ -94,6 +94,28 @@ def test_a_model_of_the_graph_alone_needs_no_text(tmp_path, settings, silicon):
     assert json.loads((config.out / "preprocessing.json").read_text())["text_encoder"] is None
 
 
+def test_elements_that_no_training_crystal_has_are_said(trained, cache, silicon, tmp_path, caplog):
+    folder = tmp_path / "m"
+    shutil.copytree(trained, folder)
+    path = folder / "preprocessing.json"
+    stored = json.loads(path.read_text())
+    learned = {
+        row["id"] for row in read_csv(trained / "predictions.csv") if row["split"] == "train"
+    }
+    in_training = [row for row in rows() if row["material_id"] in learned]
+    assert stored["elements"] == sorted({s for r in in_training for s in r["species_at_sites"]})
+    stored["elements"].remove("Si")
+    path.write_text(json.dumps(stored))
+    (prediction,) = Predictor.from_pretrained(folder, cache).predict([silicon])
+    assert math.isfinite(prediction.value)
+    assert caplog.messages.count("no training crystal has Si, as silicon") == 1
+    del stored["elements"]  # as folders of earlier versions
+    path.write_text(json.dumps(stored))
+    caplog.clear()
+    Predictor.from_pretrained(folder, cache).predict([silicon])
+    assert "no training crystal" not in caplog.text
+
+
 def test_evaluation_repeats_the_scores_of_the_training(trained, dataset, cache):
     metrics = json.loads((trained / "metrics.json").read_text())
     result = evaluate(EvaluateConfig(trained, dataset, cache=cache))

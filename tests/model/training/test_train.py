@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -237,6 +238,15 @@ def test_random_split_is_seeded_disjoint_and_80_10_10():
 def test_an_unknown_target_lists_the_known_ones(dataset):
     with pytest.raises(InputError, match=r"unknown target 'gap'.*optb88vdw_bandgap"):
         read_materials(load_rows(dataset), "gap")
+
+
+@pytest.mark.parametrize("modality", ["graph", "text", "both"])
+def test_a_target_without_usable_values_is_one_sentence(settings, tmp_path, modality):
+    changed = [{**row, TARGET: None if i % 2 else math.inf} for i, row in enumerate(rows()[:8])]
+    data = write_dataset(tmp_path / "dataset", changed)
+    sentence = f"no material is left to learn '{TARGET}' from (4 target not finite, 4 no target)"
+    with pytest.raises(InputError, match=re.escape(sentence)):
+        train(settings(tmp_path / "m", data=data, modality=modality))
 
 
 def test_two_runs_of_the_same_form_are_not_mixed_up(tmp_path):
