@@ -164,13 +164,14 @@ import json, sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from curate.web.retry import RetryPolicy
-from curate.hub.publish import push
+from curate.hub.mirror import mirror
+from curate.hub.publish import plan_push
 
 folder, retry = Path(sys.argv[1]) / "dataset", RetryPolicy(int(sys.argv[2]), 0.1, 0.2)
 
 def outcome(name):
     try:
-        return name, push(folder, name, tag="v1", retry=retry).commit, None
+        return name, mirror(plan_push(folder, name, tag="v1"), retry=retry).commit, None
     except Exception as error:
         return name, type(error).__name__, str(error)
 
@@ -365,11 +366,13 @@ ASK_EVERYTHING = """
 import logging, sys, traceback
 from pathlib import Path
 from curate.web.retry import RetryPolicy
-from curate.hub.publish import push
+from curate.hub.mirror import mirror
+from curate.hub.publish import plan_push
 
 logging.basicConfig(level=logging.DEBUG)
 try:
-    push(Path(sys.argv[1]) / "dataset", "ada/crystals", tag="v1", retry=RetryPolicy(2, 0.1))
+    plan = plan_push(Path(sys.argv[1]) / "dataset", "ada/crystals", tag="v1")
+    mirror(plan, retry=RetryPolicy(2, 0.1))
 except Exception as error:
     print("".join(traceback.TracebackException.from_exception(error, capture_locals=False).format()))
     while error is not None:
