@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,6 +31,7 @@ from curate.sources.symmetry import Operations
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
+    from pymatgen.io.cif import CifParser
 
 MANY_ATOMS = (
     3_000  # in a cell; more take pymatgen, which compares all with all, half a minute and more
@@ -163,11 +165,9 @@ def check_formula(
 
 def expanded(text: str, notes: list[str]) -> Structure:
     """The whole cell of a canonical CIF, by pymatgen; what its parser doubts is noted."""
-    from pymatgen.io.cif import CifParser
-
     with warnings.catch_warnings(record=True):  # the parser keeps its own list of them
         warnings.simplefilter("always")
-        parser = CifParser.from_str(text, occupancy_tolerance=FULL, check_cif=False)
+        parser = parser_class().from_str(text, occupancy_tolerance=FULL, check_cif=False)
         try:
             (structure,) = parser.parse_structures(primitive=False, on_error="raise")
         except ValueError as error:
@@ -179,6 +179,22 @@ def expanded(text: str, notes: list[str]) -> Structure:
         if "rounded to ideal values" not in warning and "sum to > 1" not in warning:
             notes.append(warning.splitlines()[0])
     return structure
+
+
+@lru_cache(maxsize=1)
+def parser_class() -> type[CifParser]:
+    """pymatgen's parser, which reads an operation that many files have only once; where a file lists
+    operations it would otherwise also go through all names of space groups."""
+    from pymatgen.core.operations import SymmOp
+    from pymatgen.io.cif import CifParser
+
+    read_once = lru_cache(maxsize=10_000)(SymmOp.from_xyz_str)
+
+    class ListedOperations(CifParser):
+        def get_symops(self, data):
+            return [read_once(text) for text in data["_symmetry_equiv_pos_as_xyz"]]
+
+    return ListedOperations
 
 
 def merged(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -179,6 +180,8 @@ def element_of(
 ) -> tuple[str, float, bool]:
     """The element of a site, the number of hydrogens that its name attaches to it, and whether a label
     had to be read that allows another element too; DummySpecies where it names none."""
+    if written is not None and is_symbol(written):
+        return written, 0.0, False
     from pymatgen.core import Element
 
     known = formula.elements if formula else frozenset()
@@ -213,6 +216,14 @@ def element_of(
     return (among or options)[0], 0.0, not is_certain and letters != options[0]
 
 
+@lru_cache(maxsize=1000)
+def is_symbol(text: str) -> bool:
+    """Whether a text is an element's symbol and nothing else that CIFs mean by it, as T for a site."""
+    from pymatgen.core import Element
+
+    return text not in ("D", "T") and Element.is_valid_symbol(text)
+
+
 def oxidation_states(block: Block) -> tuple[list[str], list[str]] | None:
     """Types of atoms and their oxidation numbers, where both are given whole."""
     symbols, states = (
@@ -230,9 +241,11 @@ def oxidation_states(block: Block) -> tuple[list[str], list[str]] | None:
 
 def as_pymatgen_reads(written: str | None, symbol: str) -> str:
     """The type as written, whose charge orders the atoms, where pymatgen finds the same element in it."""
+    if written is None or written == symbol:
+        return symbol
     from pymatgen.core import Element
 
-    if written is None or not re.fullmatch(rf"{symbol}[\d+-]*", written):
+    if not re.fullmatch(rf"{symbol}[\d+-]*", written):
         return symbol
     is_longer = Element.is_valid_symbol(written[:2].title()) and len(symbol) == 1
     return symbol if is_longer else written
@@ -252,6 +265,8 @@ def number(text: str) -> float:
 
 def plain_number(text: str) -> str:
     """`0.123(4)` as `0.123`, `1/3` as a decimal."""
+    if "(" not in text and "/" not in text:
+        return text.strip()
     plain = re.sub(r"\(.*", "", text.strip())
     if match := re.fullmatch(r"([+-]?\d+)/(\d+)", plain):
         return repr(int(match[1]) / int(match[2]))

@@ -69,7 +69,7 @@ def crystal(frame: str) -> Crystal:
         raise ValueError("no Lattice in the comment line")
     results = {} if atoms.calc is None else atoms.calc.results  # where ASE puts energy and forces
     properties = {name: plain(value) for name, value in {**results, **atoms.info}.items()}
-    material_id = next((str(properties[key]) for key in ID_KEYS if key in properties), None)
+    material_id = own_id(frame.split("\n", 2)[1])
     directions = sum(map(bool, atoms.pbc))
     note = None
     if directions < 3:
@@ -79,6 +79,14 @@ def crystal(frame: str) -> Crystal:
     )
     kept = {name: value for name, value in properties.items() if name not in ID_KEYS}
     return Crystal(structure, kept, material_id, note)
+
+
+def own_id(comment: str) -> str | None:
+    """The id in a frame's second line, letter by letter: ASE would read `00123` as a number."""
+    for key in ID_KEYS:
+        if found := re.search(rf"""(?<!\S){key}\s*=\s*(?:"([^"]*)"|'([^']*)'|(\S+))""", comment):
+            return next(text for text in found.groups() if text is not None).strip() or None
+    return None
 
 
 def plain(value: Any) -> Any:

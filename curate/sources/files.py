@@ -260,13 +260,17 @@ def read_file(
             default_id = name if len(first_two) == 1 else f"{name}-{number}"
             record = record_of(entry, default_id, fields)
             if isinstance(entry, Exception) and isinstance(record, SkippedEntry):
-                message = f"{path.name}: {record.error_message}"
-                record = replace(record, error_message=message[:500])
+                record = replace(record, error_message=in_one_line(path, record.error_message))
             yield record
     except Exception as error:  # parsers fail in many ways; the file becomes a row with the reason
         reason = getattr(error, "strerror", None) or error
         refusal = SkippedEntry.from_error(name, error)
-        yield replace(refusal, error_message=f"{path.name}: {reason}"[:500])
+        yield replace(refusal, error_message=in_one_line(path, reason))
+
+
+def in_one_line(path: Path, reason: object) -> str:
+    """Why an entry of a file is none, behind the file's name."""
+    return f"{path.name}: {' '.join(str(reason).split())}"[:500]
 
 
 def cif_entries(path: Path, allow_missing_hydrogen: bool) -> Iterator[Any]:

@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 
 from curate.record import DummySpecies
-from curate.sources.entries import Crystal
+from curate.sources.entries import Crystal, as_number
 
 COMMENT = re.compile(r"[#!].*")
 NO_DOUBT = ("selective dynamics", "Selective dynamics")  # about flags, which are not read here
@@ -51,6 +51,8 @@ def check(lines: list[str], notes: list[str]) -> int:
         names += lines[at].split()
         at += 1
     symbols_end = at
+    if number := next((word for word in names if as_number(word) is not None), None):
+        raise ValueError(f"{number!r} stands where a symbol or a whole number of atoms must stand")
     counts: list[int] = []
     while at < len(lines) and all(word.isdigit() for word in lines[at].split()[:1] or ["-"]):
         if not all(word.isdigit() for word in lines[at].split()):

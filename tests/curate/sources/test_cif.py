@@ -2,10 +2,13 @@
 
 import time
 
+import numpy as np
 import pytest
+from pymatgen.io.cif import CifParser, CifWriter
 
 from curate.record import SkippedEntry, StructureRecord
-from curate.sources.cif import crystals
+from curate.sources.cif import crystals, expanded
+from curate.sources.cif_sites import is_symbol
 from curate.sources.entries import record_of
 
 CELL = """data_t
@@ -290,3 +293,16 @@ def test_a_cell_of_too_many_atoms_is_refused_at_once():
     started = time.perf_counter()
     assert "would hold 24000 atoms" in refusal(cif(*atoms, operations=operations, a=400))
     assert time.perf_counter() - started < 5
+
+
+def test_operations_read_once_expand_as_pymatgen_does_itself(mos2):
+    text = str(CifWriter(mos2.to_pymatgen(), symprec=1e-3))
+    with pytest.warns(UserWarning, match="rounded to ideal values"):
+        (own,) = CifParser.from_str(text).parse_structures(primitive=False)
+    assert expanded(text, []) == own
+    assert np.array_equal(expanded(text, []).frac_coords, own.frac_coords)
+
+
+def test_a_symbol_is_the_element_that_it_names():
+    assert is_symbol("Na")
+    assert not any(map(is_symbol, ("T", "D", "Wat", "na", "Na1+", "")))

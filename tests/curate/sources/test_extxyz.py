@@ -1,5 +1,7 @@
 """Frames of extended XYZ files; a broken one costs itself."""
 
+import pytest
+
 from curate.sources.entries import record_of
 from curate.sources.extxyz import crystals
 
@@ -41,6 +43,20 @@ def test_what_a_frame_says_of_itself_is_kept():
 def test_directions_without_a_period_are_noted():
     (row,) = read(FRAME.format(' pbc="T T F"'))
     assert row.note == "periodic in 2 directions by its pbc, read as periodic in three"
+
+
+@pytest.mark.parametrize(
+    ("said", "material_id"),
+    [
+        (" id=00123", "00123"),
+        (' material_id="a b" id=7', "a b"),
+        (" jid=1e5 grid=4", "1e5"),
+        (" grid=4", "t-0"),
+    ],
+)
+def test_an_id_keeps_its_letters(said, material_id):
+    (row,) = read(FRAME.format(said))
+    assert row.material_id == material_id
 
 
 def test_a_symbol_that_is_no_element_is_said():

@@ -174,3 +174,11 @@ def test_what_is_allowed_is_part_of_the_snapshot(tmp_path, silicon):
     assert plain.version == "1 file"
     assert Files(tmp_path, allow_missing_hydrogen=True).snapshot() != plain
     assert Files(tmp_path, ids_from="path").snapshot() != plain
+
+
+def test_a_reason_is_one_line(tmp_path):
+    head = "t\n1.0\n4 0 0\n0 4 0\n0 0 4\nCs Cl\n1 1\nDirect\n"
+    (tmp_path / "x.vasp").write_text(head + "0 0 0\n0.5 0.5\n")
+    refused = records(tmp_path)["x"]
+    assert refused.error_message.startswith("x.vasp: ")
+    assert "\n" not in refused.error_message

@@ -78,3 +78,9 @@ def test_what_is_guessed_is_noted(text, note):
 def test_what_is_not_whole_is_refused(text, reason):
     with pytest.raises(ValueError, match=reason.replace("*", r"\*")):
         crystal(text)
+
+
+@pytest.mark.parametrize("counts", ["1.0 1.0", "-1 1"])
+def test_numbers_of_atoms_are_whole(counts):
+    with pytest.raises(ValueError, match=f"'{counts.split()[0]}' stands where a symbol or a whole"):
+        read(HEAD + f"Cs Cl\n{counts}\n" + BODY)
