@@ -100,7 +100,7 @@ def main() -> None:
         )
         subprocess.run(["tar", "x", "-C", earlier], input=archive.stdout, check=True)
         codes = {"before": earlier, "after": ROOT}
-        prepare(folder)
+        prepare(folder, earlier)
         found = {}
         for command in commands(folder):
             runs: dict[str, list[dict[str, float]]] = {side: [] for side in codes}
@@ -116,13 +116,13 @@ def main() -> None:
     RESULT.write_text(json.dumps(result, indent=1) + "\n")
 
 
-def prepare(folder: Path) -> None:
-    """A crystal, and two small models that both codes can read."""
+def prepare(folder: Path, code: Path) -> None:
+    """A crystal, and two small models by the earlier code, which both can read."""
     (folder / "silicon.cif").write_text(SILICON)
     python = [sys.executable, "-m"]
     build = [*python, "curate", *"build --db jarvis --sample --limit 60 --out run".split()]  # noqa: SIM905
     subprocess.run(
-        build, cwd=folder, env=environment(ROOT, folder), check=True, capture_output=True
+        build, cwd=folder, env=environment(code, folder), check=True, capture_output=True
     )
     for modality in ("graph", "both"):
         words = f"train --data run --target formation_energy_peratom {SMALL} --cache cache"
@@ -130,7 +130,7 @@ def prepare(folder: Path) -> None:
         subprocess.run(
             [*python, "model", *words.split()],
             cwd=folder,
-            env=environment(ROOT, folder),
+            env=environment(code, folder),
             check=True,
             capture_output=True,
         )
