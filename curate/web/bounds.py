@@ -52,7 +52,11 @@ def check_redirect(response: requests.Response, **_) -> None:
     """Raise Refusal for a redirect to another host: requests would take each header there."""
     if not response.is_redirect:
         return
-    target = urljoin(response.url, response.headers["location"])
+    location = response.headers["location"]
+    try:
+        target = urljoin(response.url, location)
+    except ValueError:
+        target = location
     if not stays_at_host(response.url, target):
         raise Refusal(
             f"sends on to another address, {target[:200]}, which is not followed",

@@ -49,7 +49,7 @@ class ScriptedServer:
         self.stopped = threading.Event()
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
         self.port = self.server.server_port
         self.url = f"http://127.0.0.1:{self.port}"
         return self
