@@ -174,15 +174,14 @@ def examples(dataset: Path, n: int) -> list[dict]:
 
 def run_push(config: PushConfig) -> int:
     """Publish a run's dataset, or print what would be published."""
-    from curate.hub.publish import plan_push, push
+    from curate.hub.mirror import mirror
+    from curate.hub.publish import plan_push
     from curate.run.folder import Run
 
     dataset = Run.load(config.run).dataset
-    if config.dry_run:
-        print(plan_push(dataset, config.name, private=config.private, tag=config.tag))
-        return 0
     logging.getLogger("httpx2").setLevel(logging.WARNING)  # it reports every request
-    print(push(dataset, config.name, private=config.private, tag=config.tag))
+    plan = plan_push(dataset, config.name, private=config.private, tag=config.tag)
+    print(plan if config.dry_run else mirror(plan))
     return 0
 
 

@@ -1,10 +1,11 @@
-"""Atomic file writing, and where files are kept between runs.
+"""Atomic file writing, digests of files, and where files are kept between runs.
 
 A file that exists is complete, whatever happens while it is written.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
@@ -39,6 +40,12 @@ def whole_file(path: Path) -> Iterator[Path]:
         _sync(path.parent)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def sha256_of(path: Path) -> bytes:
+    """SHA-256 of a file's content; raises OSError where it cannot be read."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
 
 
 def write_json(path: Path, data: Any) -> None:

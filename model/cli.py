@@ -141,16 +141,15 @@ def run_app(config: AppConfig) -> int:
 
 def run_push(config: PushModelConfig) -> int:
     """Publish a model, or print what would be published."""
-    from model.publish.push import plan_push, push
+    from curate.hub.mirror import mirror
+    from model.publish.push import plan_push
 
     if config.space:
         return run_push_space(config)
     if config.data is not None:
         raise InputError("--data is for --space: a model is pushed without its crystals")
-    if config.dry_run:
-        print(plan_push(config.model, config.name, private=config.private, tag=config.tag))
-        return 0
-    print(push(config.model, config.name, private=config.private, tag=config.tag))
+    plan = plan_push(config.model, config.name, private=config.private, tag=config.tag)
+    print(plan if config.dry_run else mirror(plan))
     return 0
 
 
@@ -164,10 +163,7 @@ def run_push_space(config: PushModelConfig) -> int:
     warnings.filterwarnings("ignore", "It seems that you are about to commit a data file")
 
     plan = plan_space(config)
-    if config.dry_run:
-        print(plan)
-        return 0
-    print(mirror(plan))
+    print(plan if config.dry_run else mirror(plan))
     return 0
 
 

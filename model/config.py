@@ -16,17 +16,23 @@ from model.encoder_settings import ENCODERS, SIZES
 Modality = Literal["both", "graph", "text"]
 FusionName = Literal["concat"]
 ExperimentKind = Literal["modality", "encoder", "text", "low-data"]
+CONTROLS = {  # what stands in place of a description, to see whether its words matter
+    "shuffled": "the description of another crystal",
+    "constant": "one text for all",
+    "spacegroup": "the space group as a one-hot vector, no text",
+}
 if TYPE_CHECKING:
     EncoderName: TypeAlias = str
     TextInput: TypeAlias = str
 else:  # from the tables: what stands there can be chosen
     EncoderName = Literal[tuple(ENCODERS)]
-    TextInput = Literal["description", *VIEWS, "shuffled", "constant", "spacegroup"]
+    TextInput = Literal["description", *VIEWS, *CONTROLS]
 TEXT_HELP = (
     "Text of a crystal: its description; a part of it ("
     + "; ".join(f"{name}: {view.meaning}" for name, view in VIEWS.items())
-    + "); or a control that says nothing about it (shuffled: the description of another crystal; "
-    "constant: one text for all; spacegroup: the space group as a one-hot vector, no text)."
+    + "); or a control that says nothing about it ("
+    + "; ".join(f"{name}: {meaning}" for name, meaning in CONTROLS.items())
+    + ")."
 )
 
 

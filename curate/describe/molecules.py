@@ -79,23 +79,26 @@ class NamingCondenser(StructureCondenser):
             inequivalent = get_structure_inequiv_components(components)
         summary, makeup = {}, []
         for number, component in enumerate(inequivalent):
-            summary[number] = {
-                "formula": get_component_formula(
-                    component,
-                    use_iupac_formula=self.use_iupac_formula,
-                    use_common_formulas=self.use_common_formulas,
-                ),
-                "dimensionality": component["dimensionality"],
-                "orientation": component["orientation"],
-                "molecule_name": (
-                    self.molecule_namer.get_name_from_molecule_graph(component["molecule_graph"])
-                    if component["dimensionality"] == 0
-                    else None
-                ),
-                "sites": site_analyzer.get_inequivalent_site_indices(component["site_ids"]),
-            }
+            name = None
+            if component["dimensionality"] == 0:
+                name = self.molecule_namer.get_name_from_molecule_graph(component["molecule_graph"])
+            summary[number] = self.component_summary(component, name, site_analyzer)
             makeup.extend([number] * component["count"])
         return summary, makeup
+
+    def component_summary(self, component, molecule_name: str | None, site_analyzer) -> dict:
+        """What the condensed structure says of one kind of component."""
+        return {
+            "formula": get_component_formula(
+                component,
+                use_iupac_formula=self.use_iupac_formula,
+                use_common_formulas=self.use_common_formulas,
+            ),
+            "dimensionality": component["dimensionality"],
+            "orientation": component["orientation"],
+            "molecule_name": molecule_name,
+            "sites": site_analyzer.get_inequivalent_site_indices(component["site_ids"]),
+        }
 
 
 @lru_cache(maxsize=1)

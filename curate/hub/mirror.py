@@ -15,6 +15,7 @@ from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
 from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import validate_repo_id
 
+from curate.files import sha256_of
 from curate.hub.faults import PublishError, call_hub
 from curate.web.retry import RetryPolicy, without_token
 
@@ -40,8 +41,7 @@ class LocalFile:
         """SHA-256, by which the Hub identifies large files."""
         if isinstance(self.source, bytes):
             return hashlib.sha256(self.source).hexdigest()
-        with self.source.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of(self.source).hex()
 
     @cached_property
     def git_oid(self) -> str:

@@ -6,12 +6,11 @@ import re
 from pathlib import Path
 
 import pyarrow.parquet as pq
-from huggingface_hub import DatasetCard, HfApi
+from huggingface_hub import DatasetCard
 
 from curate.hub.faults import PublishError
-from curate.hub.mirror import LocalFile, PushPlan, PushResult, check_name, files_of, mirror
+from curate.hub.mirror import LocalFile, PushPlan, check_name, files_of
 from curate.licenses import card_fields, refusal
-from curate.web.retry import RetryPolicy
 
 CONFIGS = ("default", "manifest")  # the rows with a text; one row for each crystal of the source
 PLACEHOLDER = "OWNER/NAME"  # in the examples of a card that is not published yet
@@ -21,6 +20,8 @@ def plan_push(
     folder: Path, repo_id: str, *, private: bool = False, tag: str | None = None
 ) -> PushPlan:
     """Check a dataset folder and say what a push would do; nothing is sent.
+
+    The files are pushed as they are, except that the card's examples name the repository.
 
     Args:
         folder: The dataset folder of a run.
@@ -51,25 +52,6 @@ def plan_push(
         LocalFile(file.path, card.encode()) if file.path == "README.md" else file for file in files
     ]
     return PushPlan("dataset", repo_id, private, tag, tuple(filled), card)
-
-
-def push(
-    folder: Path,
-    repo_id: str,
-    *,
-    private: bool = False,
-    tag: str | None = None,
-    api: HfApi | None = None,
-    retry: RetryPolicy | None = None,
-) -> PushResult:
-    """Publish a dataset folder in one commit; arguments as for `plan_push` and `mirror`.
-
-    The files are pushed as they are, except that the card's examples name the repository.
-
-    Raises:
-        PublishError: The push cannot be done; the message says what to do.
-    """
-    return mirror(plan_push(folder, repo_id, private=private, tag=tag), api=api, retry=retry)
 
 
 def shards_of(files: list[LocalFile], config: str, folder: Path) -> list[LocalFile]:

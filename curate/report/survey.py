@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from curate.dataset.spacegroups import spacegroups
 from curate.dataset.text_statistics import seen
-from curate.dataset.token_lengths import EMBEDDED, load_tokenizer
+from curate.dataset.token_lengths import DEMO_ENCODER, load_tokenizer
 from curate.properties import UNITS
 from curate.record import reduced_formula
 from curate.report.dataset_files import DatasetFiles, batches, check, failed_structures
@@ -74,7 +74,7 @@ def survey(
         InputError: A file is not one of a dataset.
     """
     named = tokenizer or (
-        place.run.settings_record["settings"]["tokenizer"] if place.run else EMBEDDED
+        place.run.settings_record["settings"]["tokenizer"] if place.run else DEMO_ENCODER
     )
     found = Survey()
     counter = load_tokenizer(named)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from curate.errors import InputError
-from curate.files import cache_folder
+from curate.files import cache_folder, sha256_of
 from curate.properties import JARVIS, MEGNET
 from curate.record import SkippedEntry, StructureRecord
 from curate.sources.base import (
@@ -114,14 +113,13 @@ class Jarvis:
             return self.previous.snapshot
         self.path = self.input or self.downloaded()
         try:
-            with self.path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            digest = sha256_of(self.path)
         except OSError as error:
             raise InputError(f"--input {self.path} can't be read: {error.strerror}") from error
         return Snapshot(
             database=self.table.source,
             version=f"{self.name} ({self.member})",
-            sha256=digest,
+            sha256=digest.hex(),
             license=self.table.license,
             citation=self.table.citation,
             url=self.url,

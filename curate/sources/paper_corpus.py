@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from curate.errors import InputError
+from curate.files import sha256_of
 from curate.properties import CORPUS
 from curate.record import SkippedEntry, StructureRecord, Value
 from curate.sources.base import IN_SNAPSHOT, Request, Snapshot, Source, SourceSettings
@@ -108,12 +109,10 @@ class PublishedCorpus:
         return known
 
     def snapshot(self) -> Snapshot:
-        with self.path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
         return Snapshot(
             database=CORPUS.name,
             version=ORIGIN,
-            sha256=digest,
+            sha256=sha256_of(self.path).hex(),
             license="per row",
             citation=CORPUS.citation,
             url="https://figshare.com/articles/dataset/23643669",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator
 from importlib.resources import files
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from curate.files import sha256_of
 from curate.properties import JARVIS, properties_of
 from curate.record import StructureRecord
 from curate.sources.base import Snapshot
@@ -27,7 +27,7 @@ class Sample:
         return Snapshot(
             database=JARVIS.name,
             version="embedded sample of 400",
-            sha256=hashlib.sha256(self.path.read_bytes()).hexdigest(),
+            sha256=sha256_of(self.path).hex(),
             license=JARVIS_LICENSE,
             citation=JARVIS.citation,
             url="https://jarvis.nist.gov",

@@ -1,4 +1,4 @@
-"""Tasks in, outcomes out, in worker processes that may hang, crash or run out of memory alone."""
+"""A pool of worker processes: one that hangs, crashes or runs out of memory costs only its own task."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pebble import ProcessExpired, ProcessPool
 from curate.work import interrupt
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
-LOOK_UP = 0.5  # s, how long a lost Ctrl-C goes unseen
+POLL_SECONDS = 0.5  # how long a Ctrl-C that reached only the workers goes unseen
 TASKS_PER_WORKER = 1000  # then it is replaced, so that no library's leak can grow
 WORKER_ENVIRONMENT = {
     "PYTHONHASHSEED": "0",  # Robocrystallographer iterates over sets of strings
@@ -41,7 +41,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Lost:
+class FailedTask:
     """A task whose worker did not come back with a value."""
 
     status: str  # timeout, out_of_memory, crashed or error
@@ -56,7 +56,7 @@ def work(
     limits: Limits,
     preload: str = "curate.describe.preload",
 ) -> Iterator[tuple[Any, Any]]:
-    """Call `function(*arguments)` for each (key, arguments), yield (key, value or Lost) as they finish.
+    """Call `function(*arguments)` for each (key, arguments), yield (key, value or FailedTask) as they finish.
 
     Workers share what the module `preload` imports. The tasks are taken from the iterable a few at a
     time. Leaving the loop early, Ctrl-C included, kills the workers.
@@ -82,7 +82,7 @@ def work(
     try:
         submit(4 * limits.workers)
         while running:
-            finished, _ = wait(running, LOOK_UP, FIRST_COMPLETED)
+            finished, _ = wait(running, POLL_SECONDS, FIRST_COMPLETED)
             interrupt.check()
             for future in finished:
                 yield running.pop(future), _outcome(future, limits)
@@ -97,16 +97,16 @@ def _outcome(future, limits: Limits) -> Any:
     try:
         return future.result()
     except FutureTimeout:
-        return Lost(
+        return FailedTask(
             "timeout", "Timeout", f"not finished after {limits.timeout:g} s", limits.timeout
         )
     except ProcessExpired as error:
-        return Lost("crashed", "WorkerDied", _death(error.exitcode), 0.0)
+        return FailedTask("crashed", "WorkerDied", _death(error.exitcode), 0.0)
     except MemoryError:
         message = f"needed more than {limits.memory:g} GiB"
-        return Lost("out_of_memory", "MemoryError", message, 0.0)
+        return FailedTask("out_of_memory", "MemoryError", message, 0.0)
     except Exception as error:  # whatever the function raised costs its own task
-        return Lost("error", type(error).__name__, str(error)[:500], 0.0)
+        return FailedTask("error", type(error).__name__, str(error)[:500], 0.0)
 
 
 def _death(exitcode: int | None) -> str:

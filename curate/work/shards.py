@@ -11,7 +11,7 @@ from curate.describe.options import DescribeOptions
 from curate.record import Description, SkippedEntry, StructureRecord
 from curate.run.folder import Run
 from curate.work.load_balance import longest_first
-from curate.work.pool import Limits, Lost, work
+from curate.work.pool import FailedTask, Limits, work
 from curate.work.progress import Progress, Watch
 
 Describe = Callable[[StructureRecord, DescribeOptions], Description]
@@ -69,8 +69,8 @@ def describe_shards(
     watch(Progress("describing", progress, total))  # workers take some seconds to start
     for (number, position), outcome in work(_Task(describe), tasks(), limits):
         entry = entries[number][position]
-        if isinstance(outcome, Lost):
-            outcome = _lost(entry.material_id, outcome)
+        if isinstance(outcome, FailedTask):
+            outcome = _failed(entry.material_id, outcome)
         found[number][position] = outcome
         progress += 1
         watch(Progress("describing", progress, total, outcome))
@@ -100,12 +100,12 @@ class _Task:
         )
 
 
-def _lost(material_id: str, lost: Lost) -> Description:
+def _failed(material_id: str, task: FailedTask) -> Description:
     return Description(
         material_id=material_id,
-        status=lost.status,
+        status=task.status,
         stage="worker",
-        seconds=lost.seconds,
-        error_type=lost.error_type,
-        error_message=lost.error_message,
+        seconds=task.seconds,
+        error_type=task.error_type,
+        error_message=task.error_message,
     )

@@ -9,12 +9,12 @@ from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
 from curate.files import write_json, write_text
-from model.config import ExperimentConfig, TrainConfig
+from model.config import CONTROLS, ExperimentConfig, TrainConfig
 from model.data.materials import load_rows, read_materials
 from model.data.splits import IN_TWO_PARTS
 from model.experiments.duplicates import across, near_duplicates
 from model.experiments.paired_bootstrap import Difference, Errors, paired_difference
-from model.experiments.variants import NULLS, Variant, counterpart, test_rows, variants
+from model.experiments.variants import Variant, counterpart, test_rows, variants
 from model.model_folder import ModelFolder
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def write_report(config: ExperimentConfig, folder: Path, plan: Plan, rows: Rows)
         lines += [f"## {target}", "", *table(config, target, rows, differences[target]), ""]
         lines += [verdict(target, differences[target]), ""]
         if config.kind == "modality":
-            lines += [*null_lines(config, plan, target), ""]
+            lines += [*control_lines(config, plan, target), ""]
     lines += ["## The crystals", "", *crystal_lines(config, plan), ""]
     lines += [f"![{path.stem}]({path.name})" for path in plots]
     write_text(folder / "report.md", "\n".join(lines).rstrip() + "\n")
@@ -123,21 +123,21 @@ def verdict(target: str, found: dict[Variant, Difference]) -> str:
         parts.append(f"worse: {', '.join(worse)}")
     if open_:
         parts.append(f"no clear difference: {', '.join(open_)}")
-    nulls = [told(v) for v, d in described if v.text in ("shuffled", "constant") and d.high < 0]
-    if nulls:
-        parts.append(f"gains of {', '.join(nulls)} can't come from what the text says")
+    silent = [told(v) for v, d in described if v.text in ("shuffled", "constant") and d.high < 0]
+    if silent:
+        parts.append(f"gains of {', '.join(silent)} can't come from what the text says")
     return f"For {target}, {'; '.join(parts)}."
 
 
-def null_lines(config: ExperimentConfig, plan: Plan, target: str) -> list[str]:
+def control_lines(config: ExperimentConfig, plan: Plan, target: str) -> list[str]:
     """What the description adds to each text that says less: its words, not one more input."""
     described = Variant(config.network.encoder)
     lines = ["The description compared with what stands in its place:", ""]
-    for null in NULLS:
-        stood_in = errors(plan, target, replace(described, text=null))
+    for control in CONTROLS:
+        stood_in = errors(plan, target, replace(described, text=control))
         found = paired_difference(stood_in, errors(plan, target, described))
         sense = "better" if found.high < 0 else "worse" if found.low > 0 else "no clear difference"
-        lines.append(f"- {null}: {interval(found)}, {sense}")
+        lines.append(f"- {control}: {interval(found)}, {sense}")
     return lines
 
 

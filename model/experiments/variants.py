@@ -6,10 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from curate.describe.text_views import VIEWS
-from model.config import ExperimentConfig, TextInput
+from model.config import CONTROLS, ExperimentConfig, TextInput
 from model.model_folder import ModelFolder
-
-NULLS: tuple[TextInput, ...] = ("shuffled", "constant", "spacegroup")
 
 
 @dataclass(frozen=True)
@@ -42,8 +40,8 @@ def variants(config: ExperimentConfig) -> list[Variant]:
     graph, both = Variant(own, "graph"), Variant(own)
     match config.kind:
         case "modality":
-            nulls = [replace(both, text=null) for null in NULLS]
-            return [graph, Variant(own, "text"), both, *nulls]
+            controls = [replace(both, text=control) for control in CONTROLS]
+            return [graph, Variant(own, "text"), both, *controls]
         case "encoder":
             return [Variant(name, seen) for name in config.encoders for seen in ("graph", "both")]
         case "text":

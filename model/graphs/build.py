@@ -12,14 +12,14 @@ from model.graphs.crystal_graph import CrystalGraph, build_graph
 from model.graphs.quotient import QuotientGraph, quotients
 
 AnyGraph = CrystalGraph | QuotientGraph
-CRYSTALS_AT_ONCE = 64
+CRYSTALS_PER_QUOTIENT = 64  # whose symmetry is sought together
 
 
 def build_graphs(
     records: Iterable[StructureRecord], config: GraphConfig
 ) -> Iterator[AnyGraph | str]:
     """The graph of each record, or the reason why it has none."""
-    for some in in_batches(records, CRYSTALS_AT_ONCE):
+    for some in in_batches(records, CRYSTALS_PER_QUOTIENT):
         made = [_graph_or_reason(record, config) for record in some]
         found = [graph for graph in made if isinstance(graph, CrystalGraph)]
         folded = iter(found if config.graph == "full" else quotients(found))

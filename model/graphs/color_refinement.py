@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from model.graphs.crystal_graph import CrystalGraph
+
 TOLERANCE = 1e-5  # Å, and of a cosine: sorted values with smaller steps between them are one value
 WIDEST = 1e-4  # Å, and of a cosine: values further apart are never one, however small the steps
 
@@ -35,31 +37,40 @@ def same_values(values: np.ndarray, crystal: np.ndarray) -> np.ndarray:
     return numbers
 
 
-def refined(
-    atoms: np.ndarray,
-    lengths: np.ndarray,
-    cosines: np.ndarray,
-    src: np.ndarray,
-    dst: np.ndarray,
-    before: np.ndarray,
-    after: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Colours of atoms, bonds and angles, refined until none tells two of a colour apart.
+@dataclass(frozen=True)
+class Colors:
+    """64-bit hashes; atoms (bonds, angles) of one colour are not told apart."""
 
-    Colours are 64-bit hashes; a multiset's is the sum of its members'. Bonds must be sorted by
-    dst, angles by the bond they end on.
+    atoms: np.ndarray  # (n_atoms,) uint64
+    bonds: np.ndarray  # (n_bonds,) uint64
+    angles: np.ndarray  # (n_angles,) uint64
+
+
+def refined(initial: Colors, graph: CrystalGraph, before: np.ndarray, after: np.ndarray) -> Colors:
+    """Refine colours until none tells two atoms, bonds or angles of a colour apart.
+
+    The colour of a multiset is the sum of its members' hashes.
+
+    Args:
+        initial: Colours by element, length and cosine.
+        graph: The bonds, sorted by dst.
+        before: (n_angles,) the bond that each angle starts from.
+        after: (n_angles,) the bond that it ends on, ascending.
+
+    Returns:
+        The colours of the coarsest equitable partition.
     """
-    bonds = lengths
+    atoms, bonds, cosines = initial.atoms, initial.bonds, initial.angles
     n_classes = (0, 0)
     while True:
-        bonds = mixed(bonds + GOLDEN * atoms[src] + mixed(atoms[dst]))
+        bonds = mixed(bonds + GOLDEN * atoms[graph.src] + mixed(atoms[graph.dst]))
         bonds = mixed(bonds ^ _sums(cosines + mixed(bonds)[before], after, len(bonds)))
-        atoms = mixed(atoms ^ _sums(bonds, dst, len(atoms)))
+        atoms = mixed(atoms ^ _sums(bonds, graph.dst, len(atoms)))
         found = len(np.unique(atoms)), len(np.unique(bonds))
         if found == n_classes:
             break
         n_classes = found
-    return atoms, bonds, mixed(cosines + mixed(bonds)[before]) + GOLDEN * bonds[after]
+    return Colors(atoms, bonds, mixed(cosines + mixed(bonds)[before]) + GOLDEN * bonds[after])
 
 
 def _sums(colours: np.ndarray, owners: np.ndarray, n: int) -> np.ndarray:

@@ -13,7 +13,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from model.graphs.color_refinement import classes_of, mixed, refined, same_values
+from model.graphs.color_refinement import Colors, classes_of, mixed, refined, same_values
 from model.graphs.crystal_graph import CrystalGraph, bond_cosines, concatenate, line_graph
 
 ANGLES_AT_ONCE = 200_000
@@ -100,16 +100,13 @@ def _quotients(graphs: list[CrystalGraph]) -> Iterator[QuotientGraph | CrystalGr
     lengths = np.linalg.norm(vectors, axis=1)
     cosines = bond_cosines(vectors, before, after)
     crystal_of_bond = crystal[whole.dst]
-    atoms, bonds, angles = refined(
+    initial = Colors(
         mixed(whole.atomic_numbers + 256 * crystal),
         mixed(same_values(lengths, crystal_of_bond)),
         mixed(same_values(cosines, crystal_of_bond[after])),
-        whole.src,
-        whole.dst,
-        before,
-        after,
     )
-    atom, bond, angle = classes_of(atoms), classes_of(bonds), classes_of(angles)
+    colors = refined(initial, whole, before, after)
+    atom, bond, angle = (classes_of(c) for c in (colors.atoms, colors.bonds, colors.angles))
     joined = QuotientGraph(
         atomic_numbers=whole.atomic_numbers[atom.first],
         atom_counts=atom.counts,

@@ -27,9 +27,9 @@ import numpy as np
 from curate.batches import in_batches
 from curate.files import write_json
 from curate.record import StructureRecord
-from curate.work.pool import Limits, Lost, work
+from curate.work.pool import FailedTask, Limits, work
 from model.config import GraphConfig
-from model.graphs.build import CRYSTALS_AT_ONCE, AnyGraph, build_graphs
+from model.graphs.build import CRYSTALS_PER_QUOTIENT, AnyGraph, build_graphs
 from model.graphs.color_refinement import TOLERANCE, WIDEST
 from model.graphs.crystal_graph import CrystalGraph
 from model.graphs.quotient import QuotientGraph
@@ -38,6 +38,7 @@ FORMAT = 3  # one more whenever a graph of the same record, or its place, would 
 KINDS: dict[str, type] = {kind.__name__.lower(): kind for kind in (CrystalGraph, QuotientGraph)}
 STORED_AS = {"src": "tails", "dst": "heads"}  # fields that have another name on disk
 NONE = len(KINDS)  # the kind of a record without a graph
+CRYSTALS_PER_TASK = 4 * CRYSTALS_PER_QUOTIENT  # of a worker process
 PARALLEL_FROM = 4000  # crystals; starting workers takes some seconds
 LIMITS = Limits(workers=len(os.sched_getaffinity(0)), timeout=600.0, memory=4.0)
 
@@ -75,7 +76,7 @@ def made(records: Sequence[StructureRecord], config: GraphConfig) -> Iterator[An
     if len(records) < PARALLEL_FROM or LIMITS.workers == 1:
         yield from build_graphs(records, config)
         return
-    some = enumerate(in_batches(records, 4 * CRYSTALS_AT_ONCE))
+    some = enumerate(in_batches(records, CRYSTALS_PER_TASK))
     tasks = ((number, (portion, config)) for number, portion in some)
     waiting: dict[int, Any] = {}
     following = 0
@@ -83,9 +84,9 @@ def made(records: Sequence[StructureRecord], config: GraphConfig) -> Iterator[An
         waiting[number] = outcome
         while following in waiting:
             found = waiting.pop(following)
-            if isinstance(found, Lost):
-                n_lost = min(4 * CRYSTALS_AT_ONCE, len(records) - following * 4 * CRYSTALS_AT_ONCE)
-                found = [f"no graph: {found.error_message}"] * n_lost
+            if isinstance(found, FailedTask):
+                n_failed = min(CRYSTALS_PER_TASK, len(records) - following * CRYSTALS_PER_TASK)
+                found = [f"no graph: {found.error_message}"] * n_failed
             yield from found
             following += 1
 

@@ -17,7 +17,7 @@ from model.network.batch import Example
 from model.network.inference import embed
 from model.predict.predictor import Predictor
 
-CRYSTALS_AT_ONCE = 64
+EMBEDDING_BATCH = 64  # crystals
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,6 @@ def embedded(
     examples = [example for _, example in seen]
     if not examples:
         return np.zeros((0, predictor.model.fusion.width), np.float32), []
-    vectors = embed(predictor.model, examples, CRYSTALS_AT_ONCE)
+    vectors = embed(predictor.model, examples, EMBEDDING_BATCH)
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return vectors / np.maximum(lengths, 1e-12), [record for record, _ in seen]

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-CRYSTALS_AT_ONCE = 1_000  # described, encoded and predicted before the next are read
+CRYSTALS_PER_READ = 1_000  # described, encoded and predicted before the next are read
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ def predict(config: PredictConfig) -> Iterator[Prediction]:
     """A prediction for every crystal asked for, in order."""
     predictor = Predictor.from_pretrained(config.model, config.cache)
     written = []
-    for some in in_batches(read_crystals(config.crystals), CRYSTALS_AT_ONCE):
+    for some in in_batches(read_crystals(config.crystals), CRYSTALS_PER_READ):
         good = [record for record in some if isinstance(record, StructureRecord)]
         values = iter(predictor.predict(good, config.batch_size))
         for record in some:

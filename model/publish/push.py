@@ -5,17 +5,11 @@ from __future__ import annotations
 import logging
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from curate.hub.mirror import LocalFile, PushPlan, PushResult, check_name, mirror
+from curate.hub.mirror import LocalFile, PushPlan, check_name
 from model.data.preprocessing import Preprocessing
 from model.model_folder import FINISHED, PREPROCESSING, ModelFolder
 from model.network.encoders import encoder_class
-
-if TYPE_CHECKING:
-    from huggingface_hub import HfApi
-
-    from curate.web.retry import RetryPolicy
 
 log = logging.getLogger(__name__)
 
@@ -35,19 +29,6 @@ def plan_push(
     return PushPlan(
         "model", repo_id, private, tag, (LocalFile("README.md", card.encode()), *pushed), card
     )
-
-
-def push(
-    folder: Path,
-    repo_id: str,
-    *,
-    private: bool = False,
-    tag: str | None = None,
-    api: HfApi | None = None,
-    retry: RetryPolicy | None = None,
-) -> PushResult:
-    """Publish a trained model with its card, in one commit; see `curate.hub.mirror`."""
-    return mirror(plan_push(folder, repo_id, private=private, tag=tag), api=api, retry=retry)
 
 
 def model_card(folder: ModelFolder, repo_id: str) -> str:

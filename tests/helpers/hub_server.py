@@ -18,7 +18,7 @@ import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, replace
-from urllib.parse import parse_qs, urlencode
+from urllib.parse import urlencode
 
 import uvicorn
 import yaml
@@ -71,8 +71,8 @@ class Call:
 class HubServer:
     """The server and what it holds: `repos`, `calls`, `faults`, all to be read and set by tests."""
 
-    def __init__(self, multipart_bytes: int = 5_000_000, page_size: int = 1000):
-        self.multipart_bytes, self.page_size = multipart_bytes, page_size
+    def __init__(self, page_size: int = 1000):
+        self.page_size = page_size
         self.users: dict[str, User] = {}
         self.repos: dict[tuple[str, str], Repo] = {}  # (models, datasets or spaces, owner/name)
         self.calls: list[Call] = []
@@ -137,28 +137,18 @@ class HubServer:
         """All routes; their names are what faults and counts go by."""
         api = "/api/{kind}/{owner}/{name}"
         routes = [
-            ("whoami", "GET", "/api/whoami-v2", self.whoami),
             ("create", "POST", "/api/repos/create", self.create),
-            ("delete", "DELETE", "/api/repos/delete", self.delete),
             ("validate-yaml", "POST", "/api/validate-yaml", self.validate_yaml),
             ("preupload", "POST", f"{api}/preupload/{{rev:path}}", self.preupload),
             ("xet-token", "GET", f"{api}/xet-write-token/{{rev:path}}", self.xet_token),
             ("commit", "POST", f"{api}/commit/{{rev:path}}", self.commit),
             ("tree", "GET", f"{api}/tree/{{rest:path}}", self.tree),
-            ("paths-info", "POST", f"{api}/paths-info/{{rev:path}}", self.paths_info),
             ("refs", "GET", f"{api}/refs", self.refs),
-            ("commits", "GET", f"{api}/commits/{{rev:path}}", self.commits),
             ("tag", "POST", f"{api}/tag/{{rev:path}}", self.tag),
-            ("untag", "DELETE", f"{api}/tag/{{rev:path}}", self.untag),
-            ("branch", "POST", f"{api}/branch/{{rev:path}}", self.branch),
-            ("unbranch", "DELETE", f"{api}/branch/{{rev:path}}", self.unbranch),
-            ("settings", "PUT", f"{api}/settings", self.settings),
             ("revision", "GET", f"{api}/revision/{{rev:path}}", self.info),
             ("info", "GET", api, self.info),
             ("lfs-batch", "POST", "/{rest:path}.git/info/lfs/objects/batch", self.lfs_batch),
             ("lfs-put", "PUT", "/storage/{kind}/{owner}/{name}/{sha}", self.lfs_put),
-            ("lfs-part", "PUT", "/storage/{kind}/{owner}/{name}/{sha}/{part:int}", self.lfs_part),
-            ("lfs-complete", "POST", "/api/lfs/{kind}/{owner}/{name}/complete", self.lfs_complete),
             ("lfs-verify", "POST", "/api/lfs/{kind}/{owner}/{name}/verify", self.lfs_verify),
             ("storage", "GET", "/storage/{kind}/{owner}/{name}/{sha}", self.stored),
             ("resolve", "GET", "/{kind}/{owner}/{name}/resolve/{rest:path}", self.resolve),
@@ -284,22 +274,6 @@ class HubServer:
 
     # --- account and repositories -----------------------------------------------------------
 
-    async def whoami(self, request: Request) -> Response:
-        user = self.user(request)
-        if user is None:
-            raise HubError(401, "Invalid username or password.")
-        return JSONResponse(
-            {
-                "type": "user",
-                "name": user.name,
-                "orgs": [{"type": "org", "name": org, "roleInOrg": "write"} for org in user.orgs],
-                "auth": {
-                    "type": "access_token",
-                    "accessToken": {"displayName": "test", "role": user.role},
-                },
-            }
-        )
-
     async def create(self, request: Request) -> Response:
         body, user = await request.json(), self.user(request)
         kind = body.get("type", "model") + "s"
@@ -316,18 +290,6 @@ class HubServer:
             raise HubError(409, message, body={"error": message, "url": url})
         self.add_repo(kind, repo_id, body.get("visibility") == "private")
         return JSONResponse({"url": url, "name": repo_id, "id": _object_id(repo_id)})
-
-    async def delete(self, request: Request) -> Response:
-        body = await request.json()
-        kind = body.get("type", "model") + "s"
-        self.repo(request, write=True, kind=kind, repo_id=f"{body['organization']}/{body['name']}")
-        del self.repos[kind, f"{body['organization']}/{body['name']}"]
-        return JSONResponse({})
-
-    async def settings(self, request: Request) -> Response:
-        repo, body = self.repo(request, write=True), await request.json()
-        repo.private = body.get("visibility", "public") == "private"
-        return JSONResponse(body)
 
     async def validate_yaml(self, request: Request) -> Response:
         body = await request.json()
@@ -375,27 +337,11 @@ class HubServer:
         repo, query = self.repo(request), request.query_params
         commit, folder = self.at(repo, request.path_params["rest"])
         prefix = f"{folder.strip('/')}/" if folder.strip("/") else ""
-        expand = query.get("expand", "").lower() == "true"
-        rows = _listing(commit, prefix, query.get("recursive", "").lower() == "true", expand)
+        rows = _listing(commit, prefix, query.get("recursive", "").lower() == "true")
         if prefix and not rows:
             raise HubError(404, f"{folder} does not exist on {commit.oid}", "EntryNotFound")
-        size = min(50, self.page_size) if expand else self.page_size
-        size = min(size, int(query.get("limit", size)))
-        return self.page(request, rows, size)
-
-    async def commits(self, request: Request) -> Response:
-        repo = self.repo(request)
-        rows = [
-            {
-                "id": commit.oid,
-                "title": commit.title,
-                "message": commit.message,
-                "authors": [{"user": commit.author}],
-                "date": commit.date,
-            }
-            for commit in repo.history(request.path_params["rev"])
-        ]
-        return self.page(request, rows, min(self.page_size, 50))
+        size = int(query.get("limit", self.page_size))
+        return self.page(request, rows, min(size, self.page_size))
 
     def page(self, request: Request, rows: list[dict], size: int) -> Response:
         """One page of the rows, and where the next one is."""
@@ -405,15 +351,6 @@ class HubServer:
             query = urlencode({**request.query_params, "cursor": start + size})
             headers["Link"] = f'<{self.url}{request.url.path}?{query}>; rel="next"'
         return JSONResponse(rows[start : start + size], headers=headers)
-
-    async def paths_info(self, request: Request) -> Response:
-        repo = self.repo(request)
-        commit = repo.resolve(request.path_params["rev"])
-        form = parse_qs((await request.body()).decode())
-        expand = form.get("expand", [""])[0].lower() == "true"
-        rows = {row["path"]: row for row in _listing(commit, "", True, expand)}
-        paths = [path.strip("/") for path in form.get("paths", [])]
-        return JSONResponse([rows[path] for path in paths if path in rows])
 
     async def refs(self, request: Request) -> Response:
         repo = self.repo(request)
@@ -491,16 +428,8 @@ class HubServer:
             answer = {"oid": sha, "size": size}
             if sha not in repo.objects:
                 place = f"{self.storage_url}/storage/{kind}/{repo_id}/{sha}"
-                upload: dict = {"href": place}
-                if size > self.multipart_bytes and "multipart" in body["transfers"]:
-                    n_parts = -(-size // self.multipart_bytes)
-                    header = {f"{n:05d}": f"{place}/{n}" for n in range(1, n_parts + 1)}
-                    upload = {
-                        "href": f"{self.url}/api/lfs/{kind}/{repo_id}/complete",
-                        "header": {"chunk_size": str(self.multipart_bytes), **header},
-                    }
                 verify = {"href": f"{self.url}/api/lfs/{kind}/{repo_id}/verify"}
-                answer["actions"] = {"upload": upload, "verify": verify}
+                answer["actions"] = {"upload": {"href": place}, "verify": verify}
             objects.append(answer)
         return JSONResponse({"transfer": "basic", "objects": objects})
 
@@ -510,24 +439,6 @@ class HubServer:
             raise HubError(400, "the content has another sha256")
         self.stored_in(request).objects[sha] = data
         return Response(headers={"ETag": f'"{sha}"'})
-
-    async def lfs_part(self, request: Request) -> Response:
-        data, params = await request.body(), request.path_params
-        self.stored_in(request).parts[params["sha"], params["part"]] = data
-        return Response(headers={"ETag": f'"{hashlib.md5(data).hexdigest()}"'})
-
-    async def lfs_complete(self, request: Request) -> Response:
-        repo, body = self.stored_in(request), await request.json()
-        sha = body["oid"]
-        parts = [repo.parts.pop((sha, part["partNumber"])) for part in body["parts"]]
-        data = b"".join(parts)
-        for part, answer in zip(parts, body["parts"], strict=True):
-            if answer["etag"].strip('"') != hashlib.md5(part).hexdigest():
-                raise HubError(400, "a part has another ETag")
-        if hashlib.sha256(data).hexdigest() != sha:
-            raise HubError(400, "the content has another sha256")
-        repo.objects[sha] = data
-        return JSONResponse({})
 
     async def lfs_verify(self, request: Request) -> Response:
         params, body = request.path_params, await request.json()
@@ -563,26 +474,6 @@ class HubServer:
         if body["tag"] in repo.tags:
             raise HubError(409, "Tag reference exists already")
         repo.tags[body["tag"]] = commit
-        return JSONResponse({})
-
-    async def untag(self, request: Request) -> Response:
-        repo = self.repo(request, write=True)
-        if repo.tags.pop(request.path_params["rev"], None) is None:
-            raise HubError(404, "Tag not found", "RevisionNotFound")
-        return JSONResponse({})
-
-    async def branch(self, request: Request) -> Response:
-        repo, name = self.repo(request, write=True), request.path_params["rev"]
-        body = json.loads(await request.body() or b"{}")
-        if name in repo.branches:
-            raise HubError(409, "Reference already exists")
-        repo.branches[name] = repo.resolve(body.get("startingPoint", "main"))
-        return JSONResponse({})
-
-    async def unbranch(self, request: Request) -> Response:
-        repo, name = self.repo(request, write=True), request.path_params["rev"]
-        if name == "main" or repo.branches.pop(name, None) is None:
-            raise HubError(404, "Branch not found", "RevisionNotFound")
         return JSONResponse({})
 
 
@@ -625,10 +516,8 @@ def _blob_info(blob: Blob, oid_key: str = "oid") -> dict:
     return info
 
 
-def _listing(commit: Commit, prefix: str, recursive: bool, expand: bool) -> list[dict]:
+def _listing(commit: Commit, prefix: str, recursive: bool) -> list[dict]:
     """Files and folders below a folder, as the tree route lists them."""
-    last = {"id": commit.oid, "title": commit.title, "date": commit.date}
-    more = {"lastCommit": last} if expand else {}
     folders: Counter[str] = Counter()
     rows = []
     for path, blob in commit.tree.items():
@@ -639,10 +528,10 @@ def _listing(commit: Commit, prefix: str, recursive: bool, expand: bool) -> list
             if n == 1 or recursive:
                 folders[prefix + "/".join(parts[:n])] += 1
         if len(parts) == 1 or recursive:
-            rows.append({"type": "file", "path": path, **_blob_info(blob), **more})
+            rows.append({"type": "file", "path": path, **_blob_info(blob)})
     for path in folders:
         oid = hashlib.sha1(f"{commit.oid}{path}".encode()).hexdigest()
-        rows.append({"type": "directory", "path": path, "oid": oid, "size": 0, **more})
+        rows.append({"type": "directory", "path": path, "oid": oid, "size": 0})
     return sorted(rows, key=lambda row: row["path"])
 
 

@@ -76,7 +76,6 @@ class Repo:
     def __init__(self, kind: str, repo_id: str, private: bool):
         self.kind, self.id, self.private = kind, repo_id, private
         self.objects: dict[str, bytes] = {}  # sha256 → content, committed or not
-        self.parts: dict[tuple[str, int], bytes] = {}  # (sha256, part number) → content
         self.branches: dict[str, Commit] = {}
         self.tags: dict[str, Commit] = {}
         self.commit("main", {".gitattributes": Blob(GITATTRIBUTES)}, "initial commit", "", "system")
@@ -146,13 +145,6 @@ def apply(repo: Repo, tree: Mapping[str, Blob], lines: list[dict], decode) -> di
             case "deletedFile":
                 if tree.pop(value["path"], None) is None:
                     raise HubError(404, "A file with this name doesn't exist", "EntryNotFound")
-            case "deletedFolder":
-                folder = value["path"].rstrip("/") + "/"
-                inside = [path for path in tree if path.startswith(folder)]
-                if not inside:
-                    raise HubError(404, "A folder with this name doesn't exist", "EntryNotFound")
-                for path in inside:
-                    del tree[path]
             case key:
                 raise HubError(400, f"unknown operation {key!r}")
     return tree

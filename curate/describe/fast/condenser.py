@@ -9,7 +9,6 @@ import numpy as np
 from pymatgen.core import Structure
 from robocrys.condense.component import (
     components_are_vdw_heterostructure,
-    get_component_formula,
     get_vdw_heterostructure_information,
 )
 
@@ -116,17 +115,7 @@ class FastCondenser(NamingCondenser):
                 name = self.molecule_namer.get_name_from_molecule_graph(
                     molecule_graph(bonds, component)
                 )
-            summary[number] = {
-                "formula": get_component_formula(
-                    component,
-                    use_iupac_formula=self.use_iupac_formula,
-                    use_common_formulas=self.use_common_formulas,
-                ),
-                "dimensionality": component["dimensionality"],
-                "orientation": component["orientation"],
-                "molecule_name": name,
-                "sites": analyzer.get_inequivalent_site_indices(component["site_ids"]),
-            }
+            summary[number] = self.component_summary(component, name, analyzer)
             makeup.extend([number] * component["count"])
         return summary, makeup
 

@@ -164,13 +164,14 @@ import json, sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from curate.web.retry import RetryPolicy
-from curate.hub.publish import push
+from curate.hub.mirror import mirror
+from curate.hub.publish import plan_push
 
 folder, retry = Path(sys.argv[1]) / "dataset", RetryPolicy(int(sys.argv[2]), 0.1, 0.2)
 
 def outcome(name):
     try:
-        return name, push(folder, name, tag="v1", retry=retry).commit, None
+        return name, mirror(plan_push(folder, name, tag="v1"), retry=retry).commit, None
     except Exception as error:
         return name, type(error).__name__, str(error)
 
@@ -307,6 +308,19 @@ def test_what_the_user_can_mend_is_one_sentence(hub, built, tmp_path):
     assert hub.dataset("ada/tagged").head == head
 
 
+def test_a_tag_of_other_content_is_refused_before_anything_is_committed(hub, built, tmp_path):
+    """Also where only the content of a file differs, and no path does."""
+    folder = sharded(built, tmp_path / "run", 2)
+    curate(hub, tmp_path / "home", "push", folder, "ada/crystals", "--tag", "v1")
+    head = hub.dataset("ada/crystals").head
+    with (folder / "dataset" / "README.md").open("a") as card:
+        card.write("One more line.")
+    done = curate(hub, tmp_path / "home", "push", folder, "ada/crystals", "--tag", "v1")
+    assert done.returncode == 2
+    assert "ada/crystals has a tag 'v1' already, for other content" in done.stderr
+    assert hub.dataset("ada/crystals").head == head
+
+
 def test_a_private_dataset_is_seen_only_with_a_token(hub, built, tmp_path):
     assert curate(hub, tmp_path, "push", built, "lab/secret", "--private").returncode == 0
     assert hub.dataset("lab/secret").private
@@ -352,11 +366,13 @@ ASK_EVERYTHING = """
 import logging, sys, traceback
 from pathlib import Path
 from curate.web.retry import RetryPolicy
-from curate.hub.publish import push
+from curate.hub.mirror import mirror
+from curate.hub.publish import plan_push
 
 logging.basicConfig(level=logging.DEBUG)
 try:
-    push(Path(sys.argv[1]) / "dataset", "ada/crystals", tag="v1", retry=RetryPolicy(2, 0.1))
+    plan = plan_push(Path(sys.argv[1]) / "dataset", "ada/crystals", tag="v1")
+    mirror(plan, retry=RetryPolicy(2, 0.1))
 except Exception as error:
     print("".join(traceback.TracebackException.from_exception(error, capture_locals=False).format()))
     while error is not None:

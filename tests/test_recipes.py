@@ -1,0 +1,48 @@
+"""docs/recipes.md is what its generator writes; its recipes are ones that the commands take."""
+
+import runpy
+import shlex
+import tomllib
+from pathlib import Path
+
+import tyro
+
+from curate.dataset.splits import task_sizes
+from curate.properties import BY_NAME
+from model import cli
+from model.config import TrainConfig
+
+DOCS = Path(__file__).parents[1] / "docs"
+SETTINGS = tomllib.loads((DOCS / "recipes.toml").read_text())
+MAKER = runpy.run_path(str(DOCS / "make_recipes.py"))
+
+
+def test_the_page_is_what_its_generator_writes():
+    assert (DOCS / "recipes.md").read_text() == MAKER["recipes_page"]()
+
+
+def test_every_recipe_is_of_a_known_property_and_split():
+    for row in SETTINGS["recipe"]:
+        assert row["target"] in BY_NAME
+        assert row["data"] in SETTINGS["datasets"]
+        assert ("task" in row) != ("n_train" in row), row["name"]
+        assert row.get("task", "megnet_e_form") in task_sizes()
+
+
+def test_the_flags_of_every_recipe_are_those_of_the_command():
+    for row in SETTINGS["recipe"]:
+        recipe = MAKER["Recipe"](**row, step_seconds=1.0)
+        line = f"train --data runs/x --target {recipe.target_flag} {recipe.flags} --out models/x"
+        config = tyro.cli(cli.Command, args=shlex.split(line))
+        assert isinstance(config, TrainConfig)
+        assert config.target == row["target"]
+        assert (config.split == "official") == ("task" in row)
+        assert config.log_target == row.get("log_target", False)
+
+
+def test_core_hours_follow_from_updates_and_seconds():
+    row = {"name": "", "data": "", "target": "", "best": "", "alignn": "", "matformer": ""}
+    recipe = MAKER["Recipe"](**row, step_seconds=2.0, n_train=65)
+    assert recipe.updates == 2
+    assert recipe.hours(900) == "1.0"
+    assert recipe.hours(90_000) == "100"
