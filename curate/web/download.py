@@ -234,7 +234,8 @@ def _number(text: str) -> int | None:
 def strong_tag(response: httpx2.Response) -> str | None:
     """The tag that identifies this content; without it a transfer cannot be resumed."""
     tag = response.headers.get("ETag", "")
-    tag = tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified")
+    if not tag or tag.startswith("W/"):
+        tag = response.headers.get("Last-Modified", "")
     return tag if tag and tag.isascii() and tag.isprintable() else None  # it is sent back
 
 
