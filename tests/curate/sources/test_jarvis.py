@@ -231,6 +231,6 @@ def test_a_broken_zip_is_one_sentence_that_names_it(tmp_path, damage):
     with pytest.raises(InputError) as error:
         list(entries(path, "table.json"))
     assert str(error.value).startswith(f"{path} ") and "\n" not in str(error.value)
-    with pytest.raises(ValueError) as found:  # noqa: PT011 (the words are the damage's)
+    with pytest.raises(ValueError) as found:
         check_zip(path, "table.json")
     assert "\n" not in str(found.value)
