@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from curate.dataset.splits import task_sizes
 from curate.dataset.text_statistics import TextFacts, text_facts
 from curate.dataset.token_lengths import LIMIT
+from curate.errors import shown
 from curate.files import sha256_of
 from curate.licenses import card_fields
 from curate.properties import BY_NAME, citation_of
@@ -52,11 +53,11 @@ def dataset_card(run: Run, counts: Counts, default: Path) -> str:
     generators = sorted(set(table["description_origin"].to_pylist()) - {None})
     template = (files("hub_cards") / "dataset_card.md").read_text()
     return (
-        Environment(undefined=StrictUndefined, keep_trailing_newline=True)
+        Environment(undefined=StrictUndefined, keep_trailing_newline=True, finalize=inert)
         .from_string(template)
         .render(
             pretty_name=pretty_name,
-            metadata=metadata(pretty_name, licenses, counts, default.parent),
+            metadata=Verbatim(metadata(pretty_name, licenses, counts, default.parent)),
             counts=counts,
             reasons=counts.reasons.most_common(),
             source=record["source"],
@@ -83,6 +84,25 @@ def dataset_card(run: Run, counts: Counts, default: Path) -> str:
             },
         )
     )
+
+
+class Verbatim(str):
+    """Text of a card that is ours, line breaks included."""
+
+
+def inert(value: Any) -> Any:
+    """What a card shows of a value: text from outside on one line, without HTML, links or images."""
+    if not isinstance(value, str) or isinstance(value, Verbatim):
+        return value
+    line = shown(" ".join(value.splitlines()) if len(value.splitlines()) > 1 else value)
+    for sign, written in (
+        ("<", "&lt;"),
+        ("](", "]&#40;"),
+        ("{{", "{ {"),
+        ("{%", "{ %"),
+    ):
+        line = line.replace(sign, written)
+    return line
 
 
 def metadata(

@@ -12,7 +12,14 @@ from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 from huggingface_hub.utils import parse_ratelimit_headers
 
 from curate.errors import InputError, first_line
-from curate.web.retry import TEMPORARY_STATUSES, RetryPolicy, chain_of, retry_after, without_token
+from curate.web.retry import (
+    TEMPORARY_STATUSES,
+    LongWait,
+    RetryPolicy,
+    chain_of,
+    retry_after,
+    without_token,
+)
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +64,8 @@ def call_hub(policy: RetryPolicy, attempt: Callable[[], T], repo_id: str, token:
         return policy.call(attempt, is_temporary, requested_wait, warn)
     except PublishError:
         raise
+    except LongWait as error:
+        reason = f"the Hub {error}; run the same push again later: what was sent stays there"
     except (OSError, RuntimeError, ValueError, httpx2.HTTPError) as error:
         reason = without_token(sentence(error, repo_id), token)
     # Raised outside the handler: the client's exception holds the request and its headers.

@@ -17,6 +17,7 @@ from huggingface_hub.utils import validate_repo_id
 
 from curate.files import sha256_of
 from curate.hub.faults import PublishError, call_hub
+from curate.hub.same_host import keep_token
 from curate.web.retry import RetryPolicy, without_token
 
 Kind = Literal["dataset", "model", "space"]
@@ -196,6 +197,7 @@ def mirror(
         url = f"{client.endpoint}/{ADDRESS[kind]}{repo_id}"
         return PushResult(repo_id, url, commit, is_new=commit != heads[0], tag=tag)
 
+    keep_token(client.endpoint, token)
     return call_hub(retry or RetryPolicy(), attempt, repo_id, token)
 
 

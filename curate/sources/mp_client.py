@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import requests
-from requests.adapters import HTTPAdapter
 
 from curate.errors import InputError, first_line
+from curate.web.bounds import LONGEST_ANSWER, BoundedAdapter, Refusal, check_redirect, within
 from curate.web.retry import (
     TEMPORARY_STATUSES,
+    LongWait,
     RetryPolicy,
     chain_of,
     is_unknown_host,
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from mp_api.client import MPRester
 
 WHERE_KEYS_ARE = "https://next-gen.materialsproject.org/api shows yours"
+AGAIN = "run the same command again later"
+ENDPOINT = "see whether MP_API_ENDPOINT is the right address, or run the same command again later"
 TIMEOUT = 20  # s, as the client's own
 NETWORK_ERRORS = (
     requests.ConnectionError,
@@ -77,6 +80,10 @@ class MPClient:
         self.endpoint = validate_endpoint(endpoint)
         self.tables = tables or Path(MAPI_CLIENT_SETTINGS.LOCAL_DATASET_CACHE) / "curate"
         self.retry = retry or RetryPolicy()
+        self.session = requests.Session()  # for what needs no key
+        for scheme in ("http://", "https://"):
+            self.session.mount(scheme, BoundedAdapter())
+        self.session.hooks["response"].append(check_redirect)
         # It reports each step of a download; what matters is reported here.
         logging.getLogger("mp_api.client.core.client").setLevel(logging.ERROR)
 
@@ -84,9 +91,9 @@ class MPClient:
         """The database version that is served now."""
 
         def ask() -> str:
-            answer = requests.get(f"{self.endpoint}heartbeat", timeout=TIMEOUT)
+            answer = self.session.get(f"{self.endpoint}heartbeat", timeout=TIMEOUT)
             raise_for_retry(answer)
-            return str(answer.json()["db_version"])
+            return version_in(answer)
 
         return self._call(ask)
 
@@ -94,7 +101,7 @@ class MPClient:
         self, ids: Sequence[str], fields: Iterable[str], deprecated: bool = False
     ) -> list[dict[str, Any]]:
         """Summary documents of up to 1,000 ids, in one call; withdrawn entries or the others."""
-        return self._call(
+        return self._ask(
             lambda: self.rester.materials.summary.search(
                 material_ids=list(ids),
                 deprecated=deprecated,
@@ -105,11 +112,23 @@ class MPClient:
 
     def texts(self, ids: Sequence[str], fields: Iterable[str]) -> list[dict[str, Any]]:
         """Documents with the published texts of up to 1,000 ids, in one call."""
-        return self._call(
+        return self._ask(
             lambda: self.rester.materials.robocrys.search_docs(
                 material_ids=list(ids), fields=list(fields), chunk_size=1_000
             )
         )
+
+    def _ask(self, search: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+        """The documents that a search finds; InputError where the server sends something else."""
+        # Each part of the client asks for the server's version first, without a time limit.
+        found = self._call(lambda: within(2 * LONGEST_ANSWER, lambda _: search()))
+        if not all(
+            isinstance(one, dict) and isinstance(one.get("material_id"), str) for one in found
+        ):
+            raise InputError(
+                f"the Materials Project's server sends documents without id; {ENDPOINT}"
+            )
+        return found
 
     def table(self, collection: str, version: str, renew: bool = False) -> Path:
         """Folder of a whole collection (`summary`, `robocrys`) in Parquet, downloaded once a version.
@@ -143,18 +162,23 @@ class MPClient:
     def _open(self, folder: Path | None = None) -> MPRester:
         from mp_api.client import MPRester
 
-        rester = MPRester(
-            self.key,
-            endpoint=self.endpoint,
-            use_document_model=False,
-            mute_progress_bars=folder is None or not sys.stderr.isatty(),
-            local_dataset_cache=folder or self.tables,
+        # It asks for the server's version first, without a time limit.
+        rester = within(
+            LONGEST_ANSWER,
+            lambda _: MPRester(
+                self.key,
+                endpoint=self.endpoint,
+                use_document_model=False,
+                mute_progress_bars=folder is None or not sys.stderr.isatty(),
+                local_dataset_cache=folder or self.tables,
+            ),
         )
         # Its own three retries within a second would use up a server's patience, and lose what
         # the answer said about waiting.
         for scheme in ("http://", "https://"):
-            rester.session.mount(scheme, HTTPAdapter())
-        rester.session.hooks["response"].append(raise_for_retry)
+            rester.session.mount(scheme, BoundedAdapter())
+        # requests takes a key in a header along to wherever an answer redirects.
+        rester.session.hooks["response"] += [check_redirect, raise_for_retry]
         return rester
 
     def _call(self, attempt: Callable[[], T]) -> T:
@@ -168,6 +192,8 @@ class MPClient:
             return self.retry.call(attempt, is_temporary, requested_wait, warn)
         except InputError:
             raise
+        except LongWait as error:
+            message = f"the Materials Project {error}; {AGAIN}"
         except Exception as error:  # requests, the client and the bulk tables have no common one
             if isinstance(error, OSError) and error.errno is not None and error.filename:
                 raise  # the disk, not the line
@@ -180,6 +206,19 @@ def raise_for_retry(response: requests.Response, **_) -> None:
     """Raise an error with status and headers, for the retry policy; the client keeps only their text."""
     if response.status_code >= 400 and response.status_code not in SPLITS:
         response.raise_for_status()
+
+
+def version_in(heartbeat: requests.Response) -> str:
+    """The database version that a heartbeat tells; it becomes the name of a folder."""
+    told = heartbeat.json()
+    version = told.get("db_version") if isinstance(told, dict) else None
+    if not isinstance(version, str) or not re.fullmatch(
+        r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}", version
+    ):
+        raise InputError(
+            f"the Materials Project's server tells no database version ({version!r:.80}); {ENDPOINT}"
+        )
+    return version
 
 
 def cause(error: BaseException) -> BaseException:
@@ -222,19 +261,20 @@ def requested_wait(error: BaseException) -> float | None:
 def sentence(error: BaseException) -> str:
     """What went wrong, and what to do about it."""
     happened = cause(error)
-    again = "run the same command again later"
+    if isinstance(happened, Refusal):
+        return f"the Materials Project's server {reason(happened)}; {ENDPOINT}"
     if isinstance(happened, requests.HTTPError) and happened.response is not None:
         status, path = happened.response.status_code, happened.response.request.path_url
         if status in (401, 403):
             return f"the Materials Project does not accept the API key ({status}): {WHERE_KEYS_ARE}"
         asked = path.split("?")[0]
         if status in TEMPORARY_STATUSES:
-            return f"the Materials Project keeps answering {status} to {asked}; {again}"
+            return f"the Materials Project keeps answering {status} to {asked}; {AGAIN}"
         return f"the Materials Project answers {status} to {asked}; a newer mp-api may be needed"
     if isinstance(happened, json.JSONDecodeError):
-        return f"the Materials Project's answers can't be read; {again}"
+        return f"the Materials Project's answers can't be read; {AGAIN}"
     if is_storage_error(happened) or isinstance(happened, NETWORK_ERRORS):
-        return f"the connection to the Materials Project fails ({reason(happened)}); {again}"
+        return f"the connection to the Materials Project fails ({reason(happened)}); {AGAIN}"
     return f"the Materials Project's client fails: {type(happened).__name__}: {reason(happened)}"
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from curate.errors import InputError
 from curate.licenses import is_unknown
@@ -20,12 +21,19 @@ from curate.sources.base import (
     Source,
     SourceSettings,
 )
-from curate.sources.optimade_entries import STRUCTURE, record_of_entry
+from curate.sources.optimade_entries import FIELD, STRUCTURE, record_of_entry
+from curate.web.bounds import is_address
 
 if TYPE_CHECKING:
     from curate.sources.optimade_client import OptimadeReader
 
 NO_NUMBERS = {"string", "timestamp", "list", "dictionary", "array", "object"}
+PREFIX = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}")
+UNIT = re.compile(r"[\w^*/.,()% °Å²³⁻¹·µ-]{1,60}")
+LICENSE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_-]{0,63}")  # a name in SPDX
+NOT_IN_NAMES = re.compile(r"[^\w .,:;/()+@&'-]")
+LONGEST_NAME = 120  # characters
+log = logging.getLogger(__name__)
 LONGEST_LIST = 4_000  # characters of field names that fit into an address
 
 
@@ -62,7 +70,12 @@ class Optimade:
         previous: PreviousRun | None = None,
         client: OptimadeReader | None = None,
     ):
-        if not re.fullmatch(r"https?://[^/\s]+\S*", url):
+        if "@" in urlsplit(url.replace("[", "").replace("]", "")).netloc:
+            raise InputError(
+                "--input holds a user name or a password, which the dataset's card would show; give "
+                "an address without one"
+            )
+        if not is_address(url):
             raise InputError(
                 f"--input {url} is not an address; --db optimade needs a server's, such as "
                 "https://oqmd.org/optimade"
@@ -97,7 +110,7 @@ class Optimade:
             if self.previous.is_complete or now != before:  # the run names the difference
                 return now
         info = self.client.info()
-        if (info.data.get("attributes") or {}).get("is_index"):
+        if part(info.data, "attributes").get("is_index"):
             raise InputError(
                 f"{self.url} is an index of databases; give the address of one of those that "
                 f"{self.url}/v1/links names"
@@ -108,21 +121,23 @@ class Optimade:
         if not self.first.data:
             asked = f" for --filter {self.filter!r}" if self.filter else ""
             raise InputError(f"{self.url} has no structures{asked}")
-        provider, program = meta.get("provider") or {}, meta.get("implementation") or {}
-        self.database = str(provider.get("prefix") or self.url)
+        provider, program = part(meta, "provider"), part(meta, "implementation")
+        self.database = self._database(provider.get("prefix"))
         told = license_of(info.data)
         self.license = told if told and is_unknown(self.stated_license) else self.stated_license
         known = (
-            f"OPTIMADE {meta.get('api_version') or '1'}",
-            " ".join(filter(None, (program.get("name"), program.get("version")))),
-            _entries(meta.get("data_returned"), meta.get("data_available")),
+            f"OPTIMADE {name_of(meta.get('api_version')) or '1'}",
+            " ".join(filter(None, map(name_of, (program.get("name"), program.get("version"))))),
+            _entries(count_of(meta.get("data_returned")), count_of(meta.get("data_available"))),
         )
         return Snapshot(
             database=self.database,
             version=", ".join(filter(None, known)),
             sha256="",
             license=self.license,
-            citation=" ".join(filter(None, (provider.get("name"), provider.get("homepage")))),
+            citation=" ".join(
+                filter(None, (name_of(provider.get("name")), link_of(provider.get("homepage"))))
+            ),
             url=self.address,
         )
 
@@ -131,51 +146,105 @@ class Optimade:
         for page in self.client.pages(self.filter, self.fields):
             for entry in page.data:
                 n_entries += 1
-                if not isinstance(entry, dict) or not entry.get("id"):
+                if not isinstance(entry, dict) or not has_id(entry):
                     yield SkippedEntry(
-                        f"entry {n_entries}", "unreadable", "NoEntry", "it has no id"
+                        f"entry {n_entries}",
+                        "unreadable",
+                        "NoEntry",
+                        "it has no id, or one that is no line of up to 200 characters",
                     )
                 else:
                     yield record_of_entry(entry, self.database, self.license)
-        told = self.first.meta.get("data_returned")
-        if isinstance(told, int) and told != n_entries:
+        told = count_of(self.first.meta.get("data_returned"))
+        if told is not None and told != n_entries:
             raise InputError(
                 f"{self.url} announced {told:,} structures and sent {n_entries:,}; run the same "
                 "command again later"
             )
+
+    def _database(self, prefix: Any) -> str:
+        """What the database is called: its provider's prefix, or where it has none its address."""
+        if isinstance(prefix, str) and PREFIX.fullmatch(prefix):
+            return prefix
+        if prefix:
+            log.warning("%s: its provider's prefix is no name and is left out", self.url)
+        return self.url
 
     def known_fields(self) -> list[str] | None:
         """The properties to ask for by name: some servers send their own only then.
 
         None, the server's choice, where it does not describe them or the list is too long.
         """
-        described = self.client.info("/structures").data.get("properties") or {}
+        described = part(self.client.info("/structures").data, "properties")
         numbers = {
             name: said
             for name, said in described.items()
             if name.startswith("_") and isinstance(said, dict) and is_number(said)
         }
+        if odd := [name for name in numbers if not FIELD.fullmatch(name)]:
+            log.warning("%s: left out: %d properties with odd names", self.url, len(odd))
+        numbers = {name: said for name, said in numbers.items() if FIELD.fullmatch(name)}
         for name, said in numbers.items():
             unit = said.get("x-optimade-unit") or said.get("unit")
-            if unit and unit != "inapplicable":
-                self.units[name] = "1" if unit == "dimensionless" else str(unit)
+            if not unit or unit == "inapplicable":
+                continue
+            if isinstance(unit, str) and UNIT.fullmatch(unit):
+                self.units[name] = "1" if unit == "dimensionless" else unit
+            else:
+                log.warning("%s: the unit of %s is left out, it is none: %r", self.url, name, unit)
         fields = [name for name in STRUCTURE if name in described] + sorted(numbers)
         return fields if described and len(",".join(fields)) < LONGEST_LIST else None
 
 
 def license_of(info: Mapping[str, Any]) -> str | None:
     """The licence of the whole database: its SPDX identifiers, or the address of its text."""
-    attributes = info.get("attributes") or {}
-    if known := attributes.get("available_licenses"):
-        return " OR ".join(map(str, known))
-    link = attributes.get("license")
-    return (link.get("href") if isinstance(link, dict) else link) or None
+    attributes = part(info, "attributes")
+    known, link = attributes.get("available_licenses"), attributes.get("license")
+    if isinstance(known, list) and known:
+        names = [name for name in known if isinstance(name, str) and LICENSE.fullmatch(name)]
+        return " OR ".join(names) if len(names) == len(known) else None  # one of them may forbid
+    link = link.get("href") if isinstance(link, dict) else link
+    return link_of(link) or (link if isinstance(link, str) and LICENSE.fullmatch(link) else None)
 
 
 def is_number(described: Mapping[str, Any]) -> bool:
     """Whether a property may hold numbers or yes and no, as a server describes it."""
     types = described.get("x-optimade-type") or described.get("type") or ()
-    return NO_NUMBERS.isdisjoint([types] if isinstance(types, str) else map(str, types))
+    return NO_NUMBERS.isdisjoint(map(str, types if isinstance(types, list) else [types]))
+
+
+def part(of: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """An object within an answer; empty where there is none."""
+    found = of.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def has_id(entry: Mapping[str, Any]) -> bool:
+    """Whether an entry has an id that can name it in tables, cards and messages."""
+    known = entry.get("id")
+    if isinstance(known, bool) or not isinstance(known, str | int):
+        return False
+    return 0 < len(str(known)) <= 200 and str(known).isprintable() and bool(str(known).strip())
+
+
+def name_of(told: Any) -> str | None:
+    """A name or version as a server tells it, on one line, without what Markdown or HTML read."""
+    if not isinstance(told, str | int | float):
+        return None
+    return " ".join(NOT_IN_NAMES.sub(" ", str(told)[: 2 * LONGEST_NAME]).split())[:LONGEST_NAME]
+
+
+def link_of(told: Any) -> str | None:
+    """An address as a server tells it; None for what is none."""
+    told = told.get("href") if isinstance(told, dict) else told
+    is_link = isinstance(told, str) and len(told) <= 300 and is_address(told)
+    return told if is_link and not re.search(r"[<>\"'`|()\[\]{}]", told) else None
+
+
+def count_of(told: Any) -> int | None:
+    """A number of entries as a server tells it; None for what is none."""
+    is_count = isinstance(told, int) and not isinstance(told, bool) and 0 <= told < 10**15
+    return told if is_count else None
 
 
 def _entries(returned: int | None, available: int | None) -> str:

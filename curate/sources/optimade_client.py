@@ -8,13 +8,15 @@ which it stops without an error; it also keeps all entries in memory.
 from __future__ import annotations
 
 import io
+import json
 import logging
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
 import requests
 from optimade.client import OptimadeClient
@@ -23,8 +25,10 @@ from optimade.filterparser import LarkParser
 
 from curate import __version__
 from curate.errors import InputError, first_line
+from curate.web.bounds import BoundedAdapter, Refusal, check_redirect, stays_at_host
 from curate.web.retry import (
     TEMPORARY_STATUSES,
+    LongWait,
     RetryPolicy,
     is_unknown_host,
     retry_after,
@@ -33,6 +37,7 @@ from curate.web.retry import (
 
 ENTRIES_A_PAGE = 100  # many servers allow no more; some allow less and refuse
 LONGEST_DELAY = 5.0  # s a server may ask for between two pages, as in the client
+MOST_ENTRIES = 50_000_000  # that a query gives; the largest known database has a tenth of it
 TIMEOUT = 60.0  # s without a byte
 BASE_ADDRESS = "--input needs its base address, such as https://oqmd.org/optimade"
 AGAIN = "run the same command again later"
@@ -100,14 +105,32 @@ class OptimadeReader:
             if not self._refuses():
                 raise
             page = self._ask("structures", query, fields, None, None)  # pages of its own size
+        progress = Progress(self.url)
         while True:
             if not isinstance(page.data, list):
                 raise InputError(f"{self.url} answers without a list of structures")
+            progress.check(page)
             yield page
             if page.next is None:
                 return
-            time.sleep(min(page.meta.get("request_delay") or 0.0, LONGEST_DELAY))
-            page = self._ask("structures", query, fields, None, page.next)
+            time.sleep(delay(page.meta))
+            page = self._ask("structures", query, fields, None, self._address(page.next))
+
+    def _address(self, following: str) -> str:
+        """The address of the next page; InputError where it is not at this server."""
+        try:
+            address = urljoin(f"{self.url}/v1/structures", following)
+        except ValueError:
+            address = following
+        if address.startswith("http:") and self.url.startswith("https:"):
+            secure = "https" + address[4:]  # a server behind a proxy may not know of it
+            address = secure if stays_at_host(self.url, secure) else address
+        if not stays_at_host(self.url, address):
+            raise InputError(
+                f"{self.url} says that its next page is at another host, {following[:200]}, which is "
+                f"not followed; {AGAIN}, or give that host's own address"
+            )
+        return address
 
     def _ask(
         self,
@@ -119,28 +142,35 @@ class OptimadeReader:
     ) -> Page:
         def ask() -> Page:
             self.fault = None
-            answers = self.client.get_one(
-                endpoint,
-                query,
-                self.url,
-                response_fields=list(fields) if fields else None,
-                page_limit=entries,
-                paginate=False,
-                override_url=address,
-            )
+            try:
+                answers = self.client.get_one(
+                    endpoint,
+                    query,
+                    self.url,
+                    response_fields=list(fields) if fields else None,
+                    page_limit=entries,
+                    paginate=False,
+                    override_url=address,
+                )
+            except Exception as error:  # it fails in many ways at an answer it does not expect
+                raise Unreadable(first_line(error)) from error
             answer = answers[self.url]
             if self.fault is not None:
                 raise self.fault
-            if answer.errors:
+            if answer.errors:  # the client's own words where an answer has another shape
                 raise Unreadable(first_line(answer.errors[0]))
             self.is_known = True
             following = answer.links.get("next")
             if isinstance(following, dict):
                 following = following.get("href")
+            if following is not None and not (isinstance(following, str) and following):
+                raise Unreadable("the address of its next page is no text")
             return Page(answer.data, answer.meta, following)
 
         try:
             return self.retry.call(ask, self._is_temporary, requested_wait, self._warn)
+        except LongWait as error:
+            raise InputError(f"{self.url} {error}; {AGAIN}") from None
         except (requests.RequestException, Unreadable) as error:
             raise InputError(self._sentence(error)) from None
 
@@ -165,6 +195,8 @@ class OptimadeReader:
 
     def _sentence(self, error: BaseException) -> str:
         """What went wrong, and what to do about it."""
+        if isinstance(error, Refusal):
+            return f"{self.url} {error}; {BASE_ADDRESS}, or {AGAIN}"
         status = status_of(error)
         if isinstance(error, Unreadable) and self.is_known:
             return f"{self.url} keeps sending what can't be read ({error}); {AGAIN}"
@@ -192,22 +224,87 @@ def reporting_session(note: Callable[[Fault], None]) -> type[requests.Session]:
     """
 
     class Session(requests.Session):
+        def __init__(self):
+            super().__init__()
+            for scheme in ("http://", "https://"):
+                self.mount(scheme, BoundedAdapter())
+            self.hooks["response"].append(check_redirect)
+
         def get(self, url, **options):  # type: ignore[override]
             try:
                 answer = super().get(url, **options)
                 answer.raise_for_status()
-                if not isinstance(answer.json(), dict):
-                    raise Unreadable("its answer is no JSON object")
+                check_shape(answer.content)
                 return answer
-            except requests.JSONDecodeError:
-                note(Unreadable("its answer is no JSON"))
             except (requests.RequestException, Unreadable) as fault:
                 note(fault)
+            except (ValueError, LookupError) as error:  # an address or a redirect that is none
+                note(Refusal(f"gives an address that can't be asked ({first_line(error)})"))
             empty = requests.Response()
             empty.status_code, empty.raw = 200, io.BytesIO(b"{}")
             return empty
 
     return Session
+
+
+SHAPES: dict[str, tuple[type, ...]] = {  # of the parts of an answer that are there
+    "meta": (dict,),
+    "links": (dict, type(None)),
+    "errors": (list,),
+    "included": (list,),
+    "data": (list, dict, type(None)),
+}
+
+
+def check_shape(content: bytes) -> None:
+    """Unreadable where an answer is no JSON object of the parts that every answer of OPTIMADE has."""
+    try:
+        answer = json.loads(content)
+    except RecursionError:
+        raise Unreadable("its answer is nested too deeply") from None
+    except ValueError:  # also a number of thousands of digits, and bytes that are no text
+        raise Unreadable("its answer is no JSON") from None
+    if not isinstance(answer, dict):
+        raise Unreadable("its answer is no JSON object")
+    for name, kind in SHAPES.items():
+        if name in answer and not isinstance(answer[name], kind):
+            raise Unreadable(f"the part {name!r} of its answer has another shape")
+    if answer.get("data") == [] and (answer.get("links") or {}).get("next"):
+        raise Refusal("sends a page without structures that is not the last")
+
+
+class Progress:
+    """Whether each page brings something that the pages before it have not."""
+
+    def __init__(self, url: str):
+        self.url = url
+        self.seen: set[int] = set()  # hashes of the pages' ids, and of their addresses
+        self.n_entries = 0
+
+    def check(self, page: Page) -> None:
+        """InputError where the pages go round in a circle or have no end."""
+        self.n_entries += len(page.data)
+        if self.n_entries > MOST_ENTRIES:
+            self._stop(f"more than {MOST_ENTRIES:,} structures")
+        told = page.meta.get("data_returned")
+        if isinstance(told, int) and not isinstance(told, bool) and self.n_entries > told >= 0:
+            self._stop(f"{self.n_entries:,} structures where it announced {told:,}")
+        ids = [entry.get("id") if isinstance(entry, dict) else None for entry in page.data]
+        for mark in filter(None, (page.next, repr(ids) if ids else None)):
+            if hash(mark) in self.seen:
+                self._stop("the same page again as the next one")
+            self.seen.add(hash(mark))
+
+    def _stop(self, what: str) -> None:
+        raise InputError(f"{self.url} sends {what}; {AGAIN}, or narrow the query with --filter")
+
+
+def delay(meta: Mapping[str, Any]) -> float:
+    """Seconds that the server asks to wait between two pages, within reason."""
+    asked = meta.get("request_delay")
+    if isinstance(asked, bool) or not isinstance(asked, int | float) or not math.isfinite(asked):
+        return 0.0
+    return float(min(max(asked, 0.0), LONGEST_DELAY))
 
 
 def check_filter(filter: str | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +18,7 @@ STRUCTURE = (  # OPTIMADE's own properties that a record is made of
     "structure_features",
     "space_group_it_number",
 )
+FIELD = re.compile(r"_[A-Za-z0-9_]{1,99}")  # a provider's own property
 IMPLIED = {"implicit_atoms", "site_attachments", "unknown_positions"}  # atoms without a place
 
 
@@ -31,7 +33,7 @@ def record_of_entry(
         properties = {
             name: value_of(value)
             for name, value in attributes.items()
-            if name.startswith("_") and isinstance(value, bool | int | float)
+            if FIELD.fullmatch(name) and isinstance(value, bool | int | float)
         }
         return record_of_atoms(
             atoms_of(attributes),

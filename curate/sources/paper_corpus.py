@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import logging
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -23,10 +24,14 @@ from curate.record import SkippedEntry, StructureRecord, Value
 from curate.sources.base import IN_SNAPSHOT, Request, Snapshot, Source, SourceSettings
 from curate.sources.cif import crystals
 from curate.sources.entries import Crystal, record_of, value_of
+from curate.web.zips import ZIP_ERRORS, check_member, complaint, open_zip
 
 ORIGIN = "figshare 23643669"
 LARGEST_CIF = 10 * 2**20  # bytes; the largest unit cells stay far below
 LARGEST_TEXT = 10 * 2**20
+MOST_ROWS = 1_000_000  # of a table; the largest published one has 69,132
+ROWS_BETWEEN_LINES = 100_000  # of the log
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -86,11 +91,12 @@ class PublishedCorpus:
     def __init__(self, path: Path):
         self.path = path
         try:
-            self.zip = zipfile.ZipFile(path)
+            self.zip = open_zip(path)
         except FileNotFoundError:
             raise InputError(f"--input {path}: no such file") from None
-        except (zipfile.BadZipFile, OSError) as error:
-            raise InputError(f"--input {path} is not a readable zip: {error}") from error
+        except ZIP_ERRORS as error:
+            said = str(error) if type(error) is ValueError else complaint(error)
+            raise InputError(f"--input {path} is not a readable zip: it {said}") from error
         self.members = self._known_members()
         self.parts = [part for part in PARTS if part.table in self.members]
         if not self.parts:
@@ -172,13 +178,20 @@ class PublishedCorpus:
         """Id, targets and text of each line of a table."""
         csv.field_size_limit(LARGEST_TEXT)
         columns = 2 + len(part.targets)
-        with self.zip.open(self.members[part.table]) as raw:
-            reader = csv.reader(
-                io.TextIOWrapper(raw, encoding="utf-8", errors="replace", newline="")
-            )
-            next(reader, None)
-            try:
-                for row in reader:
+        try:
+            check_member(self.members[part.table])
+            with self.zip.open(self.members[part.table]) as raw:
+                text = io.TextIOWrapper(raw, encoding="utf-8", errors="replace", newline="")
+                reader = csv.reader(_lines(text))
+                next(reader, None)
+                for number, row in enumerate(reader, 1):
+                    if number > MOST_ROWS:
+                        raise InputError(
+                            f"{self.path}, {part.table} has more than {MOST_ROWS:,} rows, which the "
+                            "published corpus has not; get figshare's zip again"
+                        )
+                    if number % ROWS_BETWEEN_LINES == 0:
+                        log.info("%s: %s rows", part.table, f"{number:,}")
                     if len(row) != columns + 2:
                         raise InputError(
                             f"{part.table}, line {reader.line_num}: {len(row)} columns, "
@@ -186,5 +199,20 @@ class PublishedCorpus:
                         )
                     values = dict(zip(part.targets, map(value_of, row[2:columns]), strict=True))
                     yield row[0], values, row[columns]
-            except (csv.Error, zipfile.BadZipFile) as error:
-                raise InputError(f"{self.path}, {part.table}: {error}") from error
+        except InputError:
+            raise
+        except csv.Error as error:
+            raise InputError(
+                f"{self.path}, {part.table}: {error}; get figshare's zip again"
+            ) from error
+        except ZIP_ERRORS as error:
+            said = str(error) if type(error) is ValueError else complaint(error)
+            raise InputError(f"{self.path}, {part.table}: it {said}") from error
+
+
+def _lines(text: io.TextIOBase) -> Iterator[str]:
+    """The lines of a table; csv.Error for one that has no end."""
+    for line in iter(lambda: text.readline(LARGEST_TEXT), ""):
+        if len(line) == LARGEST_TEXT:
+            raise csv.Error(f"a line of more than {LARGEST_TEXT:,} characters")
+        yield line

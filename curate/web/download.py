@@ -5,6 +5,8 @@ from __future__ import annotations
 import fcntl
 import json
 import logging
+import re
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,10 +17,18 @@ import httpx2
 from curate import __version__
 from curate.errors import InputError, first_line
 from curate.files import write_json
-from curate.web.retry import TEMPORARY_STATUSES, RetryPolicy, is_unknown_host, retry_after
+from curate.web.retry import (
+    TEMPORARY_STATUSES,
+    LongWait,
+    RetryPolicy,
+    is_unknown_host,
+    retry_after,
+)
 
 log = logging.getLogger(__name__)
 
+LARGEST_FILE = 8 * 2**30  # bytes; the largest known table has a hundredth of it
+LONGEST_TRANSFER = 6 * 3600.0  # s for one request, at whose end the next one goes on
 Watch = Callable[[int, int | None], None]  # bytes so far and in all
 
 
@@ -45,6 +55,8 @@ class Download:
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     timeout: float = 30.0  # s without a byte
     watch: Watch = lambda done, total: None
+    most_bytes: int = LARGEST_FILE
+    most_seconds: float = LONGEST_TRANSFER
 
     def fetch(self) -> Path:
         """Download the file, unless it is there already.
@@ -82,6 +94,11 @@ class Download:
         with self._alone():
             try:
                 self.retry.call(attempt, _is_temporary, _requested_wait, self._warn)
+            except LongWait as error:
+                raise InputError(
+                    f"{self.path.name} can't be downloaded now: the server {error}; run the same "
+                    f"command again later, or {self.by_hand}"
+                ) from None
             except (TemporaryFault, httpx2.TransportError) as error:
                 raise InputError(
                     f"{self.path.name} can't be downloaded now ({first_line(error)}); "
@@ -96,6 +113,10 @@ class Download:
             if is_unknown_host(error):
                 raise Refused("is not known to any name server (no network?)") from error
             raise
+        except httpx2.TooManyRedirects as error:
+            raise Refused("redirects in a circle") from error
+        except (httpx2.InvalidURL, UnicodeError) as error:
+            raise Refused(f"is no address ({first_line(error)})") from error
 
     def _transfer(self, url: str) -> None:
         """Request the missing part once; on success the checked file is in its place."""
@@ -114,6 +135,9 @@ class Download:
             start, total = body_range(response)
             if start not in (0, have):
                 raise TemporaryFault("the server sent another part than asked for")
+            if total is not None and total > self.most_bytes:
+                raise Refused(f"announces {total:,} bytes, of which {self.most_bytes:,} are taken")
+            end = time.monotonic() + self.most_seconds
             self._remember({"tag": strong_tag(response), "total": total})
             with self.part.open("r+b" if self.part.exists() else "wb", buffering=0) as file:
                 file.truncate(start)
@@ -121,6 +145,11 @@ class Download:
                 for chunk in response.iter_raw():
                     file.write(chunk)
                     self.watch(file.tell(), total)
+                    if file.tell() > self.most_bytes:
+                        self._forget()
+                        raise Refused(f"sends more than {self.most_bytes:,} bytes")
+                    if time.monotonic() > end:
+                        raise TemporaryFault(f"{url} took more than {self.most_seconds:.0f} s")
         self._finish(url, total)
 
     def _finish(self, url: str, total: int | None) -> None:
@@ -146,9 +175,10 @@ class Download:
     def _known(self) -> dict:
         """What is known of the file that the part belongs to."""
         try:
-            return json.loads(self.note.read_text())
+            known = json.loads(self.note.read_text())
         except (OSError, ValueError):
             return {}
+        return known if isinstance(known, dict) else {}
 
     def _remember(self, known: dict) -> None:
         write_json(self.note, known)
@@ -189,20 +219,24 @@ def body_range(response: httpx2.Response) -> tuple[int, int | None]:
     if response.status_code == 206:
         unit, _, span = response.headers.get("Content-Range", "").partition(" ")
         first, _, total = span.partition("/")
-        start = first.partition("-")[0]
-        if unit != "bytes" or not start.isdigit():
+        start = _number(first.partition("-")[0])
+        if unit != "bytes" or start is None:
             raise TemporaryFault("the server sent a part without saying which")
-        return int(start), int(total) if total.isdigit() else None
-    length = response.headers.get("Content-Length", "")
-    return 0, int(length) if length.isdigit() else None
+        return start, _number(total)
+    return 0, _number(response.headers.get("Content-Length", ""))
+
+
+def _number(text: str) -> int | None:
+    """A number of bytes; None for what is none, as ² and a thousand digits."""
+    return int(text) if re.fullmatch("[0-9]{1,18}", text) else None
 
 
 def strong_tag(response: httpx2.Response) -> str | None:
     """The tag that identifies this content; without it a transfer cannot be resumed."""
     tag = response.headers.get("ETag", "")
-    if tag and not tag.startswith("W/"):
-        return tag
-    return response.headers.get("Last-Modified")
+    if not tag or tag.startswith("W/"):
+        tag = response.headers.get("Last-Modified", "")
+    return tag if tag and tag.isascii() and tag.isprintable() else None  # it is sent back
 
 
 def _is_temporary(error: BaseException) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -18,8 +19,19 @@ from tenacity import (
 )
 
 TEMPORARY_STATUSES = (408, 425, 429, 500, 502, 503, 504)  # HTTP; the same request may succeed later
+LONGEST_REQUESTED_WAIT = 900.0  # s that a service may ask for before another attempt
 T = TypeVar("T")
 Warn = Callable[[BaseException, int, float], None]  # error, number of the next attempt, seconds
+
+
+class LongWait(Exception):
+    """A service asks to wait longer than is waited; the message goes on from the service's name."""
+
+    def __init__(self, seconds: float):
+        asked = f"{seconds:,.0f} s" if seconds < 1e12 else "for ever"
+        super().__init__(
+            f"asks to wait {asked}, and at most {LONGEST_REQUESTED_WAIT:.0f} s are waited"
+        )
 
 
 @dataclass(frozen=True)
@@ -51,11 +63,14 @@ class RetryPolicy:
             What `attempt` returned.
 
         Raises:
+            LongWait: The service asks for more than LONGEST_REQUESTED_WAIT.
             BaseException: The last error of `attempt`.
         """
 
         def wait(state: RetryCallState) -> float:
             requested = requested_wait(_error_of(state))
+            if requested is not None and not requested <= LONGEST_REQUESTED_WAIT:
+                raise LongWait(requested) from _error_of(state)
             backoff = wait_exponential_jitter(
                 self.first_wait, self.longest_wait, jitter=self.first_wait
             )
@@ -83,12 +98,12 @@ def _error_of(state: RetryCallState) -> BaseException:
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds that a response's header Retry-After asks to wait; None where there is none."""
-    value = headers.get("Retry-After", "")
-    if value.isdigit():
+    value = headers.get("Retry-After", "").strip()
+    if re.fullmatch("[0-9]+", value):  # `isdigit` takes ² for one
         return float(value)
     try:
         return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError, LookupError):
         return None
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -12,9 +11,8 @@ from typing import IO, Any
 import ijson
 
 from curate.errors import InputError, first_line
+from curate.web.zips import ZIP_ERRORS, check_member, complaint, open_zip
 
-LARGEST = 16 * 2**30  # bytes unpacked; the largest known table has 2
-DENSEST = 200  # times smaller when packed; tables of crystals pack 5 to 10 times
 BARE_WORD = re.compile(rb'"(?:[^"\\]|\\.)*"|-?\bInfinity\b|\bNaN\b', re.DOTALL)
 ESCAPE_OR_QUOTE = re.compile(rb'\\.|"', re.DOTALL)
 
@@ -22,12 +20,12 @@ ESCAPE_OR_QUOTE = re.compile(rb'\\.|"', re.DOTALL)
 def check_zip(path: Path, name: str | None = None) -> None:
     """Raise ValueError unless the file is a zip that holds `name` alone, with the right checksum."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_zip(path) as archive:
             _member(archive, name)
             if damaged := archive.testzip():
                 raise ValueError(f"the checksum of {damaged} does not fit")
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
-        raise ValueError(str(error) or "it is cut off") from error
+    except ZIP_ERRORS as error:
+        raise ValueError(_said(error)) from error
 
 
 def entries(path: Path, name: str | None = None) -> Iterator[dict[str, Any]]:
@@ -42,14 +40,22 @@ def entries(path: Path, name: str | None = None) -> Iterator[dict[str, Any]]:
             implausible size.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            member = _member(archive, name)
-            with archive.open(member) as raw:
+        archive = open_zip(path)
+    except ZIP_ERRORS as error:
+        raise InputError(f"{path} {_said(error)}") from error
+    with archive:
+        try:
+            found = _member(archive, name)
+            with archive.open(found) as raw:
                 yield from ijson.items(Strict(raw), "item", use_float=True)
-    except ValueError as error:
-        raise InputError(f"{path} {error}") from error
-    except (zipfile.BadZipFile, zlib.error, EOFError, ijson.JSONError) as error:
-        raise InputError(f"{path} can't be read: {first_line(error)}") from error
+        except ijson.JSONError as error:
+            raise InputError(f"{path} can't be read: {first_line(error)}") from error
+        except ZIP_ERRORS as error:
+            raise InputError(f"{path} {_said(error)}") from error
+
+
+def _said(error: BaseException) -> str:
+    return str(error) if type(error) is ValueError else complaint(error)
 
 
 def _member(archive: zipfile.ZipFile, name: str | None) -> zipfile.ZipInfo:
@@ -58,11 +64,7 @@ def _member(archive: zipfile.ZipFile, name: str | None) -> zipfile.ZipInfo:
     if len(members) != 1 or (name is not None and names != [name]):
         raise ValueError(f"holds {', '.join(names[:5]) or 'nothing'}, not {name or 'one file'}")
     (member,) = members
-    if member.file_size > min(LARGEST, DENSEST * max(member.compress_size, 1)):
-        raise ValueError(
-            f"would unpack {member.compress_size:,} bytes to {member.file_size:,}, "
-            "which no table of crystals does"
-        )
+    check_member(member)
     return member
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import os
 import signal
 import sys
@@ -9,8 +11,16 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from curate.describe.lean_imports import mark_own_process
-from curate.errors import InputError
+from curate.errors import InputError, shown
 from curate.work.interrupt import stop_on_signals
+
+
+class ShownRecord(logging.LogRecord):
+    """A log record whose message may hold text from outside."""
+
+    def getMessage(self) -> str:  # noqa: N802 (the name is logging's)
+        """The message, with control characters shown."""
+        return shown(super().getMessage())
 
 
 def run_command(program: str, main: Callable[[], int], after_disk_error: str = "") -> NoReturn:
@@ -22,6 +32,9 @@ def run_command(program: str, main: Callable[[], int], after_disk_error: str = "
         after_disk_error: What is added to the message of an OSError.
     """
     mark_own_process()
+    logging.setLogRecordFactory(ShownRecord)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # what can't be written is shown instead
     stop_on_signals()
     try:
         sys.exit(main())
@@ -36,5 +49,5 @@ def run_command(program: str, main: Callable[[], int], after_disk_error: str = "
     except KeyboardInterrupt:
         print("\nstopped; the same command continues from here", file=sys.stderr)
         sys.exit(130)
-    print(f"{program}: {message}", file=sys.stderr)
+    print(f"{program}: {' '.join(shown(message).splitlines())}", file=sys.stderr)
     sys.exit(2)

@@ -9,7 +9,9 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
+from curate.errors import shown
 from curate.run.counts import Counts
 from curate.work.progress import Progress as Step
 
@@ -51,7 +53,7 @@ def progress_bar() -> Iterator[Callable[[Step], None]]:
         bar.update(tasks[step.stage], completed=step.done, total=step.total, **fields)  # type: ignore[arg-type]
         if not console.is_terminal and now > state["printed"] + SECONDS_BETWEEN_LINES:
             state["printed"] = now
-            console.print(f"{step.stage} {amount} {rate} {failed}".rstrip())
+            console.print(Text(f"{step.stage} {amount} {rate} {failed}".rstrip()))
 
     with bar:
         yield watch
@@ -59,6 +61,11 @@ def progress_bar() -> Iterator[Callable[[Step], None]]:
 
 def _megabytes(n: float | None) -> str | None:
     return None if n is None else f"{n / 1e6:.1f} MB"
+
+
+def _plain(text: str) -> Text:
+    """Text from outside for a cell: no markup of rich's, no control characters, on one line."""
+    return Text(" ".join(shown(text).splitlines()))
 
 
 def counts_table(counts: Counts) -> None:
@@ -70,11 +77,12 @@ def counts_table(counts: Counts) -> None:
     table.add_row("described", str(counts.described))
     table.add_row("failed", str(counts.failed.total()))
     for reason, n in counts.reasons.most_common():
-        table.add_row(f"  {reason}", str(n))
+        table.add_row(_plain(f"  {reason}"), str(n))
     if counts.left:
         table.add_row("left to do", str(counts.left))
     if counts.seconds:
         for name, q in (("median", 0.5), ("95 %", 0.95)):
             table.add_row(f"seconds, {name}", f"{counts.quantile(q):.2f}")
-        table.add_row(f"seconds, slowest ({counts.slowest})", f"{counts.seconds[-1]:.2f}")
+        slowest = _plain(f"seconds, slowest ({counts.slowest})")
+        table.add_row(slowest, f"{counts.seconds[-1]:.2f}")
     Console().print(table)

@@ -1,5 +1,6 @@
 """A file that exists is complete, whatever happens while it is written."""
 
+import csv
 import json
 import threading
 
@@ -59,3 +60,21 @@ def test_a_full_disk_leaves_nothing(tmp_path):
         partial.symlink_to("/dev/full")
         partial.write_text("x" * 10_000)
     assert list(tmp_path.iterdir()) == []
+
+
+FORMULAS = ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "'=1", "''@x", "-", "=\ud800"]
+
+
+def test_a_text_of_a_table_is_no_formula_and_is_read_back(tmp_path):
+    numbers = ["-1.5", "+2e-3", "-inf", -0.25, "'quoted'", "a=b", ""]
+    path = tmp_path / "a.csv"
+    write_csv(
+        path, ("id", "value"), [*((text, 1) for text in FORMULAS), *((n, 2) for n in numbers)]
+    )
+    for line in path.read_text().splitlines()[1 : 1 + len(FORMULAS)]:
+        assert line.lstrip('"')[0] == "'"
+    back = [row["id"] for row in read_csv(path)]
+    readable = [text.encode("utf-8", "backslashreplace").decode() for text in FORMULAS]
+    assert back == [*readable, *map(str, numbers)]
+    with path.open(newline="") as file:  # numbers are as they were
+        assert [row[0] for row in csv.reader(file)][-len(numbers) :] == list(map(str, numbers))

@@ -47,7 +47,7 @@ class Fault:
     route: str
     status: int | None = None  # answer with this status
     times: float = 1
-    retry_after: int | None = None  # seconds, sent with the status
+    retry_after: int | str | None = None  # seconds, sent with the status
     drop: bool = False  # close the connection instead of answering
     late: bool = False  # do the work first, then fail: the answer is lost
     delay: float = 0.0  # seconds to wait before anything else
@@ -73,6 +73,7 @@ class HubServer:
 
     def __init__(self, page_size: int = 1000):
         self.page_size = page_size
+        self.next_page_at: str | None = None  # another address that the link to the next page names
         self.users: dict[str, User] = {}
         self.repos: dict[tuple[str, str], Repo] = {}  # (models, datasets or spaces, owner/name)
         self.calls: list[Call] = []
@@ -349,7 +350,9 @@ class HubServer:
         headers = {"X-Total-Count": str(len(rows))}
         if start + size < len(rows):
             query = urlencode({**request.query_params, "cursor": start + size})
-            headers["Link"] = f'<{self.url}{request.url.path}?{query}>; rel="next"'
+            headers["Link"] = (
+                f'<{self.next_page_at or self.url}{request.url.path}?{query}>; rel="next"'
+            )
         return JSONResponse(rows[start : start + size], headers=headers)
 
     async def refs(self, request: Request) -> Response:

@@ -33,7 +33,8 @@ class Fault:
     route: str
     status: int | None = None  # None: the connection is cut in the middle of the answer
     times: int = 1
-    retry_after: int | None = None  # s
+    retry_after: int | str | None = None  # s
+    location: str | None = None  # where a redirect goes
     body: str = "<html><h1>gateway</h1></html>"
     delay: float = 0.0  # s before the answer
 
@@ -127,9 +128,8 @@ class MPServer:
                 await asyncio.sleep(fault.delay)
                 if fault.status is None:
                     return Cut("{")
-                headers = (
-                    {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
-                )
+                told = {"Retry-After": fault.retry_after, "Location": fault.location}
+                headers = {name: str(value) for name, value in told.items() if value is not None}
                 return HTMLResponse(fault.body, fault.status, headers)
         return None
 

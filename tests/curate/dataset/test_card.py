@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from curate.dataset.card import inert
 from curate.dataset.text_statistics import text_facts
 from curate.dataset.token_lengths import TokenLengths, load_tokenizer
 from curate.errors import InputError
@@ -64,3 +65,13 @@ def test_quantiles_are_lengths_that_occur():
     lengths = TokenLengths("none", tuple(range(1, 101)) + (600,) * 100)
     assert [lengths.quantile(q) for q in (0.0, 0.25, 1.0)] == [1, 51, 600]
     assert lengths.share_cut == 0.5
+
+
+def test_text_from_outside_is_inert_in_a_card():
+    odd = "a\n---\n# b <script>x</script> ![c](http://d) `e` {{ f }}\x1b\ud800"
+    said = inert(odd)
+    assert said.count("\n") == 0 and "<" not in said and "](" not in said
+    assert "{{" not in said and said.endswith(r"\x1b\ud800")
+    for plain in ("list[double]", "Å³", "mp-149, mp-2", " --- | --- |", "https://a.org/b_c?d=e&f"):
+        assert inert(plain) == plain
+    assert inert(7) == 7

@@ -14,6 +14,7 @@ import pytest
 from hub_clients import TOKEN, run, start
 from hub_server import HubServer
 from hub_store import Blob
+from scripted_server import ScriptedServer, page
 
 from curate.errors import InputError
 from curate.hub.publish import plan_push
@@ -264,6 +265,26 @@ def test_the_hub_says_how_long_to_wait(hub, built, tmp_path):
     assert "push to ada/crystals: the Hub answers 429; attempt 2 in 2 s" in done.stderr
     first, second = (call.time for call in hub.calls if call.route == "commit")
     assert second - first >= 2
+
+
+@pytest.mark.parametrize("route", ["commit", "preupload", "info"])
+def test_a_wait_without_end_is_not_waited(hub, built, tmp_path, route):
+    hub.fail(route, 429, times=9, retry_after=99999999)
+    done = curate(hub, tmp_path, "push", built, "ada/crystals")
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert "the Hub asks to wait 99,999,999 s, and at most 900 s are waited" in done.stderr
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
+def test_the_token_does_not_follow_the_next_page_to_another_host(hub, built, tmp_path, host):
+    assert curate(hub, tmp_path, "push", built, "ada/crystals").returncode == 0
+    with ScriptedServer(lambda path: page([])) as other:
+        hub.page_size, hub.next_page_at = 1, f"http://{host}:{other.port}"
+        done = curate(hub, tmp_path, "push", built, "ada/crystals")
+        assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
+        assert f"names an address at {host}:{other.port}" in done.stderr
+        assert "see whether HF_ENDPOINT is right" in done.stderr and TOKEN not in done.stderr
+        assert other.requests == []
 
 
 def test_another_push_in_between_is_not_overwritten_unseen(hub, built, tmp_path):

@@ -10,6 +10,7 @@ import zipfile
 
 import datasets
 import pytest
+from broken_zips import BREAKS
 from file_server import FileServer
 
 from curate.errors import InputError
@@ -218,3 +219,18 @@ def test_words_that_json_lacks_become_null_wherever_the_chunks_end(size, tmp_pat
     path = tmp_path / "t.zip"
     path.write_bytes(zipped(json.dumps(known)))
     assert [entry.get("g") for entry in entries(path)] == [None, None, None]
+
+
+@pytest.mark.parametrize("damage", BREAKS, ids=lambda damage: damage.__name__)
+def test_a_broken_zip_is_one_sentence_that_names_it(tmp_path, damage):
+    path = tmp_path / "table.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("table.json", json.dumps([{"jid": f"x-{n}"} for n in range(500)]))
+    assert len(list(entries(path, "table.json"))) == 500
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(InputError) as error:
+        list(entries(path, "table.json"))
+    assert str(error.value).startswith(f"{path} ") and "\n" not in str(error.value)
+    with pytest.raises(ValueError) as found:
+        check_zip(path, "table.json")
+    assert "\n" not in str(found.value)

@@ -5,6 +5,7 @@ import io
 import zipfile
 
 import pytest
+from broken_zips import BREAKS
 from pymatgen.io.cif import CifWriter
 
 from curate.errors import InputError
@@ -93,3 +94,53 @@ def test_a_table_of_another_shape_names_the_line(tmp_path):
         file.writestr("jarvis/mbj_bandgap/description.csv", "id,a,b,c,d\nJVASP-5,TiO2,3.1\n")
     with pytest.raises(InputError, match=r"mbj_bandgap/description\.csv, line 2: 3 columns"):
         list(PublishedCorpus(path).records())
+
+
+def packed(corpus):
+    """The same corpus with every member deflated."""
+    with zipfile.ZipFile(corpus) as old:
+        members = {name: old.read(name) for name in old.namelist() if ".." not in name}
+    with zipfile.ZipFile(corpus, "w", zipfile.ZIP_DEFLATED) as new:
+        for name, content in members.items():
+            new.writestr(name, content)
+    return corpus.read_bytes()
+
+
+@pytest.mark.parametrize("damage", BREAKS, ids=lambda damage: damage.__name__)
+def test_a_broken_zip_is_one_sentence_that_names_it(corpus, damage):
+    corpus.write_bytes(damage(packed(corpus)))
+    with pytest.raises(InputError) as error:
+        list(PublishedCorpus(corpus).records())
+    assert str(corpus) in str(error.value) and "\n" not in str(error.value)
+    assert len(str(error.value)) < 400
+
+
+def test_zips_with_any_byte_wrong_are_read_or_refused(corpus):
+    """The tables at a zip's end and the heads of its members, flipped byte by byte."""
+    good = packed(corpus)
+    places = [good.find(b"PK\x01\x02"), 0]
+    for place in (p for start in places for p in range(start, start + 120)):
+        corpus.write_bytes(good[:place] + bytes([good[place] ^ 0xFF]) + good[place + 1 :])
+        try:
+            assert list(PublishedCorpus(corpus).records())
+        except InputError as error:
+            assert "\n" not in str(error)
+
+
+def test_tables_and_zips_have_bounds_that_say_themselves(corpus, monkeypatch, caplog):
+    monkeypatch.setattr("curate.sources.paper_corpus.MOST_ROWS", 2)
+    with pytest.raises(InputError, match=r"mat_text\.csv has more than 2 rows"):
+        list(PublishedCorpus(corpus).records())
+    monkeypatch.setattr("curate.sources.paper_corpus.LARGEST_TEXT", 20)
+    with pytest.raises(InputError, match="a line of more than 20 characters"):
+        list(PublishedCorpus(corpus).records())
+    monkeypatch.setattr("curate.web.zips.MOST_MEMBERS", 3)
+    with pytest.raises(InputError, match="members, and at most 3 are read"):
+        PublishedCorpus(corpus)
+
+
+def test_a_long_table_says_how_far_it_is(corpus, monkeypatch, caplog):
+    monkeypatch.setattr("curate.sources.paper_corpus.ROWS_BETWEEN_LINES", 2)
+    caplog.set_level("INFO")
+    list(PublishedCorpus(corpus).records())
+    assert "mp_2018_new/mat_text.csv: 2 rows" in caplog.text

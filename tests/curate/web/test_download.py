@@ -9,6 +9,7 @@ import time
 
 import pytest
 from file_server import FileServer
+from scripted_server import ScriptedServer
 
 from curate.errors import InputError
 from curate.web.download import Download
@@ -164,3 +165,48 @@ def test_a_killed_download_goes_on_from_its_bytes(server, tmp_path):
     assert hashlib.sha256(path.read_bytes()).digest() == hashlib.sha256(server.content).digest()
     assert server.requests[-1].range == f"bytes={have}-"
     assert server.requests[-1].sent == 20_000_000 - have
+
+
+def scripted(answer, folder, **fields):
+    settings = {"retry": HASTY, "timeout": 0.5, **fields}
+    with ScriptedServer(answer) as server:
+        urls = [f"{server.url}/a"]
+        return Download(urls, folder / "table.zip", is_whole, "ask a colleague", **settings).fetch()
+
+
+def drops():
+    while True:
+        time.sleep(0.01)
+        yield b"x" * 1000
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (lambda path: (429, {"Retry-After": "99999999"}, b""), "asks to wait 99,999,999 s"),
+        (lambda path: (302, {"Location": "/a"}, b""), "redirects in a circle"),
+        (lambda path: (200, {}, drops()), "sends more than 20,000 bytes"),
+        (lambda path: (200, {}, bytes(30_000)), "announces 30,000 bytes"),
+        (
+            lambda path: (206, {"Content-Range": "bytes \u00b2-9/\u00b2"}, b"a"),
+            "without saying which",
+        ),
+        (lambda path: (503, {"Retry-After": "\u00b2"}, b""), "answers 503"),
+    ],
+)
+def test_an_answer_without_measure_is_one_sentence(tmp_path, answer, words):
+    with pytest.raises(InputError) as error:
+        scripted(answer, tmp_path, most_bytes=20_000)
+    assert words in str(error.value) and "ask a colleague" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_transfer_that_drips_has_an_end(tmp_path):
+    with pytest.raises(InputError, match="took more than 0 s"):
+        scripted(lambda path: (200, {}, drops()), tmp_path, most_seconds=0.2)
+
+
+def test_a_tag_that_cannot_be_sent_back_is_none(tmp_path):
+    answer = (200, {"ETag": '"\u00e9"'}, CONTENT[:1000])
+    with pytest.raises(InputError, match="can't be downloaded now"):
+        scripted(lambda path: answer, tmp_path)
