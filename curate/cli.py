@@ -13,6 +13,7 @@ import tyro
 
 from curate.config import BuildConfig, DescribeConfig, PushConfig, ReportConfig, build_flags
 from curate.errors import InputError
+from curate.errors import shown as printable
 from curate.work.command import run_command
 
 if TYPE_CHECKING:
@@ -94,7 +95,8 @@ def run_build(config: BuildConfig) -> int:
         return 0
     dataset = config.out / "dataset"
     for row in examples(dataset, 2):
-        print(f"\n{row['material_id']}: {shorten(row['description'], 400, placeholder=' …')}")
+        text = shorten(row["description"], 400, placeholder=" …")
+        print(f"\n{printable(row['material_id'])}: {printable(text)}")
     print(
         f'\nfrom datasets import load_dataset\ncrystals = load_dataset("{dataset}", split="train")'
     )
@@ -145,7 +147,7 @@ def run_verify(config: VerifyConfig) -> int:
     if run.dataset.exists():
         write_card(run, count(run), run.dataset)
     for difference in result.differences:
-        print(difference)
+        print(printable(difference))
     print(f"{len(result.checked)} checked, {len(result.differences)} differ from stock")
     return 0 if result.is_equal else 1
 

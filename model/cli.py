@@ -10,6 +10,7 @@ from typing import Annotated
 import tyro
 
 from curate.errors import InputError
+from curate.errors import shown as printable
 from curate.work.command import run_command
 from model.config import (
     AppConfig,
@@ -112,10 +113,11 @@ def run_predict(config: PredictConfig) -> int:
     n_predicted = 0
     for prediction in predict(config):
         if prediction.value is None:
-            print(f"{prediction.id}\tfailed: {prediction.error}", flush=True)
+            print(printable(f"{prediction.id}\tfailed: {prediction.error}"), flush=True)
         else:
             n_predicted += 1
-            print(f"{prediction.id}\t{prediction.value:.4f}\t{prediction.unit}", flush=True)
+            line = f"{prediction.id}\t{prediction.value:.4f}\t{prediction.unit}"
+            print(printable(line), flush=True)
     return 0 if n_predicted else 1
 
 

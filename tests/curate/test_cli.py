@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -108,3 +109,14 @@ def test_a_sample_build_opens_no_socket(tmp_path):
     done = curate("build", "--sample", "--limit", 8, "--out", tmp_path / "run", **environment)
     assert done.returncode == 0, done.stderr
     assert not seen.exists(), seen.read_text()
+
+
+def test_an_id_can_not_control_the_terminal(tmp_path):
+    cell = {"lattice_mat": [[0, 2.7155, 2.7155], [2.7155, 0, 2.7155], [2.7155, 2.7155, 0]]}
+    atoms = {**cell, "coords": [[0, 0, 0], [0.25, 0.25, 0.25]], "elements": ["Si", "Si"]}
+    (tmp_path / "one.json").write_text(json.dumps({"id": "\x1b[31mred", "atoms": atoms}))
+    words = ["--db", "files", "--input", tmp_path / "one.json", "--out", tmp_path / "run"]
+    done = curate("build", *words, "--workers", 1)
+    assert done.returncode == 0, done.stderr
+    assert "\x1b[31m" not in done.stdout + done.stderr
+    assert "red" in done.stdout
