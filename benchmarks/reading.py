@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
-from setting import setting
+from setting import checkout, setting
 
 from curate.sources.sample import Sample
 
@@ -63,12 +63,7 @@ def main() -> None:
     """Write the table."""
     config = tyro.cli(Config, description=__doc__)
     with tempfile.TemporaryDirectory() as name:
-        earlier, files = Path(name) / "before", Path(name) / "files"
-        earlier.mkdir()
-        archive = subprocess.run(
-            ["git", "archive", config.before], cwd=ROOT, stdout=subprocess.PIPE, check=True
-        )
-        subprocess.run(["tar", "x", "-C", earlier], input=archive.stdout, check=True)
+        earlier, files = checkout(config.before, Path(name) / "before"), Path(name) / "files"
         write(files)
         codes = {"before": earlier, "after": ROOT}
         runs: dict[str, list[dict]] = {side: [] for side in codes}

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import platform
 import shlex
+import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+ROOT = Path(__file__).parents[1]
 PACKAGES = (
     "crysmmnet",
     "torch",
@@ -37,6 +39,15 @@ def setting(more: tuple[str, ...] = ()) -> dict:
         "threads": os.environ.get("OMP_NUM_THREADS", "unset"),
         "libc": " ".join(platform.libc_ver()),
     }
+
+
+def checkout(commit: str, folder: Path) -> Path:
+    """The folder, filled with the code of an earlier commit of this repository."""
+    folder.mkdir(parents=True, exist_ok=True)
+    archive = ["git", "archive", commit]
+    packed = subprocess.run(archive, cwd=ROOT, stdout=subprocess.PIPE, check=True)
+    subprocess.run(["tar", "x", "-C", folder], input=packed.stdout, check=True)
+    return folder
 
 
 def peak_gib() -> float:

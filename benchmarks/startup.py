@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
-from setting import setting
+from setting import checkout, setting
 
 ROOT = Path(__file__).parents[1]
 RESULT = Path(__file__).parent / "results" / "startup.json"
@@ -93,12 +93,7 @@ def main() -> None:
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        earlier = folder / "before"
-        earlier.mkdir()
-        archive = subprocess.run(
-            ["git", "archive", config.before], cwd=ROOT, stdout=subprocess.PIPE, check=True
-        )
-        subprocess.run(["tar", "x", "-C", earlier], input=archive.stdout, check=True)
+        earlier = checkout(config.before, folder / "before")
         codes = {"before": earlier, "after": ROOT}
         prepare(folder, earlier)
         found = {}

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
-from setting import setting
+from setting import checkout, setting
 
 ROOT = Path(__file__).parents[1]
 RESULT = Path(__file__).parent / "results" / "texts.json"
@@ -65,11 +65,9 @@ def main() -> None:
     config = tyro.cli(Config, description=__doc__)
     passes: dict[str, list[dict]] = {"before": [], "after": []}
     with tempfile.TemporaryDirectory() as folder:
-        archive = ["git", "archive", config.before]
-        packed = subprocess.run(archive, cwd=ROOT, stdout=subprocess.PIPE, check=True)
-        subprocess.run(["tar", "x", "-C", folder], input=packed.stdout, check=True)
+        earlier = checkout(config.before, Path(folder))
         for _ in range(config.times):
-            for side, code in (("before", Path(folder)), ("after", ROOT)):
+            for side, code in (("before", earlier), ("after", ROOT)):
                 passes[side].append(described(code, config.structures))
     result = {"before": config.before, **{side: figures(passes[side]) for side in passes}}
     total = {side: result[side]["seconds"]["total"] for side in passes}
