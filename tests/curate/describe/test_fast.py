@@ -9,11 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matminer.featurizers.site import CrystalNNFingerprint
 from pymatgen.core import Composition, Lattice, Structure
 
 from curate import StructureRecord
 from curate.describe.description import describe
 from curate.describe.fast import FastCondenser
+from curate.describe.fast.fingerprints import labels, motifs
+from curate.describe.fast.minerals import Minerals
 from curate.describe.fast.neighbors import site_neighbors
 from curate.describe.fast.oxidation import oxidation_states
 from curate.describe.fast.symmetry import Symmetry, find_orbits
@@ -204,3 +207,24 @@ def run(code: str, **environment: str) -> str:
         check=True,
     )
     return done.stdout.strip()
+
+
+def test_the_shipped_minerals_are_the_librarys():
+    shipped, fresh = Minerals.load(), Minerals.from_library()
+    assert shipped.names == fresh.names and len(shipped.names) == 180
+    for name in ("n_elements", "n_sites", "fingerprints"):
+        assert np.array_equal(getattr(shipped, name), getattr(fresh, name)), name
+    for ours, theirs in zip(shipped.cells, fresh.cells, strict=True):
+        assert ours.counts == theirs.counts and np.array_equal(ours.kind, theirs.kind)
+        assert np.allclose(ours.lattice.matrix, theirs.lattice.matrix, atol=1e-9)
+        assert np.allclose(ours.frac, theirs.frac, atol=1e-9)
+
+
+def test_features_are_matminers_in_its_order_with_its_parameters():
+    stock = CrystalNNFingerprint.from_preset("ops", cation_anion=False)
+    assert labels() == tuple(stock.feature_labels())
+    theirs = [(cn, op) for cn in range(1, 25) for op in stock.ops[cn]]
+    assert motifs() == tuple(
+        (cn, "wt", {}) if op == "wt" else (cn, op._types[0], op._params[0] or {})
+        for cn, op in theirs
+    )
