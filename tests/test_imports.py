@@ -37,7 +37,7 @@ ROOMS = {
         ("training",),
         ("data",),
         ("network",),
-        ("graphs", "text"),
+        ("graphs", "text", "descriptors"),
         ("config",),
         ("model_folder", "encoder_settings"),
         ("files",),
