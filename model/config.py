@@ -15,7 +15,7 @@ from model.encoder_settings import ENCODERS, SIZES
 
 Modality = Literal["both", "graph", "text"]
 FusionName = Literal["concat"]
-DescriptorName = Literal["composition"]
+DescriptorName = Literal["composition", "magpie", "cell", "condensed"]
 ExperimentKind = Literal["modality", "encoder", "text", "low-data"]
 CONTROLS = {  # what stands in place of a description, to see whether its words matter
     "shuffled": "the description of another crystal",
