@@ -15,6 +15,7 @@ from model.encoder_settings import ENCODERS, SIZES
 
 Modality = Literal["both", "graph", "text"]
 FusionName = Literal["concat"]
+ReadoutName = Literal["encoder", "atoms+bonds"]
 DescriptorName = Literal["composition"]
 ExperimentKind = Literal["modality", "encoder", "text", "low-data"]
 CONTROLS = {  # what stands in place of a description, to see whether its words matter
@@ -81,6 +82,9 @@ class NetworkConfig(EncoderSizes):
 
     projection_width: int = 64
     """Common width of crystal and text before they are joined."""
+    readout: ReadoutName = "encoder"
+    """From the atoms and bonds to one vector a crystal: as the graph network has it, or the mean of the
+    atoms beside that of the bonds, which differs where all neighbours of an atom are alike."""
     fusion: FusionName = "concat"
     """How the two are joined."""
     dropout: float = 0.1

@@ -21,7 +21,7 @@ from model.data.splits import PARTS
 from model.files import write_csv
 from model.model_folder import HISTORY, METRICS, PREDICTIONS, TRAINING, ModelFolder
 from model.network.crysmmnet import CrysMMNet, CrysMMNetConfig, refuse_randomness
-from model.network.encoders import encoder_class
+from model.network.encoders import encoder_class, refuse_readout
 from model.network.inference import infer
 from model.training.allocator import tune_glibc_malloc
 from model.training.metrics import scores
@@ -57,6 +57,8 @@ def train(config: TrainConfig) -> dict[str, Any]:
     """
     tune_glibc_malloc()
     config = with_wanted_bonds(config)
+    if config.modality != "text":
+        refuse_readout(config.network.encoder, config.network.readout)
     folder = ModelFolder(config.out)
     with PartialState(cpu=on_cpu(), timeout=timedelta(days=1)).main_process_first():
         # of several processes the first encodes the texts and writes the settings, for all

@@ -20,6 +20,7 @@ from small import example
 
 from curate.errors import InputError
 from curate.sources.sample import Sample
+from model.config import NetworkConfig
 from model.data.materials import load_rows, read_materials, usable
 from model.data.splits import split_ids, split_of
 from model.network.batch import within_angles
@@ -136,6 +137,13 @@ def test_a_training_that_could_not_start_leaves_nothing_behind(tmp_path, setting
     with pytest.raises(InputError, match="no text encoder"):
         train(config)
     assert not config.out.exists()
+
+
+def test_a_readout_of_bonds_is_refused_before_anything_is_written(tmp_path, settings):
+    network = NetworkConfig(encoder="cgcnn", readout="atoms+bonds")
+    with pytest.raises(InputError, match="--encoder cgcnn updates none"):
+        train(settings(tmp_path / "m", modality="graph", network=network))
+    assert not (tmp_path / "m").exists()
 
 
 def test_a_finished_model_is_left_as_it_is(trained, settings):
