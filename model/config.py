@@ -15,6 +15,7 @@ from model.encoder_settings import ENCODERS, SIZES
 
 Modality = Literal["both", "graph", "text"]
 FusionName = Literal["concat"]
+LossName = Literal["mse", "l1", "huber"]
 ReadoutName = Literal["encoder", "atoms+bonds"]
 DescriptorName = Literal["composition"]
 ExperimentKind = Literal["modality", "encoder", "text", "low-data"]
@@ -114,6 +115,9 @@ class TrainSettings:
     134,000 angles of width 256 take about 5 GiB."""
     accumulate: int = 1
     """Batches per update."""
+    loss: LossName = "mse"
+    """Of the standardised target: mean squared error, mean absolute error, or Huber's, squared below one
+    standard deviation and absolute above."""
     learning_rate: float = 1e-3
     """Peak of the one-cycle schedule."""
     weight_decay: float = 1e-5
