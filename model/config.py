@@ -16,6 +16,7 @@ from model.encoder_settings import ENCODERS, SIZES
 Modality = Literal["both", "graph", "text"]
 FusionName = Literal["concat"]
 LossName = Literal["mse", "l1", "huber"]
+PoolingChoice = Literal["cls", "mean", "own"]
 ReadoutName = Literal["encoder", "atoms+bonds"]
 DescriptorName = Literal["composition"]
 ExperimentKind = Literal["modality", "encoder", "text", "low-data"]
@@ -100,6 +101,9 @@ class TrainSettings:
     """Folder of a run or a dataset, or OWNER/NAME on the Hub."""
     text_encoder: str = "m3rg-iitd/matscibert"
     """Frozen encoder of the descriptions: a name on the Hub, a folder, or `minilm` (extra `demo`)."""
+    text_pooling: PoolingChoice = "cls"
+    """Vector of a text: that of [CLS], the mean of its tokens', or whichever of the two the encoder was
+    trained with: what its `1_Pooling/config.json` says, [CLS] where it has none."""
     split: Literal["official", "random"] = "random"
     """The dataset's own column split_<task>, or 80/10/10 drawn with the seed."""
     log_target: bool = False

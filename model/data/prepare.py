@@ -144,8 +144,14 @@ def text_encoder(config: TrainConfig) -> TextEncoder | None:
     """The encoder of the descriptions, of vectors or tokens as the fusion reads them; None without."""
     if not reads_descriptions(config):
         return None
-    reads_tokens = fusion_class(config.network.fusion, config.modality).reads_tokens
-    return TextEncoder(config.text_encoder, pooling="tokens" if reads_tokens else "cls")
+    if not fusion_class(config.network.fusion, config.modality).reads_tokens:
+        return TextEncoder(config.text_encoder, pooling=config.text_pooling)
+    if config.text_pooling != "cls":
+        raise InputError(
+            f"--text-pooling {config.text_pooling}: --fusion {config.network.fusion} reads every token "
+            "and no pooled vector; leave one of the two out"
+        )
+    return TextEncoder(config.text_encoder, pooling="tokens")
 
 
 def fitted(

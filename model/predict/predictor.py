@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from curate.batches import in_batches
 from curate.errors import InputError, named
@@ -145,7 +145,7 @@ class Predictor:
         """The text encoder of the training, loaded once."""
         known = self.preprocessing
         recipe = known.text_recipe or {}
-        pooling: Pooling = "tokens" if recipe.get("pooling") == "tokens" else "cls"
+        pooling = cast(Pooling, recipe.get("pooling", "cls"))
         return TextEncoder(str(known.text_encoder), known.text_revision, pooling)
 
     def described(self, record: StructureRecord) -> StructureRecord | str:

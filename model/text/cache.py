@@ -72,7 +72,7 @@ class EmbeddingCache:
             if new:
                 _encode(cache, new, encoder)
             flat, ends = self._read(cache, keys, encoder.width)
-        return flat if encoder.pooling == "cls" else TokenEmbeddings(flat, ends)
+        return TokenEmbeddings(flat, ends) if encoder.pooling == "tokens" else flat
 
     def _read(
         self, cache: sqlite3.Connection, keys: list[bytes], width: int
