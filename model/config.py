@@ -100,7 +100,8 @@ class TrainSettings:
     data: str
     """Folder of a run or a dataset, or OWNER/NAME on the Hub."""
     text_encoder: str = "m3rg-iitd/matscibert"
-    """Frozen encoder of the descriptions: a name on the Hub, a folder, or `minilm` (extra `demo`)."""
+    """Encoder of the descriptions: a name on the Hub, a folder, or `minilm` (extra `demo`), frozen; or
+    `tfidf`, their words and pairs of words, weighed as in the training texts."""
     text_pooling: PoolingChoice = "cls"
     """Vector of a text: that of [CLS], the mean of its tokens', or whichever of the two the encoder was
     trained with: what its `1_Pooling/config.json` says, [CLS] where it has none."""
@@ -136,6 +137,11 @@ class TrainSettings:
     network: Annotated[NetworkConfig, OmitArgPrefixes] = NetworkConfig()
 
     def __post_init__(self) -> None:
+        if self.text_encoder == "tfidf" and self.text_pooling != "cls":
+            raise InputError(
+                f"--text-pooling {self.text_pooling} has no meaning for --text-encoder tfidf, which gives "
+                "one vector a text"
+            )
         positive = ("epochs", "batch_size", "accumulate", "max_angles", "patience", "learning_rate")
         for name in positive:
             value = getattr(self, name)
