@@ -11,8 +11,11 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from curate.errors import InputError
+from model.descriptors.cell import Cell
 from model.descriptors.composition import Composition
+from model.descriptors.condensed import Condensed
 from model.descriptors.descriptor import Crystal, Described, Descriptor
+from model.descriptors.magpie import Magpie
 
 __all__ = [
     "DESCRIPTORS",
@@ -24,7 +27,12 @@ __all__ = [
     "descriptor_values",
 ]
 
-DESCRIPTORS: dict[str, Descriptor] = {"composition": Composition()}
+DESCRIPTORS: dict[str, Descriptor] = {
+    "composition": Composition(),
+    "magpie": Magpie(),
+    "cell": Cell(),
+    "condensed": Condensed(),
+}
 
 
 def chosen(names: Sequence[str]) -> list[Descriptor]:
