@@ -18,7 +18,7 @@ FusionName = Literal["concat"]
 LossName = Literal["mse", "l1", "huber"]
 PoolingChoice = Literal["cls", "mean", "own"]
 ReadoutName = Literal["encoder", "atoms+bonds"]
-DescriptorName = Literal["composition", "magpie", "cell", "condensed"]
+DescriptorName = Literal["composition", "magpie", "cell", "condensed", "layers", "vibrations"]
 ExperimentKind = Literal["modality", "encoder", "text", "low-data"]
 CONTROLS = {  # what stands in place of a description, to see whether its words matter
     "shuffled": "the description of another crystal",
