@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,7 @@ class Prepared:
     targets: dict[str, float]  # by id, in the property's own unit
     dropped: dict[str, list[str]]  # ids by reason
     preprocessing: Preprocessing
+    ids: Mapping[str, list[str]] = field(default_factory=dict)  # of each part
 
     @property
     def text_width(self) -> int:
@@ -72,7 +73,7 @@ def prepare(config: TrainConfig, materials: Sequence[Material]) -> Prepared:
     ids = ids_by_part(split, targets, config)
     refuse_empty_parts(ids, dropped, config)
     encoder = text_encoder(config)
-    texts = text_embeddings(seen, encoder, config) if config.modality != "graph" else None
+    texts = text_embeddings(seen, encoder, config, ids) if config.modality != "graph" else None
     preprocessing = fitted(config, {name: targets[name] for name in ids["train"]}, seen, encoder)
     graph_numbers = {material.id: number for number, material in enumerate(kept)}
     numbers = {name: number for number, name in enumerate(targets)}
@@ -88,7 +89,7 @@ def prepare(config: TrainConfig, materials: Sequence[Material]) -> Prepared:
         )
         for part, names in ids.items()
     }
-    return Prepared(parts, targets, dropped, preprocessing)
+    return Prepared(parts, targets, dropped, preprocessing, ids)
 
 
 def reads_descriptions(config: TrainConfig) -> bool:
@@ -130,6 +131,7 @@ def refuse_empty_parts(
         if not ids[part]:
             raise InputError(
                 f"no material is left for {part} of {config.target!r}, split {config.split}"
+                + (f", fold {config.fold} of {config.folds}" if config.folds else "")
                 + counted(dropped)
             )
 
@@ -206,12 +208,15 @@ class Examples(Sequence[Example]):
 
 
 def text_embeddings(
-    materials: Sequence[Material], encoder: TextEncoder | None, config: TrainConfig
+    materials: Sequence[Material],
+    encoder: TextEncoder | None,
+    config: TrainConfig,
+    parts: Mapping[str, Sequence[str]],
 ) -> TextEmbeddings:
     """What stands for the text of each crystal: (n, text_width), or the embeddings of its tokens."""
     if encoder is None:
         return spacegroups(Records(materials))
-    texts = input_texts(materials, config.text, config.seed)
+    texts = input_texts(materials, config.text, config.seed, parts)
     return EmbeddingCache(config.cache).embed(texts, encoder)
 
 
