@@ -18,8 +18,9 @@ from model.graphs.build import AnyGraph
 from model.graphs.store import StoredGraphs, stored_graphs
 from model.network.batch import Example
 from model.network.fusion import fusion_class
-from model.text.cache import EmbeddingCache, TextEmbeddings
+from model.text.cache import AnyEncoder, EmbeddingCache, TextEmbeddings
 from model.text.encoder import TextEncoder
+from model.text.tfidf import TFIDF, TfidfEncoder
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Prepared:
     targets: dict[str, float]  # by id, in the property's own unit
     dropped: dict[str, list[str]]  # ids by reason
     preprocessing: Preprocessing
+    encoder: AnyEncoder | None = None  # of the texts; None where the model reads none
     ids: Mapping[str, list[str]] = field(default_factory=dict)  # of each part
 
     @property
@@ -72,7 +74,7 @@ def prepare(config: TrainConfig, materials: Sequence[Material]) -> Prepared:
     targets = {material.id: float(material.target or 0.0) for material in seen}
     ids = ids_by_part(split, targets, config)
     refuse_empty_parts(ids, dropped, config)
-    encoder = text_encoder(config)
+    encoder = text_encoder(config, seen, ids)
     texts = text_embeddings(seen, encoder, config, ids) if config.modality != "graph" else None
     preprocessing = fitted(config, {name: targets[name] for name in ids["train"]}, seen, encoder)
     graph_numbers = {material.id: number for number, material in enumerate(kept)}
@@ -89,7 +91,7 @@ def prepare(config: TrainConfig, materials: Sequence[Material]) -> Prepared:
         )
         for part, names in ids.items()
     }
-    return Prepared(parts, targets, dropped, preprocessing, ids)
+    return Prepared(parts, targets, dropped, preprocessing, encoder, ids)
 
 
 def reads_descriptions(config: TrainConfig) -> bool:
@@ -142,19 +144,37 @@ def counted(dropped: dict[str, list[str]]) -> str:
     return f" ({counts})" if counts else ""
 
 
-def text_encoder(config: TrainConfig) -> TextEncoder | None:
-    """The encoder of the descriptions, of vectors or tokens as the fusion reads them; None without."""
+def text_encoder(
+    config: TrainConfig, seen: Sequence[Material], parts: Mapping[str, Sequence[str]]
+) -> AnyEncoder | None:
+    """The encoder of the descriptions, of vectors or tokens as the fusion reads them; None without.
+
+    Args:
+        config: Which encoder and pooling.
+        seen: The materials whose texts are encoded.
+        parts: Ids by part; an encoder that is fitted reads the texts of the training part alone.
+    """
     if not reads_descriptions(config):
         return None
-    reads_tokens = fusion_class(config.network.fusion, config.modality).reads_tokens
-    return TextEncoder(config.text_encoder, pooling="tokens" if reads_tokens else "cls")
+    if config.text_encoder == TFIDF:
+        learned = set(parts["train"])
+        texts = zip(seen, input_texts(seen, config.text, config.seed, parts), strict=True)
+        return TfidfEncoder.fit(text for material, text in texts if material.id in learned)
+    if not fusion_class(config.network.fusion, config.modality).reads_tokens:
+        return TextEncoder(config.text_encoder, pooling=config.text_pooling)
+    if config.text_pooling != "cls":
+        raise InputError(
+            f"--text-pooling {config.text_pooling}: --fusion {config.network.fusion} reads every token "
+            "and no pooled vector; leave one of the two out"
+        )
+    return TextEncoder(config.text_encoder, pooling="tokens")
 
 
 def fitted(
     config: TrainConfig,
     learned: Mapping[str, float],
     seen: Sequence[Material],
-    encoder: TextEncoder | None,
+    encoder: AnyEncoder | None,
 ) -> Preprocessing:
     """The preprocessing of a training whose training targets are `learned`, by id, in their own unit."""
     values = list(learned.values())
@@ -209,7 +229,7 @@ class Examples(Sequence[Example]):
 
 def text_embeddings(
     materials: Sequence[Material],
-    encoder: TextEncoder | None,
+    encoder: AnyEncoder | None,
     config: TrainConfig,
     parts: Mapping[str, Sequence[str]],
 ) -> TextEmbeddings:
