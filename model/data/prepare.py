@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,7 @@ class Prepared:
     dropped: dict[str, list[str]]  # ids by reason
     preprocessing: Preprocessing
     encoder: AnyEncoder | None = None  # of the texts; None where the model reads none
+    ids: Mapping[str, list[str]] = field(default_factory=dict)  # of each part
 
     @property
     def text_width(self) -> int:
@@ -73,8 +74,8 @@ def prepare(config: TrainConfig, materials: Sequence[Material]) -> Prepared:
     targets = {material.id: float(material.target or 0.0) for material in seen}
     ids = ids_by_part(split, targets, config)
     refuse_empty_parts(ids, dropped, config)
-    encoder = text_encoder(config, seen, set(ids["train"]))
-    texts = text_embeddings(seen, encoder, config) if config.modality != "graph" else None
+    encoder = text_encoder(config, seen, ids)
+    texts = text_embeddings(seen, encoder, config, ids) if config.modality != "graph" else None
     preprocessing = fitted(config, {name: targets[name] for name in ids["train"]}, seen, encoder)
     graph_numbers = {material.id: number for number, material in enumerate(kept)}
     numbers = {name: number for number, name in enumerate(targets)}
@@ -90,7 +91,7 @@ def prepare(config: TrainConfig, materials: Sequence[Material]) -> Prepared:
         )
         for part, names in ids.items()
     }
-    return Prepared(parts, targets, dropped, preprocessing, encoder)
+    return Prepared(parts, targets, dropped, preprocessing, encoder, ids)
 
 
 def reads_descriptions(config: TrainConfig) -> bool:
@@ -132,6 +133,7 @@ def refuse_empty_parts(
         if not ids[part]:
             raise InputError(
                 f"no material is left for {part} of {config.target!r}, split {config.split}"
+                + (f", fold {config.fold} of {config.folds}" if config.folds else "")
                 + counted(dropped)
             )
 
@@ -143,19 +145,20 @@ def counted(dropped: dict[str, list[str]]) -> str:
 
 
 def text_encoder(
-    config: TrainConfig, seen: Sequence[Material], learned: Collection[str]
+    config: TrainConfig, seen: Sequence[Material], parts: Mapping[str, Sequence[str]]
 ) -> AnyEncoder | None:
     """The encoder of the descriptions, of vectors or tokens as the fusion reads them; None without.
 
     Args:
         config: Which encoder and pooling.
         seen: The materials whose texts are encoded.
-        learned: Ids of the training part, the only texts that an encoder may be fitted on.
+        parts: Ids by part; an encoder that is fitted reads the texts of the training part alone.
     """
     if not reads_descriptions(config):
         return None
     if config.text_encoder == TFIDF:
-        texts = zip(seen, input_texts(seen, config.text, config.seed), strict=True)
+        learned = set(parts["train"])
+        texts = zip(seen, input_texts(seen, config.text, config.seed, parts), strict=True)
         return TfidfEncoder.fit(text for material, text in texts if material.id in learned)
     if not fusion_class(config.network.fusion, config.modality).reads_tokens:
         return TextEncoder(config.text_encoder, pooling=config.text_pooling)
@@ -225,12 +228,15 @@ class Examples(Sequence[Example]):
 
 
 def text_embeddings(
-    materials: Sequence[Material], encoder: AnyEncoder | None, config: TrainConfig
+    materials: Sequence[Material],
+    encoder: AnyEncoder | None,
+    config: TrainConfig,
+    parts: Mapping[str, Sequence[str]],
 ) -> TextEmbeddings:
     """What stands for the text of each crystal: (n, text_width), or the embeddings of its tokens."""
     if encoder is None:
         return spacegroups(Records(materials))
-    texts = input_texts(materials, config.text, config.seed)
+    texts = input_texts(materials, config.text, config.seed, parts)
     return EmbeddingCache(config.cache).embed(texts, encoder)
 
 
