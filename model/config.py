@@ -14,7 +14,7 @@ from curate.files import cache_folder
 from model.encoder_settings import ENCODERS, SIZES
 
 Modality = Literal["both", "graph", "text"]
-FusionName = Literal["concat"]
+FusionName = Literal["concat", "gate", "cross-attention"]
 LossName = Literal["mse", "l1", "huber"]
 PoolingChoice = Literal["cls", "mean", "own"]
 ReadoutName = Literal["encoder", "atoms+bonds"]
@@ -88,7 +88,8 @@ class NetworkConfig(EncoderSizes):
     """From the atoms and bonds to one vector a crystal: as the graph network has it, or the mean of the
     atoms beside that of the bonds, which differs where all neighbours of an atom are alike."""
     fusion: FusionName = "concat"
-    """How the two are joined."""
+    """How graph, text and descriptors are joined: side by side; weighed number by number and added; or
+    side by side, where each atom asks the tokens of the text."""
     dropout: float = 0.1
     """In the projections."""
 
@@ -105,6 +106,9 @@ class TrainSettings:
     text_pooling: PoolingChoice = "cls"
     """Vector of a text: that of [CLS], the mean of its tokens', or whichever of the two the encoder was
     trained with: what its `1_Pooling/config.json` says, [CLS] where it has none."""
+    descriptors: tuple[DescriptorName, ...] = ()
+    """Numbers of a crystal that need no learning, which the network reads beside graph and text: its
+    `composition`, `magpie`'s statistics of its elements, its `cell`, what its `condensed` structure says."""
     split: Literal["official", "random"] = "random"
     """The dataset's own column split_<task>, or 80/10/10 drawn with the seed."""
     log_target: bool = False
@@ -142,6 +146,8 @@ class TrainSettings:
                 f"--text-pooling {self.text_pooling} has no meaning for --text-encoder tfidf, which gives "
                 "one vector a text"
             )
+        if len(set(self.descriptors)) < len(self.descriptors):
+            raise InputError(f"--descriptors {' '.join(self.descriptors)}: one is named twice")
         positive = ("epochs", "batch_size", "accumulate", "max_angles", "patience", "learning_rate")
         for name in positive:
             value = getattr(self, name)

@@ -27,6 +27,7 @@ class Example:
     text: np.ndarray | None  # (text_width,) embedding of the text or (n_tokens, text_width) of its
     # tokens; None where the model sees the graph alone
     target: float = math.nan  # standardised
+    descriptors: np.ndarray | None = None  # (n_descriptors,) float32, standardised; None without
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class Batch:
     target: Tensor  # (n_crystals,) standardised
     ids: list[str]  # every prediction keeps its material's name
     text_mask: Tensor | None = None  # (n_crystals, n_tokens) True at tokens; None of one vector
+    descriptors: Tensor | None = None  # (n_crystals, n_descriptors) standardised
 
     @cached_property
     def atoms(self) -> Segments:
@@ -87,13 +89,25 @@ def collate(
     """
     target = torch.tensor([example.target for example in examples], dtype=torch.float32)
     text, mask = side_by_side_texts(examples)
+    rows = [example.descriptors for example in examples if example.descriptors is not None]
+    descriptors = torch.from_numpy(np.stack(rows)) if rows else None
     ids = [example.id for example in examples]
     graphs = [example.graph for example in examples if example.graph is not None]
     if not graphs:
         no_values, no_numbers = torch.zeros(0), torch.zeros(0, dtype=torch.int64)
         empty = Graph(no_numbers, no_numbers, 0, backend="torch")
         return Batch(
-            empty, empty, no_numbers, no_values, no_values, no_numbers, text, target, ids, mask
+            graph=empty,
+            line_graph=empty,
+            atomic_numbers=no_numbers,
+            lengths=no_values,
+            cosines=no_values,
+            n_atoms=no_numbers,
+            text=text,
+            target=target,
+            ids=ids,
+            text_mask=mask,
+            descriptors=descriptors,
         )
     whole = side_by_side([_laid_open(graph, angles) for graph in graphs])
     counts = [whole.atom_counts, whole.bond_counts, whole.angle_counts]
@@ -112,6 +126,7 @@ def collate(
         target=target,
         ids=ids,
         text_mask=mask,
+        descriptors=descriptors,
     )
 
 
@@ -123,7 +138,7 @@ def side_by_side_texts(examples: Sequence[Example]) -> tuple[Tensor, Tensor | No
     if texts[0].ndim == 1:
         return torch.from_numpy(np.stack(texts)), None
     lengths = torch.tensor([len(text) for text in texts])
-    padded = pad_sequence([torch.tensor(text) for text in texts], batch_first=True)
+    padded = pad_sequence([torch.tensor(text).float() for text in texts], batch_first=True)
     return padded, torch.arange(padded.shape[1]) < lengths[:, None]
 
 

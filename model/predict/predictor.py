@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, cast
 from curate.batches import in_batches
 from curate.errors import InputError, named
 from curate.files import cache_folder
-from curate.record import SkippedEntry, StructureRecord
+from curate.record import Description, SkippedEntry, StructureRecord
 from curate.run.schema import record_of_row
 from curate.sources.file_names import kind, name_of
 from curate.sources.files import Files, read_file
 from model.config import PredictConfig
 from model.data.materials import load_rows
 from model.data.preprocessing import Preprocessing
+from model.descriptors import Crystal, chosen, descriptor_values
 from model.files import write_csv
 from model.graphs.build import build_graphs
 from model.model_folder import TEXT_ENCODER, ModelFolder
@@ -30,6 +31,7 @@ from model.text.encoder import Pooling, TextEncoder
 from model.text.tfidf import TFIDF, TfidfEncoder
 
 if TYPE_CHECKING:
+    import numpy as np
     from pymatgen.core import Structure
 
 log = logging.getLogger(__name__)
@@ -135,18 +137,52 @@ class Predictor:
     def examples(self, records: Sequence[StructureRecord]) -> Iterator[Example | str]:
         """What the model sees of each record, or the reason why it can't."""
         modality = self.preprocessing.modality
-        described: Sequence[StructureRecord | str] = records
-        if modality != "graph":
-            described = [self.described(record) for record in records]
-        good = [record for record in described if isinstance(record, StructureRecord)]
-        vectors = iter(self.embedded(good) if modality != "graph" else [None] * len(good))
-        graphs = iter(build_graphs(good, self.preprocessing.graph))
-        for record in described:
-            if isinstance(record, str):
-                yield record
+        crystals = [self.crystal_of(record) for record in records]
+        good = [crystal for crystal in crystals if isinstance(crystal, Crystal)]
+        described = [crystal.record for crystal in good]
+        vectors = iter(self.embedded(described) if modality != "graph" else [None] * len(good))
+        numbers = iter(self.descriptors_of(good))
+        graphs = iter(build_graphs(described, self.preprocessing.graph))
+        for crystal in crystals:
+            if isinstance(crystal, str):
+                yield crystal
                 continue
-            text, graph = next(vectors), None if modality == "text" else next(graphs)
-            yield graph if isinstance(graph, str) else Example(record.material_id, graph, text)
+            text, descriptors = next(vectors), next(numbers)
+            graph = None if modality == "text" else next(graphs)
+            if isinstance(graph, str):
+                yield graph
+            else:
+                yield Example(crystal.record.material_id, graph, text, descriptors=descriptors)
+
+    def crystal_of(self, record: StructureRecord) -> Crystal | str:
+        """The record with the description and the condensed structure that the model reads, each made
+        where it is missing; or the reason why there is none."""
+        wants_text = self.preprocessing.modality != "graph"
+        scale = self.preprocessing.descriptors
+        if scale and any(one.reads_condensed for one in chosen(scale.names)):
+            made = description_of(replace(record, description=None, description_origin=None))
+            if made.condensed_structure is None:
+                reason = made.error_message or made.status
+                log.warning(
+                    "%s has no condensed structure (%s): the training mean stands for its numbers",
+                    record.material_id,
+                    reason,
+                )
+                if wants_text and not record.description:
+                    return f"no description: {reason}"
+            elif wants_text and not record.description:
+                record = replace(record, description=made.text, description_origin=made.origin)
+            return Crystal(record, made.condensed_structure)
+        described = self.described(record) if wants_text else record
+        return described if isinstance(described, str) else Crystal(described)
+
+    def descriptors_of(self, crystals: Sequence[Crystal]) -> Sequence[np.ndarray | None]:
+        """The standardised descriptors of each crystal; None where the model reads none."""
+        scale = self.preprocessing.descriptors
+        if scale is None:
+            return [None] * len(crystals)
+        scale.check()
+        return list(scale.standardise(descriptor_values(scale.names, crystals)))
 
     @cached_property
     def encoder(self) -> AnyEncoder:
@@ -163,10 +199,7 @@ class Predictor:
         """The record with a description: its own, or a new one."""
         if record.description:
             return record
-        from curate.describe.description import describe
-        from curate.describe.options import DescribeOptions
-
-        result = describe(record, DescribeOptions())
+        result = description_of(record)
         if result.text is None:
             return f"no description: {result.error_message or result.status}"
         return replace(record, description=result.text, description_origin=result.origin)
@@ -186,6 +219,14 @@ class Predictor:
                 f"{encoder.recipe} instead of {self.preprocessing.text_recipe}"
             )
         return self.cache.embed([record.description or "" for record in records], encoder)
+
+
+def description_of(record: StructureRecord) -> Description:
+    """Robocrystallographer's text and condensed structure of a crystal, or why there is none."""
+    from curate.describe.description import describe
+    from curate.describe.options import DescribeOptions
+
+    return describe(record, DescribeOptions())
 
 
 def predict(config: PredictConfig) -> Iterator[Prediction]:

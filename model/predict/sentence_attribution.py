@@ -41,6 +41,9 @@ def attribute_sentences(predictor: Predictor, record: StructureRecord) -> Senten
     preprocessing = predictor.preprocessing
     if preprocessing.modality == "graph":
         raise InputError("the model sees the graph only: there is no text to explain")
+    crystal = predictor.crystal_of(record)
+    if isinstance(crystal, str):
+        raise InputError(f"{record.material_id}: {crystal}")
     text = record.description or ""
     sentences = sentences_of(text)
     texts = [text, "", *without_each(sentences)]
@@ -51,7 +54,10 @@ def attribute_sentences(predictor: Predictor, record: StructureRecord) -> Senten
         if isinstance(made, str):
             raise InputError(f"{record.material_id}: {made}")
         graph = made
-    examples = [Example(record.material_id, graph, vector) for vector in vectors]
+    (descriptors,) = predictor.descriptors_of([crystal])
+    examples = [
+        Example(record.material_id, graph, vector, descriptors=descriptors) for vector in vectors
+    ]
     whole, empty, *erased = (
         float(value)
         for value in preprocessing.restore(infer(predictor.model, examples, SENTENCES_AT_ONCE))
