@@ -90,6 +90,9 @@ class NetworkConfig(EncoderSizes):
     fusion: FusionName = "concat"
     """How graph, text and descriptors are joined: side by side; weighed number by number and added; or
     side by side, where each atom asks the tokens of the text."""
+    modality_dropout: float = 0.0
+    """Share of the crystals of a batch that lose their text while learning; above 0 the model also
+    predicts without a text."""
     dropout: float = 0.1
     """In the projections."""
 
@@ -145,6 +148,11 @@ class TrainSettings:
             raise InputError(
                 f"--text-pooling {self.text_pooling} has no meaning for --text-encoder tfidf, which gives "
                 "one vector a text"
+            )
+        if not 0 <= self.network.modality_dropout < 1:
+            raise InputError(
+                "--modality-dropout must be at least 0 and below 1, not "
+                f"{self.network.modality_dropout}"
             )
         if len(set(self.descriptors)) < len(self.descriptors):
             raise InputError(f"--descriptors {' '.join(self.descriptors)}: one is named twice")
@@ -331,6 +339,8 @@ class PredictConfig:
     """Folder of a trained model, or OWNER/NAME on the Hub."""
     crystals: Positional[tuple[str, ...]]
     """Structure files (CIF, POSCAR, ...), or one run, dataset folder or OWNER/NAME."""
+    without_text: bool = False
+    """Read no text, nor make one; for models that were trained with --modality-dropout."""
     out: Path | None = None
     """Also write the predictions to this CSV file."""
     batch_size: int = 64

@@ -38,6 +38,7 @@ class CrysMMNetConfig:
     projection_width: int = NetworkConfig.projection_width
     readout: ReadoutName = NetworkConfig.readout
     fusion: FusionName = NetworkConfig.fusion
+    modality_dropout: float = NetworkConfig.modality_dropout
     dropout: float = NetworkConfig.dropout
 
     @classmethod
@@ -57,6 +58,7 @@ class CrysMMNetConfig:
             projection_width=network.projection_width,
             readout=network.readout,
             fusion=network.fusion,
+            modality_dropout=network.modality_dropout,
             dropout=network.dropout,
         )
 
@@ -97,6 +99,9 @@ class CrysMMNet(nn.Module):
         if self.sees_descriptors:
             self.descriptor_projection = Projection(config.n_descriptors, common, config.dropout)
         n_vectors = self.sees_graph + self.sees_text + self.sees_descriptors
+        self.can_lack_text = config.modality_dropout > 0 and self.sees_text and n_vectors > 1
+        if self.can_lack_text:
+            self.no_text = nn.Parameter(torch.zeros(common))  # stands for a text that is missing
         self.fusion = fusion(common, n_vectors)
         self.head = nn.Sequential(
             nn.Linear(self.fusion.width, common), nn.ReLU(), nn.Linear(common, 1)
@@ -115,13 +120,41 @@ class CrysMMNet(nn.Module):
             if self.fusion.reads_atoms:
                 atoms, atoms_of = self.atom_projection(features.atoms), features.atoms_of
         if self.sees_text:
-            text, mask = batch.text, batch.text_mask
-            if self.fusion.reads_tokens and mask is None:  # a vector is a text of one token
-                text, mask = text[:, None], text.new_ones(len(text), 1, dtype=torch.bool)
-            text = self.text_projection(text)  # (n_crystals, [n_tokens,] projection_width)
+            text, mask = self.projected_text(batch)
         if self.sees_descriptors:
             descriptors = self.descriptor_projection(batch.descriptors)
         return self.fusion(Seen(graph, text, descriptors, atoms, atoms_of, mask))
+
+    def projected_text(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        """(n_crystals, [n_tokens,] projection_width) of the texts, and where they have tokens.
+
+        A crystal without a text, or one that loses it while learning, has `no_text` for its only token.
+        Raises InputError where a text is missing and the model has not learned what that means.
+        """
+        text, mask, n = batch.text, batch.text_mask, len(batch.text)
+        if self.fusion.reads_tokens and mask is None:  # a vector is a text of one token
+            text, mask = text[:, None], text.new_ones(n, 1, dtype=torch.bool)
+        lacking = None if batch.has_text is None else ~batch.has_text
+        if self.training and self.can_lack_text:
+            lost = torch.rand(n, device=text.device) < self.settings.modality_dropout
+            lacking = lost if lacking is None else lacking | lost
+        if lacking is None:
+            return self.text_projection(text), mask
+        if not self.can_lack_text:
+            raise InputError(
+                "a crystal has no text, and the model was trained with one for each: train with "
+                "--modality-dropout"
+            )
+        if text.shape[-1]:
+            projected = self.text_projection(text)
+        else:  # no crystal of the batch has one
+            projected = self.no_text.expand(*text.shape[:-1], -1)
+        lacks = lacking.view(-1, *[1] * (projected.ndim - 1))
+        projected = torch.where(lacks, self.no_text.to(projected.dtype), projected)
+        if mask is not None:
+            first = torch.arange(mask.shape[1], device=mask.device) == 0
+            mask = torch.where(lacking[:, None], first, mask)
+        return projected, mask
 
     @property
     def reads_angles(self) -> bool:

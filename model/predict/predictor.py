@@ -47,6 +47,7 @@ class Prediction:
     value: float | None = None
     unit: str = ""
     error: str | None = None
+    without_text: bool = False  # whether a model that reads text had none of this crystal
 
 
 class Predictor:
@@ -83,7 +84,10 @@ class Predictor:
         return cls(model, preprocessing, cache or cache_folder(), folder)
 
     def predict(
-        self, structures: Iterable[StructureRecord | Structure], batch_size: int = 64
+        self,
+        structures: Iterable[StructureRecord | Structure],
+        batch_size: int = 64,
+        without_text: bool = False,
     ) -> list[Prediction]:
         """Predict the property of crystals.
 
@@ -91,21 +95,28 @@ class Predictor:
             structures: Structure records, whose own description is used where they have one, or
                 pymatgen's structures.
             batch_size: Crystals computed at once.
+            without_text: Whether to read no text, nor make one; for models that learned without texts
+                too (`--modality-dropout`). They also do so where a crystal can't be described.
 
         Returns:
             One prediction for each, in order, in the property's own unit; one that fails says why
             and costs no other.
 
         Raises:
-            InputError: The text encoder is not the one of the training.
+            InputError: The text encoder is not the one of the training, or the model has not learned to
+                go without a text.
         """
+        if without_text and not self.model.can_lack_text:
+            raise InputError(
+                "the model has not learned to predict without a text: train with --modality-dropout"
+            )
         records = [
             record_or_reason(structure, f"structure {number}")
             for number, structure in enumerate(structures, 1)
         ]
         good = [record for record in records if isinstance(record, StructureRecord)]
         self.warn_of_unseen_elements(good)
-        made = self.examples(good)
+        made = self.examples(good, without_text)
         results: list[Prediction | None] = [None] * len(records)
         ready = []
         for position, record in enumerate(records):
@@ -118,7 +129,9 @@ class Predictor:
         outputs = infer(self.model, [example for _, example in ready], batch_size)
         values = self.preprocessing.restore(outputs)
         for (position, example), value in zip(ready, values, strict=True):
-            results[position] = Prediction(example.id, float(value), self.preprocessing.unit)
+            lacks_text = self.model.sees_text and example.text is None
+            unit = self.preprocessing.unit
+            results[position] = Prediction(example.id, float(value), unit, without_text=lacks_text)
         return [result for result in results if result is not None]
 
     def unseen_elements(self, record: StructureRecord) -> list[str]:
@@ -134,15 +147,21 @@ class Predictor:
             elements = named({symbol for symbols in unseen.values() for symbol in symbols})
             log.warning("no training crystal has %s, as %s", elements, named(crystals))
 
-    def examples(self, records: Sequence[StructureRecord]) -> Iterator[Example | str]:
+    def examples(
+        self, records: Sequence[StructureRecord], without_text: bool = False
+    ) -> Iterator[Example | str]:
         """What the model sees of each record, or the reason why it can't."""
         modality = self.preprocessing.modality
-        crystals = [self.crystal_of(record) for record in records]
+        reads_text = modality != "graph" and not without_text
+        crystals = [self.crystal_of(record, reads_text) for record in records]
         good = [crystal for crystal in crystals if isinstance(crystal, Crystal)]
-        described = [crystal.record for crystal in good]
-        vectors = iter(self.embedded(described) if modality != "graph" else [None] * len(good))
+        described = [one.record for one in good if reads_text and one.record.description]
+        embeddings = iter(self.embedded(described)) if described else iter(())
+        vectors = (
+            next(embeddings) if reads_text and one.record.description else None for one in good
+        )
         numbers = iter(self.descriptors_of(good))
-        graphs = iter(build_graphs(described, self.preprocessing.graph))
+        graphs = iter(build_graphs([one.record for one in good], self.preprocessing.graph))
         for crystal in crystals:
             if isinstance(crystal, str):
                 yield crystal
@@ -154,10 +173,19 @@ class Predictor:
             else:
                 yield Example(crystal.record.material_id, graph, text, descriptors=descriptors)
 
-    def crystal_of(self, record: StructureRecord) -> Crystal | str:
+    def crystal_of(self, record: StructureRecord, reads_text: bool = True) -> Crystal | str:
         """The record with the description and the condensed structure that the model reads, each made
-        where it is missing; or the reason why there is none."""
-        wants_text = self.preprocessing.modality != "graph"
+        where it is missing; or the reason why there is none.
+
+        A model that learned to go without texts gets the record without one where it can't be described.
+        """
+        found = self._crystal_of(record, reads_text and self.preprocessing.modality != "graph")
+        if isinstance(found, str) and self.model.can_lack_text:
+            log.warning("%s is predicted without its text: %s", record.material_id, found)
+            return Crystal(record)
+        return found
+
+    def _crystal_of(self, record: StructureRecord, wants_text: bool) -> Crystal | str:
         scale = self.preprocessing.descriptors
         if scale and any(one.reads_condensed for one in chosen(scale.names)):
             made = description_of(replace(record, description=None, description_origin=None))
@@ -235,7 +263,7 @@ def predict(config: PredictConfig) -> Iterator[Prediction]:
     written = []
     for some in in_batches(read_crystals(config.crystals), CRYSTALS_PER_READ):
         good = [record for record in some if isinstance(record, StructureRecord)]
-        values = iter(predictor.predict(good, config.batch_size))
+        values = iter(predictor.predict(good, config.batch_size, config.without_text))
         for record in some:
             prediction = record if isinstance(record, Prediction) else next(values)
             written.append(prediction)

@@ -53,6 +53,7 @@ FLAGS = {
     "projection_width": ("--projection-width=13", 13),
     "readout": ("--readout=atoms+bonds", "atoms+bonds"),
     "fusion": ("--fusion=concat", "concat"),
+    "modality_dropout": ("--modality-dropout=0.2", 0.2),
     "dropout": ("--dropout=0.3", 0.3),
 }
 
