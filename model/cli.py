@@ -117,6 +117,7 @@ def run_predict(config: PredictConfig) -> int:
         else:
             n_predicted += 1
             line = f"{prediction.id}\t{prediction.value:.4f}\t{prediction.unit}"
+            line += "\twithout text" if prediction.without_text else ""
             print(printable(line), flush=True)
     return 0 if n_predicted else 1
 

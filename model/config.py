@@ -14,7 +14,7 @@ from curate.files import cache_folder
 from model.encoder_settings import ENCODERS, SIZES
 
 Modality = Literal["both", "graph", "text"]
-FusionName = Literal["concat"]
+FusionName = Literal["concat", "gate", "cross-attention"]
 LossName = Literal["mse", "l1", "huber"]
 PoolingChoice = Literal["cls", "mean", "own"]
 ReadoutName = Literal["encoder", "atoms+bonds"]
@@ -89,7 +89,11 @@ class NetworkConfig(EncoderSizes):
     """From the atoms and bonds to one vector a crystal: as the graph network has it, or the mean of the
     atoms beside that of the bonds, which differs where all neighbours of an atom are alike."""
     fusion: FusionName = "concat"
-    """How the two are joined."""
+    """How graph, text and descriptors are joined: side by side; weighed number by number and added; or
+    side by side, where each atom asks the tokens of the text."""
+    modality_dropout: float = 0.0
+    """Share of the crystals of a batch that lose their text while learning; above 0 the model also
+    predicts without a text."""
     dropout: float = 0.1
     """In the projections."""
 
@@ -106,6 +110,9 @@ class TrainSettings:
     text_pooling: PoolingChoice = "cls"
     """Vector of a text: that of [CLS], the mean of its tokens', or whichever of the two the encoder was
     trained with: what its `1_Pooling/config.json` says, [CLS] where it has none."""
+    descriptors: tuple[DescriptorName, ...] = ()
+    """Numbers of a crystal that need no learning, which the network reads beside graph and text: its
+    `composition`, `magpie`'s statistics of its elements, its `cell`, what its `condensed` structure says."""
     split: str = "random"
     """`official`: the dataset's own column split_<task>. `random`: 80/10/10 drawn with the seed. `formula`,
     `chemical-system`: likewise, but crystals of one formula, or of the same elements, stay in one part. Else
@@ -148,6 +155,13 @@ class TrainSettings:
                 f"--text-pooling {self.text_pooling} has no meaning for --text-encoder tfidf, which gives "
                 "one vector a text"
             )
+        if not 0 <= self.network.modality_dropout < 1:
+            raise InputError(
+                "--modality-dropout must be at least 0 and below 1, not "
+                f"{self.network.modality_dropout}"
+            )
+        if len(set(self.descriptors)) < len(self.descriptors):
+            raise InputError(f"--descriptors {' '.join(self.descriptors)}: one is named twice")
         positive = ("epochs", "batch_size", "accumulate", "max_angles", "patience", "learning_rate")
         for name in positive:
             value = getattr(self, name)
@@ -340,6 +354,8 @@ class PredictConfig:
     """Folder of a trained model, or OWNER/NAME on the Hub."""
     crystals: Positional[tuple[str, ...]]
     """Structure files (CIF, POSCAR, ...), or one run, dataset folder or OWNER/NAME."""
+    without_text: bool = False
+    """Read no text, nor make one; for models that were trained with --modality-dropout."""
     out: Path | None = None
     """Also write the predictions to this CSV file."""
     batch_size: int = 64

@@ -77,7 +77,9 @@ class Scale:
         unit = float(np.quantile(positive, 0.1)) if name == "log" and len(positive) else None
         written = targets if unit is None else np.log1p(targets / unit)
         deviation = float(written.std()) or 1.0
-        return cls(unit, float(written.mean()), deviation, float(targets.min()), float(targets.max()))
+        return cls(
+            unit, float(written.mean()), deviation, float(targets.min()), float(targets.max())
+        )
 
     def to(self, targets: np.ndarray) -> np.ndarray:
         written = targets if self.unit is None else np.log1p(targets / self.unit)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import MISSING, asdict, fields
 from typing import Any
@@ -31,7 +32,8 @@ def check_settings(folder: ModelFolder, settings: dict[str, Any]) -> None:
         if folder.path.exists() and any(folder.path.iterdir()):
             raise InputError(f"{folder.path} holds other files; use a new --out")
         return
-    recorded = with_defaults(folder.settings, settings)
+    settings = json.loads(json.dumps(settings))  # as the record has it: a tuple as a list
+    recorded = json.loads(json.dumps(with_defaults(folder.settings, settings)))
     differing = [
         f"{name} changed"
         if name == CONTENTS

@@ -74,7 +74,9 @@ def train(config: TrainConfig) -> dict[str, Any]:
             return folder.metrics
         prepared = prepare(config, materials)
         write_settings(folder, settings)
-    sizes = CrysMMNetConfig.from_settings(config.network, config.modality, prepared.text_width)
+    sizes = CrysMMNetConfig.from_settings(
+        config.network, config.modality, prepared.text_width, prepared.n_descriptors
+    )
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
         model = CrysMMNet(sizes)
