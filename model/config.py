@@ -179,6 +179,11 @@ class TrainConfig(TrainSettings):
     train_fraction: float = 1.0
     """Learn from this share of the training crystals, drawn with the seed; a smaller share is part of
     a larger one."""
+    equal_updates: bool = False
+    """With --train-fraction: as many updates as the whole training part would take, so more epochs, and as
+    much more patience; fewer crystals are then not also less training."""
+    fraction_of_labels: bool = False
+    """With --train-fraction: keep the same share of the validation crystals, whose labels are labels too."""
     seed: int = 123
     """Of the random split, the initial weights and the order of the crystals."""
 

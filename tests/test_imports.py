@@ -95,6 +95,7 @@ DOORS = {
         "curate/describe/molecules.py",
         "curate/describe/render.py",
     },
+    "sklearn": {"model/experiments/composition_baseline.py"},
     "tokenizers": {"curate/dataset/token_lengths.py", "curate/report/survey.py"},
     "torch": {
         "model/experiments/encoder_table.py",
