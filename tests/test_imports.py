@@ -99,7 +99,7 @@ DOORS = {
         "curate/describe/render.py",
     },
     "sevenn": {"model/descriptors/sevennet.py"},
-    "sklearn": {"model/benchmark"},
+    "sklearn": {"model/benchmark", "model/experiments/composition_baseline.py"},
     "tokenizers": {"curate/dataset/token_lengths.py", "curate/report/survey.py"},
     "torch": {
         "model/experiments/encoder_table.py",

@@ -15,7 +15,6 @@ import numpy as np
 
 from curate.errors import InputError
 from curate.files import write_json
-from model.benchmark.blend import shares
 from model.benchmark.folds import Fold, inner_folds
 from model.benchmark.inputs import Inputs
 from model.benchmark.members import Member
@@ -114,31 +113,3 @@ def read_fitted(path: Path) -> Fitted:
         raise InputError(
             f"{path} is damaged; delete it, and the same command makes it again"
         ) from error
-
-
-@dataclass(frozen=True)
-class Blend:
-    """The blend of some models on one fold."""
-
-    shares: dict[str, float]  # by model
-    held_out_mae: float
-    test: np.ndarray  # (n_test,)
-
-
-def blend(
-    names: Sequence[str],
-    fits: dict[tuple[str, str, int], Fitted],
-    fold: Fold,
-    seeds: Sequence[int],
-    targets: np.ndarray,
-) -> Blend:
-    """Shares of models chosen on held-out predictions of one fold, each the mean over its seeds."""
-    held_out = np.stack(
-        [np.mean([fits[n, fold.name, s].held_out for s in seeds], axis=0) for n in names], axis=1
-    )
-    test = np.stack(
-        [np.mean([fits[n, fold.name, s].test for s in seeds], axis=0) for n in names], axis=1
-    )
-    parts = shares(held_out, targets[fold.learn])
-    error = float(np.abs(held_out @ parts - targets[fold.learn]).mean())
-    return Blend(dict(zip(names, parts.tolist(), strict=True)), error, test @ parts)
