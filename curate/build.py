@@ -28,6 +28,7 @@ from curate.record import SkippedEntry, StructureRecord
 from curate.run.counts import Counts, count
 from curate.run.folder import Run
 from curate.run.schema import DATASET
+from curate.run.sealed import DamagedFile
 from curate.sources.base import PreviousRun, Request, Snapshot, Source
 from curate.work.load_balance import largest_first, shares
 from curate.work.progress import Progress, Watch
@@ -62,17 +63,22 @@ def build(
     run = Run(config.out)
     with run.lock():
         ids, units = wanted_ids(config), parse_units(config.units)
+        damaged = run.damaged_structures()
         source = source or config.source.open(
             Request(
                 ids,
                 units,
-                previous_run(run),
+                previous_run(run, not damaged),
                 lambda done, total: watch(Progress("downloading", done, total)),
             )
         )
         run.check_settings(settings_record(config, source, ids), default_settings(config))
-        if run.fetched is None:
+        for error in damaged:
+            log.warning("the source is read again: %s (%s)", error.path, error.reason)
+        if damaged or run.fetched is None:
             fetch(run, source, config, ids, watch)
+        run.drop_damaged_descriptions()
+        run.drop_damaged_verification()
         state_units(run, units)
         missing = run.missing_shards()
         if missing and config.executor == "slurm":
@@ -86,11 +92,18 @@ def build(
         return finish(run)
 
 
-def previous_run(run: Run) -> PreviousRun | None:
-    """What the run folder was read from before; None if it is new."""
-    if not run.settings_file.exists():
+def previous_run(run: Run, is_intact: bool = True) -> PreviousRun | None:
+    """What the run folder was read from before; None if it is new or its record is damaged.
+
+    Args:
+        run: The run.
+        is_intact: Whether the entries that it holds, if all were read, are as they were written.
+    """
+    try:
+        snapshot = Snapshot(**run.settings_record["source"])
+    except (DamagedFile, TypeError):
         return None
-    return PreviousRun(Snapshot(**run.settings_record["source"]), run.fetched is not None)
+    return PreviousRun(snapshot, is_intact and run.fetched is not None)
 
 
 def describe_rank(config: DescribeConfig, watch: Watch = lambda progress: None) -> None:
@@ -113,6 +126,7 @@ def describe_rank(config: DescribeConfig, watch: Watch = lambda progress: None) 
     if run.fetched is None:
         raise InputError(f"{config.run} is not read whole yet: run the command that began it again")
     share = shares(run.sizes(run.shards()), config.of)[config.rank]
+    run.drop_damaged_descriptions(set(share) & set(run.described_shards()))
     describe_share(run, share, config.workers, watch=watch)
 
 
