@@ -119,7 +119,9 @@ def run_status(config: StatusConfig) -> int:
     from curate.run.counts import count
     from curate.run.folder import Run
 
-    show(count(Run.load(config.run)))
+    run = Run.load(config.run)
+    _ = run.settings_record  # says if it is damaged
+    show(count(run))
     return 0
 
 
