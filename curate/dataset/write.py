@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
@@ -21,6 +22,8 @@ from curate.record import Description, SkippedEntry, StructureRecord
 from curate.run.counts import Counts, count
 from curate.run.folder import Run
 from curate.run.schema import COLUMNS, DATASET, MANIFEST, dataset_row
+
+log = logging.getLogger(__name__)
 
 OLD = "dataset.old"  # the dataset that is replaced, until the new one is in its place
 ROWS_PER_PIECE = 1_000  # rows in memory at a time, and of a Parquet row group
@@ -129,11 +132,19 @@ def write_files(folder: Path, rows: Iterable[dict[str, Any]], schema: pa.Schema)
 
 
 def _typed(row: dict[str, Any], schema: pa.Schema) -> dict[str, Any]:
-    """The row with its values as text where the column is text."""
-    return {
-        name: str(value) if value is not None and schema.field(name).type == pa.string() else value
-        for name, value in row.items()
-    }
+    """The row with its values as text where the column is text, and as floats where it is one of numbers."""
+    typed = dict(row)
+    for name, value in row.items():
+        kind = schema.field(name).type
+        if value is not None and kind == pa.string():
+            typed[name] = str(value)
+        elif isinstance(value, int) and kind == pa.float64():
+            try:
+                typed[name] = float(value)
+            except OverflowError:  # of runs that version 0.1.0 read
+                log.warning("%s: %s is larger than any number", row.get("material_id"), name)
+                typed[name] = None
+    return typed
 
 
 def replace_folder(new: Path, old: Path) -> None:

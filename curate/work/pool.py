@@ -63,12 +63,12 @@ def work(
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([preload])
-    with _environment(WORKER_ENVIRONMENT):
+    with environment(WORKER_ENVIRONMENT):
         forkserver.ensure_running()
     pool = ProcessPool(
         max_workers=limits.workers,
         max_tasks=TASKS_PER_WORKER,
-        initializer=_start_worker,
+        initializer=start_worker,
         initargs=[int(limits.memory * 2**30)],
         context=context,
     )
@@ -101,7 +101,7 @@ def _outcome(future, limits: Limits) -> Any:
             "timeout", "Timeout", f"not finished after {limits.timeout:g} s", limits.timeout
         )
     except ProcessExpired as error:
-        return FailedTask("crashed", "WorkerDied", _death(error.exitcode), 0.0)
+        return FailedTask("crashed", "WorkerDied", death(error.exitcode), 0.0)
     except MemoryError:
         message = f"needed more than {limits.memory:g} GiB"
         return FailedTask("out_of_memory", "MemoryError", message, 0.0)
@@ -109,7 +109,8 @@ def _outcome(future, limits: Limits) -> Any:
         return FailedTask("error", type(error).__name__, str(error)[:500], 0.0)
 
 
-def _death(exitcode: int | None) -> str:
+def death(exitcode: int | None) -> str:
+    """How a worker ended, in words."""
     if exitcode is None or exitcode >= 0:
         return f"the worker exited with code {exitcode}"
     name = signal.Signals(-exitcode).name
@@ -117,7 +118,7 @@ def _death(exitcode: int | None) -> str:
     return f"the worker was ended by {name}{hint}"
 
 
-def _start_worker(memory_bytes: int) -> None:
+def start_worker(memory_bytes: int) -> None:
     """In the worker: ignore Ctrl-C (the owner decides), die with the forkserver, keep to the limit."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -127,7 +128,7 @@ def _start_worker(memory_bytes: int) -> None:
 
 
 @contextmanager
-def _environment(settings: dict[str, str]) -> Iterator[None]:
+def environment(settings: dict[str, str]) -> Iterator[None]:
     """The settings are in os.environ inside the block, and only there."""
     before = {name: os.environ.get(name) for name in settings}
     os.environ.update(settings)
