@@ -15,6 +15,10 @@ from model.encoder_settings import ENCODERS, SIZES
 
 Modality = Literal["both", "graph", "text"]
 FusionName = Literal["concat"]
+LossName = Literal["mse", "l1", "huber"]
+PoolingChoice = Literal["cls", "mean", "own"]
+ReadoutName = Literal["encoder", "atoms+bonds"]
+DescriptorName = Literal["composition", "magpie", "cell", "condensed"]
 ExperimentKind = Literal["modality", "encoder", "text", "low-data"]
 CONTROLS = {  # what stands in place of a description, to see whether its words matter
     "shuffled": "the description of another crystal",
@@ -80,6 +84,9 @@ class NetworkConfig(EncoderSizes):
 
     projection_width: int = 64
     """Common width of crystal and text before they are joined."""
+    readout: ReadoutName = "encoder"
+    """From the atoms and bonds to one vector a crystal: as the graph network has it, or the mean of the
+    atoms beside that of the bonds, which differs where all neighbours of an atom are alike."""
     fusion: FusionName = "concat"
     """How the two are joined."""
     dropout: float = 0.1
@@ -93,7 +100,11 @@ class TrainSettings:
     data: str
     """Folder of a run or a dataset, or OWNER/NAME on the Hub."""
     text_encoder: str = "m3rg-iitd/matscibert"
-    """Frozen encoder of the descriptions: a name on the Hub, a folder, or `minilm` (extra `demo`)."""
+    """Encoder of the descriptions: a name on the Hub, a folder, or `minilm` (extra `demo`), frozen; or
+    `tfidf`, their words and pairs of words, weighed as in the training texts."""
+    text_pooling: PoolingChoice = "cls"
+    """Vector of a text: that of [CLS], the mean of its tokens', or whichever of the two the encoder was
+    trained with: what its `1_Pooling/config.json` says, [CLS] where it has none."""
     split: Literal["official", "random"] = "random"
     """The dataset's own column split_<task>, or 80/10/10 drawn with the seed."""
     log_target: bool = False
@@ -109,6 +120,9 @@ class TrainSettings:
     134,000 angles of width 256 take about 5 GiB."""
     accumulate: int = 1
     """Batches per update."""
+    loss: LossName = "mse"
+    """Of the standardised target: mean squared error, mean absolute error, or Huber's, squared below one
+    standard deviation and absolute above."""
     learning_rate: float = 1e-3
     """Peak of the one-cycle schedule."""
     weight_decay: float = 1e-5
@@ -123,6 +137,11 @@ class TrainSettings:
     network: Annotated[NetworkConfig, OmitArgPrefixes] = NetworkConfig()
 
     def __post_init__(self) -> None:
+        if self.text_encoder == "tfidf" and self.text_pooling != "cls":
+            raise InputError(
+                f"--text-pooling {self.text_pooling} has no meaning for --text-encoder tfidf, which gives "
+                "one vector a text"
+            )
         positive = ("epochs", "batch_size", "accumulate", "max_angles", "patience", "learning_rate")
         for name in positive:
             value = getattr(self, name)

@@ -20,6 +20,9 @@ PREDICTIONS = "predictions.csv"  # id, split, target, prediction of every crysta
 HISTORY = "history.csv"  # one row for each epoch
 SETTINGS = "question.json"  # settings and data of the training
 TRAINING = "training.json"  # where the data came from, on what machine and how long it trained
+TEXT_ENCODER = (
+    "text_encoder.safetensors"  # only of an encoder that was fitted on the training texts
+)
 TRAINING_CRYSTALS = "training_crystals.parquet"  # optional: what similar crystals are found among
 
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")  # OWNER/NAME
@@ -86,6 +89,12 @@ class ModelFolder:
         """The content of a JSON file; InputError where it is not there."""
         self.check([name])
         return json.loads((self.path / name).read_text(encoding="utf-8"))
+
+    @property
+    def files(self) -> list[str]:
+        """Names of the files that make the finished model; InputError where one is missing."""
+        self.check()
+        return [*FINISHED, *(name for name in (TEXT_ENCODER,) if self.has(name))]
 
     @property
     def metrics(self) -> dict[str, Any]:

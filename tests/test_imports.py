@@ -37,10 +37,10 @@ ROOMS = {
         ("training",),
         ("data",),
         ("network",),
-        ("graphs", "text"),
+        ("graphs", "text", "descriptors"),
         ("config",),
         ("model_folder", "encoder_settings"),
-        ("files",),
+        ("files", "statistics"),
         ("package",),
     ),
 }

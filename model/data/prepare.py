@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,8 +18,9 @@ from model.graphs.build import AnyGraph
 from model.graphs.store import StoredGraphs, stored_graphs
 from model.network.batch import Example
 from model.network.fusion import fusion_class
-from model.text.cache import EmbeddingCache, TextEmbeddings
+from model.text.cache import AnyEncoder, EmbeddingCache, TextEmbeddings
 from model.text.encoder import TextEncoder
+from model.text.tfidf import TFIDF, TfidfEncoder
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Prepared:
     targets: dict[str, float]  # by id, in the property's own unit
     dropped: dict[str, list[str]]  # ids by reason
     preprocessing: Preprocessing
+    encoder: AnyEncoder | None = None  # of the texts; None where the model reads none
 
     @property
     def text_width(self) -> int:
@@ -71,7 +73,7 @@ def prepare(config: TrainConfig, materials: Sequence[Material]) -> Prepared:
     targets = {material.id: float(material.target or 0.0) for material in seen}
     ids = ids_by_part(split, targets, config)
     refuse_empty_parts(ids, dropped, config)
-    encoder = text_encoder(config)
+    encoder = text_encoder(config, seen, set(ids["train"]))
     texts = text_embeddings(seen, encoder, config) if config.modality != "graph" else None
     preprocessing = fitted(config, {name: targets[name] for name in ids["train"]}, seen, encoder)
     graph_numbers = {material.id: number for number, material in enumerate(kept)}
@@ -88,7 +90,7 @@ def prepare(config: TrainConfig, materials: Sequence[Material]) -> Prepared:
         )
         for part, names in ids.items()
     }
-    return Prepared(parts, targets, dropped, preprocessing)
+    return Prepared(parts, targets, dropped, preprocessing, encoder)
 
 
 def reads_descriptions(config: TrainConfig) -> bool:
@@ -140,19 +142,36 @@ def counted(dropped: dict[str, list[str]]) -> str:
     return f" ({counts})" if counts else ""
 
 
-def text_encoder(config: TrainConfig) -> TextEncoder | None:
-    """The encoder of the descriptions, of vectors or tokens as the fusion reads them; None without."""
+def text_encoder(
+    config: TrainConfig, seen: Sequence[Material], learned: Collection[str]
+) -> AnyEncoder | None:
+    """The encoder of the descriptions, of vectors or tokens as the fusion reads them; None without.
+
+    Args:
+        config: Which encoder and pooling.
+        seen: The materials whose texts are encoded.
+        learned: Ids of the training part, the only texts that an encoder may be fitted on.
+    """
     if not reads_descriptions(config):
         return None
-    reads_tokens = fusion_class(config.network.fusion, config.modality).reads_tokens
-    return TextEncoder(config.text_encoder, pooling="tokens" if reads_tokens else "cls")
+    if config.text_encoder == TFIDF:
+        texts = zip(seen, input_texts(seen, config.text, config.seed), strict=True)
+        return TfidfEncoder.fit(text for material, text in texts if material.id in learned)
+    if not fusion_class(config.network.fusion, config.modality).reads_tokens:
+        return TextEncoder(config.text_encoder, pooling=config.text_pooling)
+    if config.text_pooling != "cls":
+        raise InputError(
+            f"--text-pooling {config.text_pooling}: --fusion {config.network.fusion} reads every token "
+            "and no pooled vector; leave one of the two out"
+        )
+    return TextEncoder(config.text_encoder, pooling="tokens")
 
 
 def fitted(
     config: TrainConfig,
     learned: Mapping[str, float],
     seen: Sequence[Material],
-    encoder: TextEncoder | None,
+    encoder: AnyEncoder | None,
 ) -> Preprocessing:
     """The preprocessing of a training whose training targets are `learned`, by id, in their own unit."""
     values = list(learned.values())
@@ -206,7 +225,7 @@ class Examples(Sequence[Example]):
 
 
 def text_embeddings(
-    materials: Sequence[Material], encoder: TextEncoder | None, config: TrainConfig
+    materials: Sequence[Material], encoder: AnyEncoder | None, config: TrainConfig
 ) -> TextEmbeddings:
     """What stands for the text of each crystal: (n, text_width), or the embeddings of its tokens."""
     if encoder is None:

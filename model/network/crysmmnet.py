@@ -17,11 +17,13 @@ from torch.nn import functional as F  # noqa: N812
 
 from curate.errors import InputError, first_line
 from curate.files import write_json
-from model.config import FusionName, Modality, NetworkConfig
+from model.config import FusionName, Modality, NetworkConfig, ReadoutName
 from model.model_folder import NETWORK, WEIGHTS, ModelFolder
 from model.network.batch import Batch
-from model.network.encoders import encoder_class, encoder_settings
+from model.network.encoders import encoder_class, encoder_settings, refuse_readout
+from model.network.encoders.graph_encoder import GraphEncoder
 from model.network.fusion import fusion_class
+from model.network.readout import AtomsAndBondsReadout, Readout
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class CrysMMNetConfig:
     encoder: str = NetworkConfig.encoder
     encoder_settings: dict[str, Any] | None = None  # all sizes of the graph network
     projection_width: int = NetworkConfig.projection_width
+    readout: ReadoutName = NetworkConfig.readout
     fusion: FusionName = NetworkConfig.fusion
     dropout: float = NetworkConfig.dropout
 
@@ -46,6 +49,7 @@ class CrysMMNetConfig:
             encoder=network.encoder,
             encoder_settings=dict(sorted(encoder_settings(network).items())),
             projection_width=network.projection_width,
+            readout=network.readout,
             fusion=network.fusion,
             dropout=network.dropout,
         )
@@ -77,7 +81,8 @@ class CrysMMNet(nn.Module):
         if self.sees_graph:
             encoder = encoder_class(config.encoder)
             self.graph_encoder = encoder(encoder.settings(**(config.encoder_settings or {})))
-            chosen = self.graph_encoder if fusion.reads_atoms else self.graph_encoder.readout
+            self.readout = readout_of(self.graph_encoder, config)
+            chosen = self.graph_encoder if fusion.reads_atoms else self.readout
             self.graph_projection = Projection(chosen.width, common, config.dropout)
         if self.sees_text:
             self.text_projection = Projection(config.text_width, common, config.dropout)
@@ -97,7 +102,7 @@ class CrysMMNet(nn.Module):
             features = self.graph_encoder(batch)
             atoms_of = features.atoms_of
             reads_atoms = self.fusion.reads_atoms
-            graph = features.atoms if reads_atoms else self.graph_encoder.readout(features)
+            graph = features.atoms if reads_atoms else self.readout(features)
             graph = self.graph_projection(graph)  # (n_atoms or n_crystals, projection_width)
         if self.sees_text:
             text, mask = batch.text, batch.text_mask
@@ -164,6 +169,15 @@ def refuse_randomness(model: CrysMMNet) -> None:
                     f"{type(part).__name__}.{name} draws random numbers for each atom, so that atoms "
                     f"of a class would differ: use {instead}"
                 )
+
+
+def readout_of(encoder: GraphEncoder, config: CrysMMNetConfig) -> Readout:
+    """The readout that the configuration names.
+
+    Raises InputError where it reads bonds and the encoder updates none.
+    """
+    refuse_readout(config.encoder, config.readout)
+    return encoder.readout if config.readout == "encoder" else AtomsAndBondsReadout(encoder.width)
 
 
 class Projection(nn.Module):

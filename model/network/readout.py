@@ -46,6 +46,22 @@ class MeanReadout(Readout):
         return features.atoms_of.mean(features.atoms)
 
 
+class AtomsAndBondsReadout(Readout):
+    """The mean over a crystal's atoms, and beside it the mean over its bonds.
+
+    Where all neighbours of an atom are alike, a network with normalised gates gives the atoms the same
+    features at any distance and for any number of neighbours; the bonds still know the lengths.
+    """
+
+    def __init__(self, width: int) -> None:
+        self.width = 2 * width
+
+    def __call__(self, features: GraphFeatures) -> Tensor:
+        assert features.bonds is not None and features.bonds_of is not None
+        atoms = features.atoms_of.mean(features.atoms)
+        return torch.cat((atoms, features.bonds_of.mean(features.bonds)), dim=1)
+
+
 class AttentionReadout(Readout):
     """The sum over a crystal's atoms, weighted by a softmax over scores.
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from curate.batches import in_batches
 from curate.errors import InputError, named
@@ -21,12 +21,13 @@ from model.data.materials import load_rows
 from model.data.preprocessing import Preprocessing
 from model.files import write_csv
 from model.graphs.build import build_graphs
-from model.model_folder import ModelFolder
+from model.model_folder import TEXT_ENCODER, ModelFolder
 from model.network.batch import Example
 from model.network.crysmmnet import CrysMMNet
 from model.network.inference import infer
-from model.text.cache import EmbeddingCache, TextEmbeddings
+from model.text.cache import AnyEncoder, EmbeddingCache, TextEmbeddings
 from model.text.encoder import Pooling, TextEncoder
+from model.text.tfidf import TFIDF, TfidfEncoder
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -49,8 +50,14 @@ class Prediction:
 class Predictor:
     """A trained model that takes structures."""
 
-    def __init__(self, model: CrysMMNet, preprocessing: Preprocessing, cache: Path) -> None:
-        self.model, self.preprocessing = model.eval(), preprocessing
+    def __init__(
+        self,
+        model: CrysMMNet,
+        preprocessing: Preprocessing,
+        cache: Path,
+        folder: ModelFolder | None = None,
+    ) -> None:
+        self.model, self.preprocessing, self.folder = model.eval(), preprocessing, folder
         self.cache = EmbeddingCache(cache)
 
     @classmethod
@@ -70,7 +77,8 @@ class Predictor:
         """
         folder = ModelFolder.find(place, revision)
         preprocessing = Preprocessing.load_for_prediction(folder)
-        return cls(CrysMMNet.from_pretrained(folder.path), preprocessing, cache or cache_folder())
+        model = CrysMMNet.from_pretrained(folder.path)
+        return cls(model, preprocessing, cache or cache_folder(), folder)
 
     def predict(
         self, structures: Iterable[StructureRecord | Structure], batch_size: int = 64
@@ -141,11 +149,14 @@ class Predictor:
             yield graph if isinstance(graph, str) else Example(record.material_id, graph, text)
 
     @cached_property
-    def encoder(self) -> TextEncoder:
+    def encoder(self) -> AnyEncoder:
         """The text encoder of the training, loaded once."""
         known = self.preprocessing
+        if known.text_encoder == TFIDF and self.folder is not None:
+            self.folder.check([TEXT_ENCODER])
+            return TfidfEncoder.load(self.folder.path / TEXT_ENCODER)
         recipe = known.text_recipe or {}
-        pooling: Pooling = "tokens" if recipe.get("pooling") == "tokens" else "cls"
+        pooling = cast(Pooling, recipe.get("pooling", "cls"))
         return TextEncoder(str(known.text_encoder), known.text_revision, pooling)
 
     def described(self, record: StructureRecord) -> StructureRecord | str:

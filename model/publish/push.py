@@ -8,7 +8,7 @@ from pathlib import Path
 
 from curate.hub.mirror import LocalFile, PushPlan, check_name
 from model.data.preprocessing import Preprocessing
-from model.model_folder import FINISHED, PREPROCESSING, ModelFolder
+from model.model_folder import PREPROCESSING, ModelFolder
 from model.network.encoders import encoder_class
 
 log = logging.getLogger(__name__)
@@ -20,12 +20,12 @@ def plan_push(
     """Say what a push of a trained model would do; nothing leaves this machine."""
     check_name(repo_id, tag)
     model = ModelFolder(folder)
-    model.check()
+    files = model.files
     encoder = Preprocessing.load_for_prediction(model).text_encoder
     if encoder is not None and Path(encoder).is_dir():
         log.warning("the model's text encoder is %s, a folder that others don't have", encoder)
     card = model_card(model, repo_id)
-    pushed = [LocalFile(name, folder / name) for name in FINISHED]
+    pushed = [LocalFile(name, folder / name) for name in files]
     return PushPlan(
         "model", repo_id, private, tag, (LocalFile("README.md", card.encode()), *pushed), card
     )

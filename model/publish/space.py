@@ -11,7 +11,7 @@ from curate.errors import InputError
 from curate.hub.mirror import LocalFile, PushPlan, check_name, files_of
 from model.config import PushModelConfig
 from model.data.preprocessing import Preprocessing
-from model.model_folder import FINISHED, TRAINING_CRYSTALS, ModelFolder
+from model.model_folder import TRAINING_CRYSTALS, ModelFolder
 from model.predict.nearest_crystals import TrainingCrystals
 from model.predict.predictor import Predictor
 
@@ -35,7 +35,7 @@ def plan_space(config: PushModelConfig) -> PushPlan:
             f"the model's text encoder is the folder {encoder}, which a Space does not have: "
             "train with one of the Hub"
         )
-    found = [LocalFile(f"{TRAINED}/{name}", folder.path / name) for name in FINISHED]
+    found = [LocalFile(f"{TRAINED}/{name}", folder.path / name) for name in folder.files]
     predictor = Predictor.from_pretrained(folder.path, config.cache)
     n_known = 0
     if config.data is not None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from curate.batches import in_batches
 from model.text.encoder import TextEncoder
+from model.text.tfidf import TfidfEncoder
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +42,7 @@ class TokenEmbeddings(Sequence[np.ndarray]):
         return self.tokens[self.ends[position - 1] if position else 0 : self.ends[position]]
 
 
+AnyEncoder = TextEncoder | TfidfEncoder
 TextEmbeddings = np.ndarray | TokenEmbeddings  # an item is (width,), or (n_tokens, width)
 
 
@@ -50,13 +52,17 @@ class EmbeddingCache:
     def __init__(self, folder: Path) -> None:
         self.path = Path(folder) / "text.sqlite"
 
-    def embed(self, texts: Iterable[str], encoder: TextEncoder) -> TextEmbeddings:
+    def embed(self, texts: Iterable[str], encoder: AnyEncoder) -> TextEmbeddings:
         """Embed texts; only those never seen with this encoder's recipe are encoded.
+
+        TF-IDF is faster than the cache and passes it by.
 
         Returns:
             (n_texts, width) float32, or the embeddings of the tokens where the encoder keeps them;
             mapped from disk.
         """
+        if isinstance(encoder, TfidfEncoder):
+            return encoder.vectors(texts)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         recipe, keys = encoder.recipe, []
         with closing(sqlite3.connect(self.path, timeout=60)) as cache:
@@ -72,7 +78,7 @@ class EmbeddingCache:
             if new:
                 _encode(cache, new, encoder)
             flat, ends = self._read(cache, keys, encoder.width)
-        return flat if encoder.pooling == "cls" else TokenEmbeddings(flat, ends)
+        return TokenEmbeddings(flat, ends) if encoder.pooling == "tokens" else flat
 
     def _read(
         self, cache: sqlite3.Connection, keys: list[bytes], width: int

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import re
 import unicodedata
@@ -22,7 +23,9 @@ from model.text.bert import Bert
 log = logging.getLogger(__name__)
 
 NORMALISATION = "ascii-symmetry-1"  # changes whenever `normalise` gives another text
-Pooling = Literal["cls", "tokens"]  # of the last layer: the vector of [CLS], or that of each token
+# of the last layer: the vector of [CLS], the mean of the tokens' vectors, or the vector of each token
+Pooling = Literal["cls", "mean", "tokens"]
+OWN_POOLING = "1_Pooling/config.json"  # where encoders of sentences say how they were trained
 MAX_TOKENS = 512  # as released; less where the encoder takes less
 TEXTS_AT_ONCE = 16
 
@@ -56,11 +59,17 @@ class TextEncoder:
     Args:
         name: Name on the Hub, a folder, or `minilm`.
         revision: Commit or tag on the Hub; the newest where it is None.
-        pooling: `cls` for one vector a text, `tokens` for one vector a token.
+        pooling: `cls` or `mean` for one vector a text, `own` for that of the two which the encoder was
+            trained with, `tokens` for one vector a token.
     """
 
-    def __init__(self, name: str, revision: str | None = None, pooling: Pooling = "cls") -> None:
-        self.name, self.revision, self.pooling = name, revision, pooling
+    def __init__(
+        self,
+        name: str,
+        revision: str | None = None,
+        pooling: Pooling | Literal["own"] = "cls",
+    ) -> None:
+        self.name, self.revision, self._asked = name, revision, pooling
         self._place = _place(name)
 
     @cached_property
@@ -74,6 +83,54 @@ class TextEncoder:
             raise InputError(
                 f"no text encoder {self.name!r} in a folder or on the Hub ({first_line(error)})"
             ) from error
+
+    @cached_property
+    def pooling(self) -> Pooling:
+        """How a text becomes a vector; asks the encoder where its own pooling is wanted."""
+        return self.own_pooling() if self._asked == "own" else self._asked
+
+    def own_pooling(self) -> Pooling:
+        """The pooling that the encoder was trained with, as it states it.
+
+        Raises:
+            InputError: It states another than [CLS] and mean, or can't be asked.
+        """
+        stated = self._stated_pooling()
+        if stated is None:
+            log.info("%s states no pooling of its own: its [CLS] is read", self.name)
+            return "cls"
+        modes = [str(stated["pooling_mode"])] if "pooling_mode" in stated else []
+        flags = {key: value for key, value in stated.items() if key.startswith("pooling_mode_")}
+        modes += [
+            key.removeprefix("pooling_mode_") for key, value in flags.items() if value is True
+        ]
+        known: dict[str, Pooling] = {"mean_tokens": "mean", "mean": "mean"}
+        known |= {"cls_token": "cls", "cls": "cls"}
+        if len(modes) != 1 or modes[0] not in known:
+            raise InputError(
+                f"{self.name} was trained with the pooling {' and '.join(modes) or 'of no known name'}, "
+                "which is not offered: choose --text-pooling cls or mean"
+            )
+        return known[modes[0]]
+
+    def _stated_pooling(self) -> dict | None:
+        """The encoder's own pooling configuration; None where it has none."""
+        _ = self.config  # a wrong name is told first
+        path = Path(self._place) / OWN_POOLING
+        if not Path(self._place).is_dir():
+            from huggingface_hub import hf_hub_download
+            from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+            try:
+                path = Path(hf_hub_download(self._place, OWN_POOLING, revision=self.revision))
+            except LocalEntryNotFoundError as error:
+                raise InputError(
+                    f"the Hub can't be asked for {self.name}'s own pooling: "
+                    "choose --text-pooling cls or mean"
+                ) from error
+            except EntryNotFoundError:
+                return None
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
     @property
     def width(self) -> int:
@@ -130,6 +187,11 @@ class TextEncoder:
                 hidden = model(**batch).last_hidden_state
             if self.pooling == "cls":
                 yield from zip(chosen, hidden[:, 0].float().cpu().numpy(), strict=True)
+                continue
+            if self.pooling == "mean":
+                real = batch["attention_mask"][:, :, None].to(hidden.dtype)
+                means = (hidden * real).sum(1) / real.sum(1)
+                yield from zip(chosen, means.float().cpu().numpy(), strict=True)
                 continue
             of_tokens = hidden.float().cpu().numpy()
             for row, position in enumerate(chosen):

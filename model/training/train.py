@@ -19,10 +19,11 @@ from model.data.materials import load_rows, read_materials
 from model.data.prepare import Prepared, prepare
 from model.data.splits import PARTS
 from model.files import write_csv
-from model.model_folder import HISTORY, METRICS, PREDICTIONS, TRAINING, ModelFolder
+from model.model_folder import HISTORY, METRICS, PREDICTIONS, TEXT_ENCODER, TRAINING, ModelFolder
 from model.network.crysmmnet import CrysMMNet, CrysMMNetConfig, refuse_randomness
-from model.network.encoders import encoder_class
+from model.network.encoders import encoder_class, refuse_readout
 from model.network.inference import infer
+from model.text.tfidf import TfidfEncoder
 from model.training.allocator import tune_glibc_malloc
 from model.training.metrics import scores
 from model.training.provenance import message_passing, provenance
@@ -57,6 +58,8 @@ def train(config: TrainConfig) -> dict[str, Any]:
     """
     tune_glibc_malloc()
     config = with_wanted_bonds(config)
+    if config.modality != "text":
+        refuse_readout(config.network.encoder, config.network.readout)
     folder = ModelFolder(config.out)
     with PartialState(cpu=on_cpu(), timeout=timedelta(days=1)).main_process_first():
         # of several processes the first encodes the texts and writes the settings, for all
@@ -117,6 +120,8 @@ def write_model(config: TrainConfig, trainer: CrysMMNetTrainer, prepared: Prepar
     write_csv(config.out / HISTORY, EPOCH, epochs)
     write_csv(config.out / PREDICTIONS, ("id", "split", "target", "prediction"), rows)
     preprocessing.save(ModelFolder(config.out))
+    if isinstance(prepared.encoder, TfidfEncoder):
+        prepared.encoder.save(config.out / TEXT_ENCODER)
     save_weights(model, config.out)
     metrics = {
         "target": preprocessing.target,

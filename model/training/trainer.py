@@ -1,4 +1,4 @@
-"""The training loop: transformers' Trainer with the released loss, schedule and batches."""
+"""The training loop: transformers' Trainer with the released schedule and batches."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 import pickle
 import shutil
 import time
+from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 from importlib.util import find_spec
@@ -29,7 +30,7 @@ from transformers import (
 )
 
 from curate.errors import InputError
-from model.config import TrainConfig
+from model.config import LossName, TrainConfig
 from model.data.prepare import Prepared
 from model.network.batch import Batch, Example, collate, within_angles
 from model.network.batch_norm import join_statistics
@@ -38,8 +39,17 @@ from model.network.crysmmnet import CrysMMNet
 log = logging.getLogger(__name__)
 
 
+LOSSES: dict[LossName, Callable[..., Tensor]] = {
+    "mse": F.mse_loss,
+    "l1": F.l1_loss,
+    "huber": F.huber_loss,  # its bend is at one standard deviation of the target
+}
+
+
 class CrysMMNetTrainer(Trainer):
-    """Trainer with the released loss, optimiser groups and schedule, and parts bounded by angles."""
+    """Trainer with the released optimiser groups and schedule, and parts bounded by angles."""
+
+    loss_name: LossName = "mse"  # as released
 
     def get_train_dataloader(self) -> DataLoader:
         """The batches of one process; of several, each is given them all and takes its share of each.
@@ -57,10 +67,11 @@ class CrysMMNetTrainer(Trainer):
         return loader
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        """Mean squared error over the whole batch, of which `parts` may be a part."""
+        """Mean loss over the whole batch, of which `parts` may be a part."""
         parts: list[Batch] = inputs["parts"]
         prediction = torch.cat([model(part) for part in parts]).float()  # (n_crystals,)
-        loss = F.mse_loss(prediction, inputs["target"], reduction="sum") / inputs["n_crystals"]
+        total = LOSSES[self.loss_name](prediction, inputs["target"], reduction="sum")
+        loss = total / inputs["n_crystals"]
         if model.training and not torch.isfinite(loss):
             ids = ", ".join(name for part in parts for name in part.ids)
             raise InputError(
@@ -208,6 +219,7 @@ def make_trainer(model: CrysMMNet, prepared: Prepared, config: TrainConfig) -> C
         compute_metrics=mae,
         callbacks=callbacks,
     )
+    trainer.loss_name = config.loss
     trainer.remove_callback(PrinterCallback)
     return trainer
 

@@ -22,6 +22,7 @@ FLAGS = {
     "text": ("--text=local", "local"),
     "train_fraction": ("--train-fraction=0.5", 0.5),
     "text_encoder": ("--text-encoder=minilm", "minilm"),
+    "text_pooling": ("--text-pooling=mean", "mean"),
     "split": ("--split=official", "official"),
     "log_target": ("--log-target", True),
     "seed": ("--seed=7", 7),
@@ -30,6 +31,7 @@ FLAGS = {
     "batch_size": ("--batch-size=3", 3),
     "max_angles": ("--max-angles=1000", 1000),
     "accumulate": ("--accumulate=2", 2),
+    "loss": ("--loss=huber", "huber"),
     "learning_rate": ("--learning-rate=0.01", 0.01),
     "weight_decay": ("--weight-decay=0.1", 0.1),
     "precision": ("--precision=bf16", "bf16"),
@@ -48,9 +50,13 @@ FLAGS = {
     "angle_bins": ("--angle-bins=11", 11),
     "embedding_width": ("--embedding-width=12", 12),
     "projection_width": ("--projection-width=13", 13),
+    "readout": ("--readout=atoms+bonds", "atoms+bonds"),
     "fusion": ("--fusion=concat", "concat"),
     "dropout": ("--dropout=0.3", 0.3),
 }
+
+
+FOREIGN = ("encoder", "layers")  # what ALIGNN has not
 
 
 def command(*words: str) -> subprocess.CompletedProcess:
@@ -96,12 +102,12 @@ def test_every_setting_reaches_the_network_and_the_trainer(tmp_path, settings):
     from model.network.crysmmnet import CrysMMNet, CrysMMNetConfig
     from model.training.trainer import make_trainer
 
-    alignn = [flag for name, (flag, _) in FLAGS.items() if name not in ("encoder", "layers")]
+    alignn = [flag for name, (flag, _) in FLAGS.items() if name not in FOREIGN]
     config = tyro.cli(cli.Command, args=["train", *alignn])
     model = CrysMMNet(CrysMMNetConfig.from_settings(config.network, config.modality, 5))
     arrived = {**asdict(model.settings), **model.settings.encoder_settings}
     for field in fields(NetworkConfig):
-        if field.name not in ("encoder", "layers"):
+        if field.name not in FOREIGN:
             assert arrived[field.name] == FLAGS[field.name][1]
     config = settings(tmp_path, seed=7, epochs=5, batch_size=3, accumulate=2, weight_decay=0.1)
     arguments = make_trainer(model, nothing(config), config).args

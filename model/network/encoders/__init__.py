@@ -10,7 +10,7 @@ from curate.errors import InputError
 from model.encoder_settings import ENCODERS, SIZES
 
 if TYPE_CHECKING:
-    from model.config import NetworkConfig
+    from model.config import NetworkConfig, ReadoutName
     from model.network.encoders.graph_encoder import GraphEncoder
 
 
@@ -23,6 +23,15 @@ def encoder_class(name: str) -> type[GraphEncoder]:
     import_module(f"model.network.encoders.{name}")
     settings = ENCODERS[name]
     return next(kind for kind in GraphEncoder.__subclasses__() if kind.settings is settings)
+
+
+def refuse_readout(encoder: str, readout: ReadoutName) -> None:
+    """InputError where the readout reads bonds and the encoder of this name updates none."""
+    if readout == "atoms+bonds" and not encoder_class(encoder).updates_bonds:
+        able = ", ".join(name for name in ENCODERS if encoder_class(name).updates_bonds)
+        raise InputError(
+            f"--readout {readout} reads bonds, and --encoder {encoder} updates none; these do: {able}"
+        )
 
 
 def encoder_settings(network: NetworkConfig) -> dict[str, Any]:

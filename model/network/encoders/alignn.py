@@ -27,6 +27,7 @@ class ALIGNNEncoder(GraphEncoder):
     settings = ALIGNNSettings
     reference = "Choudhary and DeCost, npj Comput. Mater. 7, 185 (2021)"
     reads_angles, self_bonds = True, False
+    updates_bonds = True
 
     def __init__(self, sizes: ALIGNNSettings) -> None:
         super().__init__()

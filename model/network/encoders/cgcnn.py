@@ -22,6 +22,7 @@ class CGCNNEncoder(GraphEncoder):
     settings = CGCNNSettings
     reference = "Xie and Grossman, Phys. Rev. Lett. 120, 145301 (2018)"
     reads_angles, self_bonds = False, False
+    updates_bonds = False
 
     def __init__(self, sizes: CGCNNSettings) -> None:
         super().__init__()

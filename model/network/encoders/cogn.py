@@ -26,6 +26,7 @@ class CoGNEncoder(GraphEncoder):
     settings = CoGNSettings
     reference = "Ruff et al., Digital Discovery 3, 594 (2024)"
     reads_angles, self_bonds = False, False
+    updates_bonds = True
 
     def __init__(self, sizes: CoGNSettings) -> None:
         super().__init__()

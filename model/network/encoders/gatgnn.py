@@ -27,6 +27,7 @@ class GATGNNEncoder(GraphEncoder):
     settings = GATGNNSettings
     reference = "Louis et al., Phys. Chem. Chem. Phys. 22, 18141 (2020)"
     reads_angles, self_bonds = False, False
+    updates_bonds = False
 
     def __init__(self, sizes: GATGNNSettings) -> None:
         super().__init__()

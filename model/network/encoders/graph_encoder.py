@@ -22,6 +22,7 @@ class GraphEncoder(nn.Module, ABC):
     reference: ClassVar[str]
     reads_angles: ClassVar[bool]  # whether it needs the line graph
     self_bonds: ClassVar[bool]  # whether it needs bonds of each atom to its own images
+    updates_bonds: ClassVar[bool]  # whether its features of a crystal include those of the bonds
     width: int  # features of an atom
     readout: Readout  # its own way from these features to one vector a crystal
 

@@ -27,6 +27,7 @@ class MatformerEncoder(GraphEncoder):
     settings = MatformerSettings
     reference = "Yan et al., NeurIPS 2022"
     reads_angles, self_bonds = False, True
+    updates_bonds = False
 
     def __init__(self, sizes: MatformerSettings) -> None:
         super().__init__()

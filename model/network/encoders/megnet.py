@@ -29,6 +29,7 @@ class MEGNetEncoder(GraphEncoder):
     settings = MEGNetSettings
     reference = "Chen et al., Chem. Mater. 31, 3564 (2019)"
     reads_angles, self_bonds = False, False
+    updates_bonds = True
 
     def __init__(self, sizes: MEGNetSettings) -> None:
         super().__init__()

@@ -22,6 +22,7 @@ class SchNetEncoder(GraphEncoder):
     settings = SchNetSettings
     reference = "Schütt et al., J. Chem. Phys. 148, 241722 (2018)"
     reads_angles, self_bonds = False, False
+    updates_bonds = False
 
     def __init__(self, sizes: SchNetSettings) -> None:
         super().__init__()

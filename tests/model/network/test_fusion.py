@@ -136,6 +136,13 @@ def test_a_fusion_of_tokens_is_trained_and_predicts_what_it_predicted(
     assert {p.id: p.value for p in predictor.predict(empty)} != found  # it reads the text
 
 
+def test_a_pooling_beside_a_fusion_of_tokens_is_refused(offered, tmp_path, settings):
+    network = replace(TINY, dropout=0.0, fusion="atoms")
+    with pytest.raises(InputError, match="--text-pooling mean: --fusion atoms reads every token"):
+        train(settings(tmp_path / "m", network=network, text_pooling="mean"))
+    assert not (tmp_path / "m").exists()
+
+
 def test_a_record_of_settings_from_before_fusions_is_that_of_concatenation(
     trained, tmp_path, settings
 ):

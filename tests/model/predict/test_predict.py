@@ -10,7 +10,9 @@ from corpus import TARGET, records, rows, write_dataset
 from pymatgen.core import Lattice, Structure
 
 from curate.errors import InputError
+from curate.run.schema import record_of_row
 from model.config import EvaluateConfig, PredictConfig
+from model.data.materials import load_rows
 from model.files import read_csv
 from model.predict.evaluate import evaluate
 from model.predict.predictor import Predictor, predict
@@ -82,6 +84,25 @@ def test_a_crystal_that_has_no_features_costs_one_line(predictor, silicon):
     bad, good = predictor.predict([heavy, replace(silicon, description="Si.")])
     assert "'Lr'" in bad.error
     assert good.error is None
+
+
+def test_a_models_pooling_is_recorded_and_an_earlier_folder_reads_cls(
+    tmp_path, settings, dataset, cache, trained
+):
+    from model.training.train import train
+
+    config = settings(tmp_path / "m", modality="text", text_pooling="own", epochs=1)
+    train(config)
+    assert json.loads((config.out / "question.json").read_text())["text_pooling"] == "own"
+    for folder, pooling in ((config.out, "mean"), (trained, "cls")):
+        stored = json.loads((folder / "preprocessing.json").read_text())
+        assert stored["text_recipe"]["pooling"] == pooling
+        predictor = Predictor.from_pretrained(folder, cache)
+        assert predictor.encoder.pooling == pooling
+        known = {row["id"]: row["prediction"] for row in read_csv(folder / "predictions.csv")}
+        crystals = [record_of_row(row) for row in load_rows(dataset)][:8]
+        for found in predictor.predict(crystals):
+            assert found.value == pytest.approx(float(known[found.id]), abs=1e-4)
 
 
 def test_a_model_of_the_graph_alone_needs_no_text(tmp_path, settings, silicon):

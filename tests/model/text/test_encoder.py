@@ -1,13 +1,17 @@
 """Normalisation that keeps symmetry, a frozen encoder, and a cache that encodes nothing twice."""
 
 import hashlib
+import json
 import shutil
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hub_clients import run
+from hub_store import Blob
 from transformers import AutoModel, AutoTokenizer, BertConfig, BertModel
 
 from curate.errors import InputError
@@ -59,6 +63,57 @@ def test_embedding_is_cls_of_the_last_layer(minilm):
             expected = model(**tokens).last_hidden_state[0, 0].numpy()
         assert found[position] == pytest.approx(expected, abs=1e-5)
     assert minilm.width == model.config.hidden_size == 384
+
+
+def test_the_mean_of_the_tokens_leaves_out_the_padding(minilm):
+    """minilm's own pooling; computed from the tokens of each text alone."""
+    encoder = TextEncoder("minilm", pooling="own")
+    assert encoder.pooling == "mean" and encoder.recipe == {**minilm.recipe, "pooling": "mean"}
+    tokens = dict(TextEncoder("minilm", pooling="tokens").encode(TEXTS))
+    for position, vector in encoder.encode(TEXTS):
+        assert vector == pytest.approx(tokens[position].mean(0), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("stated", "expected"),
+    [
+        (None, "cls"),  # as MatSciBERT, which states none
+        ({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}, "cls"),
+        ({"pooling_mode_cls_token": False, "pooling_mode_mean_tokens": True}, "mean"),
+        ({"pooling_mode": "mean", "include_prompt": True}, "mean"),  # later versions write it so
+        ({"pooling_mode": "lasttoken", "include_prompt": True}, InputError),
+        ({"pooling_mode_mean_tokens": True, "pooling_mode_max_tokens": True}, InputError),
+        ({"include_prompt": True}, InputError),
+    ],
+)
+def test_an_encoders_own_pooling_is_what_it_states(tmp_path, stated, expected):
+    folder = shutil.copytree(text_module._place("minilm"), tmp_path / "encoder")
+    shutil.rmtree(folder / "1_Pooling")
+    if stated is not None:
+        (folder / "1_Pooling").mkdir()
+        (folder / "1_Pooling" / "config.json").write_text(json.dumps(stated))
+    encoder = TextEncoder(str(folder), pooling="own")
+    if expected is InputError:
+        with pytest.raises(InputError, match="choose --text-pooling cls or mean"):
+            _ = encoder.pooling
+    else:
+        assert encoder.pooling == expected
+
+
+ASK = """
+from model.text.encoder import TextEncoder
+print(TextEncoder("lab/encoder", pooling="own").pooling)
+"""
+
+
+def test_an_encoder_on_the_hub_is_asked_for_its_pooling(hub, tmp_path):
+    folder, repo = Path(text_module._place("minilm")), hub.add_repo("models", "lab/encoder")
+    tree = {}
+    for name, expected in {"config.json": "cls", "1_Pooling/config.json": "mean"}.items():
+        tree[name] = Blob((folder / name).read_bytes())
+        repo.commit("main", tree, f"add {name}", "", "ada")
+        found = run(hub, tmp_path / expected, "-c", ASK, token=None)
+        assert found.stdout.strip() == expected, found.stderr
 
 
 def test_the_encoder_is_frozen(minilm, tmp_path):

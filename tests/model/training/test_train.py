@@ -5,12 +5,14 @@ import json
 import math
 import pickle
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -20,10 +22,12 @@ from small import example
 
 from curate.errors import InputError
 from curate.sources.sample import Sample
+from model.config import LossName, NetworkConfig
 from model.data.materials import load_rows, read_materials, usable
 from model.data.splits import split_ids, split_of
 from model.network.batch import within_angles
 from model.training.train import train
+from model.training.trainer import LOSSES
 
 
 def read(path: Path) -> list[dict]:
@@ -136,6 +140,59 @@ def test_a_training_that_could_not_start_leaves_nothing_behind(tmp_path, setting
     with pytest.raises(InputError, match="no text encoder"):
         train(config)
     assert not config.out.exists()
+
+
+def test_every_loss_that_can_be_chosen_is_there():
+    assert set(LOSSES) == set(get_args(LossName))
+
+
+@pytest.mark.parametrize("loss", ["mse", "l1", "huber"])
+def test_the_loss_of_an_epoch_is_that_of_the_standardised_target(tmp_path, settings, loss):
+    """Without dropout, with a rate of next to nothing, the weights do not move: the loss is known."""
+    config = settings(
+        tmp_path / "m",
+        modality="text",
+        loss=loss,
+        epochs=1,
+        batch_size=40,
+        learning_rate=1e-12,
+        network=replace(TINY, dropout=0.0),
+    )
+    train(config)
+    scale = json.loads((config.out / "preprocessing.json").read_text())
+    predicted = [row for row in read(config.out / "predictions.csv") if row["split"] == "train"]
+    error = np.array([float(row["prediction"]) - float(row["target"]) for row in predicted])
+    error = np.abs(error / scale["std"])
+    assert error.min() < 1 < error.max()  # so that the bend of Huber's is seen
+    expected = {
+        "mse": error**2,
+        "l1": error,
+        "huber": np.where(error < 1, error**2 / 2, error - 0.5),
+    }[loss].mean()
+    (epoch,) = read(config.out / "history.csv")
+    assert len(error) == 40 and float(epoch["train_loss"]) == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_record_of_settings_from_before_losses_is_that_of_the_mean_square(
+    trained, tmp_path, settings
+):
+    shutil.copytree(trained, tmp_path / "m")
+    record = tmp_path / "m" / "question.json"
+    asked = json.loads(record.read_text())
+    for name, value in {"loss": "mse", "readout": "encoder"}.items():
+        assert asked.pop(name) == value
+    record.write_text(json.dumps(asked))
+    config = settings(tmp_path / "m", split="official")
+    assert train(config)["test"]["n"] == 3
+    with pytest.raises(InputError, match="loss was 'mse', now 'l1'"):
+        train(replace(config, loss="l1"))
+
+
+def test_a_readout_of_bonds_is_refused_before_anything_is_written(tmp_path, settings):
+    network = NetworkConfig(encoder="cgcnn", readout="atoms+bonds")
+    with pytest.raises(InputError, match="--encoder cgcnn updates none"):
+        train(settings(tmp_path / "m", modality="graph", network=network))
+    assert not (tmp_path / "m").exists()
 
 
 def test_a_finished_model_is_left_as_it_is(trained, settings):
