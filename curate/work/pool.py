@@ -59,7 +59,8 @@ def work(
     """Call `function(*arguments)` for each (key, arguments), yield (key, value or FailedTask) as they finish.
 
     Workers share what the module `preload` imports. The tasks are taken from the iterable a few at a
-    time. Leaving the loop early, Ctrl-C included, kills the workers.
+    time. One whose worker is killed from outside, as for want of memory, is tried once more. Leaving the
+    loop early, Ctrl-C included, kills the workers.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([preload])
@@ -73,24 +74,38 @@ def work(
         context=context,
     )
     tasks = iter(tasks)
-    running: dict[Future, Any] = {}
+    running: dict[Future, tuple[Any, tuple]] = {}
+    killed: set[Any] = set()  # keys of tasks whose worker was killed once
 
-    def submit(n: int) -> None:
-        for key, arguments in islice(tasks, n):
-            running[pool.schedule(function, args=arguments, timeout=limits.timeout)] = key
+    def submit(some: Iterable[tuple[Any, tuple]]) -> None:
+        for key, arguments in some:
+            future = pool.schedule(function, args=arguments, timeout=limits.timeout)
+            running[future] = (key, arguments)
 
     try:
-        submit(4 * limits.workers)
+        submit(islice(tasks, 4 * limits.workers))
         while running:
             finished, _ = wait(running, POLL_SECONDS, FIRST_COMPLETED)
             interrupt.check()
+            n_ended = 0
             for future in finished:
-                yield running.pop(future), _outcome(future, limits)
-            submit(len(finished))
+                key, arguments = running.pop(future)
+                if _was_killed(future) and key not in killed:
+                    killed.add(key)
+                    submit([(key, arguments)])
+                    continue
+                n_ended += 1
+                yield key, _outcome(future, limits)
+            submit(islice(tasks, n_ended))
     finally:
         pool.stop()
         with suppress(TimeoutError):  # a worker that outlives this dies with the forkserver
             pool.join(timeout=10)
+
+
+def _was_killed(future: Future) -> bool:
+    error = future.exception()
+    return isinstance(error, ProcessExpired) and error.exitcode == -signal.SIGKILL
 
 
 def _outcome(future, limits: Limits) -> Any:
