@@ -18,11 +18,16 @@ from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
 
+from curate.errors import InputError
 from curate.work import interrupt
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 POLL_SECONDS = 0.5  # how long a Ctrl-C that reached only the workers goes unseen
 TASKS_PER_WORKER = 1000  # then it is replaced, so that no library's leak can grow
+UNKNOWN_EXIT = 255  # of a worker whose forkserver was killed with it
+MOST_POOLS = (
+    5  # that one call of `work` starts, the later ones where the machine killed the forkserver
+)
 WORKER_ENVIRONMENT = {
     "PYTHONHASHSEED": "0",  # Robocrystallographer iterates over sets of strings
     "OMP_NUM_THREADS": "1",
@@ -62,20 +67,11 @@ def work(
     time. One whose worker is killed from outside, as for want of memory, is tried once more. Leaving the
     loop early, Ctrl-C included, kills the workers.
     """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([preload])
-    with environment(WORKER_ENVIRONMENT):
-        forkserver.ensure_running()
-    pool = ProcessPool(
-        max_workers=limits.workers,
-        max_tasks=TASKS_PER_WORKER,
-        initializer=start_worker,
-        initargs=[int(limits.memory * 2**30)],
-        context=context,
-    )
+    pool = _pool(limits, preload)
     tasks = iter(tasks)
     running: dict[Future, tuple[Any, tuple]] = {}
     killed: set[Any] = set()  # keys of tasks whose worker was killed once
+    n_pools = 1
 
     def submit(some: Iterable[tuple[Any, tuple]]) -> None:
         for key, arguments in some:
@@ -87,15 +83,27 @@ def work(
         while running:
             finished, _ = wait(running, POLL_SECONDS, FIRST_COMPLETED)
             interrupt.check()
-            n_ended = 0
+            again, n_ended = [], 0
             for future in finished:
                 key, arguments = running.pop(future)
                 if _was_killed(future) and key not in killed:
                     killed.add(key)
-                    submit([(key, arguments)])
+                    again.append((key, arguments))
                     continue
                 n_ended += 1
                 yield key, _outcome(future, limits)
+            if not pool.active:  # its forkserver was killed
+                n_pools += 1
+                if n_pools > MOST_POOLS:
+                    raise InputError(
+                        "all workers were killed again and again; the machine may have run out of "
+                        "memory: the same command with fewer --workers goes on"
+                    )
+                pool.stop()
+                again += running.values()
+                running.clear()
+                pool = _pool(limits, preload)
+            submit(again)
             submit(islice(tasks, n_ended))
     finally:
         pool.stop()
@@ -103,9 +111,23 @@ def work(
             pool.join(timeout=10)
 
 
+def _pool(limits: Limits, preload: str) -> ProcessPool:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([preload])
+    with environment(WORKER_ENVIRONMENT):
+        forkserver.ensure_running()
+    return ProcessPool(
+        max_workers=limits.workers,
+        max_tasks=TASKS_PER_WORKER,
+        initializer=start_worker,
+        initargs=[int(limits.memory * 2**30)],
+        context=context,
+    )
+
+
 def _was_killed(future: Future) -> bool:
     error = future.exception()
-    return isinstance(error, ProcessExpired) and error.exitcode == -signal.SIGKILL
+    return isinstance(error, ProcessExpired) and error.exitcode in (-signal.SIGKILL, UNKNOWN_EXIT)
 
 
 def _outcome(future, limits: Limits) -> Any:
