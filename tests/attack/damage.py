@@ -40,7 +40,7 @@ def changed(data: bytes, chance: random.Random) -> tuple[str, bytes]:
 
 
 def attack(n: int, seed: int) -> Iterator[tuple[str, str, str]]:
-    """Kind, result and file of n changes; every fifth folder is built again and compared."""
+    """Kind, result and file of n changes; every twentieth folder is built again and compared."""
     chance = random.Random(seed)
     with tempfile.TemporaryDirectory() as name:
         run = Path(name) / "run"
@@ -55,7 +55,7 @@ def attack(n: int, seed: int) -> Iterator[tuple[str, str, str]]:
             path.write_bytes(other)
             is_noticed = path in [error.path for error in Run(run).damage()]
             yield kind, "noticed" if is_noticed else "silent", path.name
-            if number % 5 == 0:
+            if number % 20 == 0:
                 yield "built again", built_again(run, before), f"{kind} in {path.name}"
                 shutil.rmtree(run)
                 shutil.copytree(Path(name) / "kept", run)

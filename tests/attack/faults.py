@@ -5,6 +5,7 @@ Nothing may be lost, doubled or altered; memory and open files of the build are 
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import signal
@@ -65,8 +66,9 @@ def attack(folder: Path, n: int, kills: int, seed: int) -> dict[str, Any]:
     chance = random.Random(seed)
     samples, began = [], time.monotonic()
     command = [sys.executable, __file__, str(folder), str(n)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     for number in range(kills + 1):
-        process = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
+        process = subprocess.Popen(command, env=environment, start_new_session=True)
         ends = chance.uniform(4, 20) if number < kills else float("inf")
         started = time.monotonic()
         while process.poll() is None:
@@ -117,7 +119,9 @@ def compared(folder: Path, n: int) -> dict[str, int]:
         expected = KINDS.get(fault(record.material_id) or "", "described")
         row = by_id.get(record.material_id)
         lost += record.material_id not in status or (expected == "described") != (row is not None)
-        altered += status.get(record.material_id, expected) != expected
+        if status.get(record.material_id, expected) != expected:
+            altered += 1
+            print(f"{record.material_id} is {status[record.material_id]}, not {expected}")
         if row is not None:
             text = plain(record, DescribeOptions()).text
             same = row["description"] == text and row["species_at_sites"] == list(
@@ -132,5 +136,6 @@ def compared(folder: Path, n: int) -> dict[str, int]:
 
 if __name__ == "__main__":
     out, n_crystals = Path(sys.argv[1]), int(sys.argv[2])
-    config = BuildConfig(out=out, workers=2, timeout=2.0, memory=0.75)
+    config = BuildConfig(out=out, workers=2, timeout=8.0, memory=0.75)
+    logging.disable(logging.WARNING)
     build(config, source=Crystals(crystals(n_crystals)), describe=describe)
