@@ -72,6 +72,7 @@ def train(config: TrainConfig) -> dict[str, Any]:
         check_settings(folder, settings)
         if folder.is_finished:
             log.info("%s is already trained with these settings", config.out)
+            shutil.rmtree(config.out / "checkpoints", ignore_errors=True)  # of a killed process
             return folder.metrics
         prepared = prepare(config, materials)
         write_settings(folder, settings)
