@@ -10,7 +10,7 @@ import numpy as np
 
 from model.benchmark.inputs import TEXTS, Blocks, Reads
 
-TREES = 150  # of a forest
+TREES = 80  # of a forest
 COMPONENTS = 100  # principal components that a kernel sees
 EPSILON = 0.05  # error of the standardised target that a kernel machine does not count
 COSTS = (1.0, 3.0, 10.0)  # of its errors beyond that
