@@ -41,6 +41,7 @@ JARVIS = Database("JARVIS-DFT", "Choudhary et al., npj Computational Materials 6
 MATERIALS_PROJECT = Database("Materials Project", "Jain et al., APL Materials 1, 011002 (2013)")
 MEGNET = Database("Materials Project 2018.6.1", "Chen et al., Chem. Mater. 31, 3564 (2019)")
 CORPUS = Database("CrysMMNet corpus", "Das et al., UAI 2023, PMLR 216:507-517")
+MATBENCH = Database("Matbench v0.1", "Dunn et al., npj Computational Materials 6, 138 (2020)")
 
 OPT = "DFT, OptB88vdW"
 MBJ = "DFT, TB-mBJ"
@@ -107,6 +108,11 @@ PROPERTIES = (
     Property("formation_energy", "eV/atom", CORPUS, PBE),
     Property("bulk_modulus", "GPa", CORPUS, VRH),
     Property("shear_modulus", "GPa", CORPUS, VRH),
+    # Matbench, where no other property has the name; its tasks tell the units of the others
+    Property("exfoliation_en", "meV/atom", MATBENCH, OPT),
+    Property("last phdos peak", "1/cm", MATBENCH, "DFPT, PBEsol"),
+    Property("log10(G_VRH)", "log10(GPa)", MATBENCH, VRH),
+    Property("log10(K_VRH)", "log10(GPa)", MATBENCH, VRH),
 )
 BY_NAME: Mapping[str, Property] = {found.name: found for found in PROPERTIES}
 UNITS: Mapping[str, str] = {found.name: found.unit for found in PROPERTIES if found.unit}

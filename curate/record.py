@@ -31,6 +31,7 @@ STATUSES = (
 )
 
 SPLIT_LABELS = ("train", "val", "test", "leak")  # leak: the benchmark lists the id in two splits
+FOLD_PREFIX = "fold_matbench_"  # of columns that hold a benchmark's own folds
 ISOTOPES = {"D": "deuterium", "T": "tritium"}  # of hydrogen, by their symbols
 
 

@@ -18,8 +18,9 @@ FusionName = Literal["concat", "gate", "cross-attention"]
 LossName = Literal["mse", "l1", "huber"]
 PoolingChoice = Literal["cls", "mean", "own"]
 ReadoutName = Literal["encoder", "atoms+bonds"]
-DescriptorName = Literal["composition", "magpie", "cell", "condensed"]
+DescriptorName = Literal["composition", "magpie", "cell", "condensed", "layers", "vibrations"]
 ExperimentKind = Literal["modality", "encoder", "text", "low-data"]
+DRAWN_SPLITS = ("random", "formula", "chemical-system")
 CONTROLS = {  # what stands in place of a description, to see whether its words matter
     "shuffled": "the description of another crystal",
     "constant": "one text for all",
@@ -123,9 +124,15 @@ class TrainSettings:
     trained with: what its `1_Pooling/config.json` says, [CLS] where it has none."""
     descriptors: tuple[DescriptorName, ...] = ()
     """Numbers of a crystal that need no learning, which the network reads beside graph and text: its
-    `composition`, `magpie`'s statistics of its elements, its `cell`, what its `condensed` structure says."""
-    split: Literal["official", "random"] = "random"
-    """The dataset's own column split_<task>, or 80/10/10 drawn with the seed."""
+    `composition`, `magpie`'s statistics of its elements, its `cell`, what its `condensed` structure says;
+    and what a potential computes in seconds a crystal, the binding of its `layers` and its `vibrations`."""
+    split: str = "random"
+    """`official`: the dataset's own column split_<task>. `random`: 80/10/10 drawn with the seed. `formula`,
+    `chemical-system`: likewise, but crystals of one formula, or of the same elements, stay in one part. Else
+    a column of the dataset that says train, val or test."""
+    folds: str | None = None
+    """Column of the dataset that says which fold a crystal is in: one fold is the test set, and validation is
+    a tenth of the others, drawn by `--split random`, `formula` or `chemical-system`."""
     log_target: bool = False
     """Learn log10 of the target; predictions come back in its own unit."""
     epochs: int = 300
@@ -177,6 +184,11 @@ class TrainSettings:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise InputError(f"--{name.replace('_', '-')} must be positive, not {value}")
+        if self.folds is not None and self.split not in DRAWN_SPLITS:
+            raise InputError(
+                f"--split {self.split} has no meaning with --folds, which says what is tested; validation "
+                f"is drawn by --split {', '.join(DRAWN_SPLITS)}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,6 +205,8 @@ class TrainConfig(TrainSettings):
     modality: Modality = "both"
     """What the model sees of a crystal: graph and text, or one of them."""
     text: Annotated[TextInput, arg(help=TEXT_HELP)] = "description"
+    fold: str | None = None
+    """Which of --folds is tested, as the column has it."""
     train_fraction: float = 1.0
     """Learn from this share of the training crystals, drawn with the seed; a smaller share is part of
     a larger one."""
@@ -205,6 +219,8 @@ class TrainConfig(TrainSettings):
             raise InputError(
                 f"--train-fraction must be above 0 and at most 1, not {self.train_fraction}"
             )
+        if (self.folds is None) != (self.fold is None):
+            raise InputError("--folds COLUMN and --fold LABEL, which fold is tested, go together")
 
 
 @dataclass(frozen=True, kw_only=True)

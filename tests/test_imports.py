@@ -40,7 +40,7 @@ ROOMS = {
         ("graphs", "text", "descriptors"),
         ("config",),
         ("model_folder", "encoder_settings"),
-        ("files",),
+        ("files", "statistics"),
         ("package",),
     ),
 }

@@ -19,7 +19,7 @@ from curate.errors import shown
 from curate.files import sha256_of
 from curate.licenses import card_fields
 from curate.properties import BY_NAME, citation_of
-from curate.record import SPLIT_LABELS
+from curate.record import FOLD_PREFIX, SPLIT_LABELS
 from curate.run.schema import COLUMNS, DATASET
 
 if TYPE_CHECKING:
@@ -76,6 +76,7 @@ def dataset_card(run: Run, counts: Counts, default: Path) -> str:
                 for name in dataset.schema.names
                 if name.startswith("split_")
             ],
+            folds=[name for name in dataset.schema.names if name.startswith(FOLD_PREFIX)],
             verification=run.verification,
             origins=origins,
             citations={
@@ -150,12 +151,14 @@ def _column(field) -> dict[str, str]:
         meaning = COLUMNS[field.name].meaning
     elif field.name.startswith("split_"):
         meaning = "official split"
+    elif field.name.startswith(FOLD_PREFIX):
+        meaning = "official fold: the one whose test set the crystal is in"
     else:
         meaning = "property, under the source's own name"
     kind = str(field.type).replace("element: ", "").replace("item: ", "")
     kind = kind.replace("<", "[").replace(">", "]")  # Markdown takes <double> for a tag
     known = BY_NAME.get(field.name)
-    if known is not None and known.level:
+    if known is not None and known.level and known.unit == unit:  # else another's property
         meaning += f"; {known.level}"
     return {"name": field.name, "type": kind, "unit": unit, "meaning": meaning}
 

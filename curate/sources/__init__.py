@@ -32,6 +32,9 @@ SOURCES = {
     "crysmmnet": Registered(
         "curate.sources.paper_corpus", "PaperCorpusSettings", "the corpus the paper published"
     ),
+    "matbench": Registered(
+        "curate.sources.matbench", "MatbenchSettings", "a task of Matbench v0.1 with its folds"
+    ),
 }
 DEFAULT = "jarvis"
 

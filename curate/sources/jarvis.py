@@ -20,6 +20,7 @@ from curate.sources.base import (
     Source,
     SourceSettings,
 )
+from curate.sources.embedded import embedded_file, embedded_records
 from curate.sources.entries import record_of, value_of
 from curate.sources.sample import JARVIS_LICENSE, Sample
 from curate.web.download import Download, Watch
@@ -27,6 +28,7 @@ from curate.web.retry import RetryPolicy
 from curate.web.zipped_json import check_zip, entries
 
 JarvisTable = Literal["dft_3d_2021", "dft_3d_2022", "dft_3d_2025", "dft_2d_2021", "megnet"]
+JarvisTask = Literal["exfoliation_energy"]
 FIGSHARE_API = "https://api.figshare.com/v2/file/download"
 NOT_PROPERTIES = {"spg_number", "xml_data_link"}
 
@@ -61,6 +63,9 @@ class JarvisSettings(SourceSettings):
 
     sample: bool = field(default=False, metadata=IN_SNAPSHOT)
     """Use the 400 JARVIS-DFT crystals embedded in the package; needs no network."""
+    task: JarvisTask | None = field(default=None, metadata=IN_SNAPSHOT)
+    """Use the 812 crystals of the JARVIS-Leaderboard task that is embedded in the package, with its official
+    split; needs no network."""
     snapshot: JarvisTable = "dft_3d_2021"
     """Which table: JARVIS-DFT as it was in that year (2021 is what the paper, ALIGNN and the leaderboard
     use), or the Materials Project 2018.6.1 as `megnet`."""
@@ -70,20 +75,45 @@ class JarvisSettings(SourceSettings):
     """A table's zip that was downloaded by hand."""
 
     def check(self) -> None:
-        if not self.sample:
+        if not self.sample and self.task is None:
             return
+        embedded = "--sample" if self.sample else "--task"
+        if self.sample and self.task is not None:
+            raise InputError("--sample and --task choose different crystals; leave one of them out")
         if self.snapshot != type(self).snapshot:
             raise InputError(
-                "--snapshot names a whole table, not the --sample; leave one of them out"
+                f"--snapshot names a whole table, not the {embedded}; leave one of them out"
             )
         for name in ("input", "mirror"):
             if getattr(self, name) is not None:
-                raise InputError(f"--{name} has no meaning for --sample; leave it out")
+                raise InputError(f"--{name} has no meaning for {embedded}; leave it out")
 
     def open(self, request: Request) -> Source:
         if self.sample:
             return Sample()
+        if self.task is not None:
+            return LeaderboardTask(self.task)
         return Jarvis(self.snapshot, self.input, self.mirror, request.previous, request.watch)
+
+
+class LeaderboardTask:
+    """The crystals of a JARVIS-Leaderboard task; the dataset has its official split as a column."""
+
+    def __init__(self, name: JarvisTask) -> None:
+        self.name, self.file = name, f"jarvis_{name}"
+
+    def snapshot(self) -> Snapshot:
+        return Snapshot(
+            database=JARVIS.name,
+            version=f"JARVIS-Leaderboard task {self.name}, embedded",
+            sha256=sha256_of(embedded_file(self.file)).hex(),
+            license=JARVIS_LICENSE,
+            citation=JARVIS.citation,
+            url="https://jarvis.nist.gov",
+        )
+
+    def records(self) -> Iterator[StructureRecord]:
+        return embedded_records(self.file, self.name, JARVIS.name, JARVIS_LICENSE)
 
 
 class Jarvis:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,7 @@ class Prepared:
     dropped: dict[str, list[str]]  # ids by reason
     preprocessing: Preprocessing
     encoder: AnyEncoder | None = None  # of the texts; None where the model reads none
+    ids: Mapping[str, list[str]] = field(default_factory=dict)  # of each part
 
     @property
     def text_width(self) -> int:
@@ -84,8 +85,8 @@ def prepare(config: TrainConfig, materials: Sequence[Material]) -> Prepared:
     targets = {material.id: float(material.target or 0.0) for material in seen}
     ids = ids_by_part(split, targets, config)
     refuse_empty_parts(ids, dropped, config)
-    encoder = text_encoder(config, seen, set(ids["train"]))
-    texts = text_embeddings(seen, encoder, config) if config.modality != "graph" else None
+    encoder = text_encoder(config, seen, ids)
+    texts = text_embeddings(seen, encoder, config, ids) if config.modality != "graph" else None
     learned = {name: targets[name] for name in ids["train"]}
     values, scale = descriptors_of(seen, learned, config)
     preprocessing = fitted(config, learned, seen, encoder, scale)
@@ -104,7 +105,7 @@ def prepare(config: TrainConfig, materials: Sequence[Material]) -> Prepared:
         )
         for part, names in ids.items()
     }
-    return Prepared(parts, targets, dropped, preprocessing, encoder)
+    return Prepared(parts, targets, dropped, preprocessing, encoder, ids)
 
 
 def reads_descriptions(config: TrainConfig) -> bool:
@@ -146,6 +147,7 @@ def refuse_empty_parts(
         if not ids[part]:
             raise InputError(
                 f"no material is left for {part} of {config.target!r}, split {config.split}"
+                + (f", fold {config.fold} of {config.folds}" if config.folds else "")
                 + counted(dropped)
             )
 
@@ -157,19 +159,20 @@ def counted(dropped: dict[str, list[str]]) -> str:
 
 
 def text_encoder(
-    config: TrainConfig, seen: Sequence[Material], learned: Collection[str]
+    config: TrainConfig, seen: Sequence[Material], parts: Mapping[str, Sequence[str]]
 ) -> AnyEncoder | None:
     """The encoder of the descriptions, of vectors or tokens as the fusion reads them; None without.
 
     Args:
         config: Which encoder and pooling.
         seen: The materials whose texts are encoded.
-        learned: Ids of the training part, the only texts that an encoder may be fitted on.
+        parts: Ids by part; an encoder that is fitted reads the texts of the training part alone.
     """
     if not reads_descriptions(config):
         return None
     if config.text_encoder == TFIDF:
-        texts = zip(seen, input_texts(seen, config.text, config.seed), strict=True)
+        learned = set(parts["train"])
+        texts = zip(seen, input_texts(seen, config.text, config.seed, parts), strict=True)
         return TfidfEncoder.fit(text for material, text in texts if material.id in learned)
     if not fusion_class(config.network.fusion, config.modality).reads_tokens:
         return TextEncoder(config.text_encoder, pooling=config.text_pooling)
@@ -240,7 +243,7 @@ def descriptors_of(
                 named(set(without)),
                 ", ".join(readers),
             )
-    values = descriptor_values(config.descriptors, seen)
+    values = descriptor_values(config.descriptors, seen, config.cache)
     training = [number for number, material in enumerate(seen) if material.id in learned]
     scale = DescriptorScale.fit(config.descriptors, values[training])
     return scale.standardise(values), scale
@@ -273,12 +276,15 @@ class Examples(Sequence[Example]):
 
 
 def text_embeddings(
-    materials: Sequence[Material], encoder: AnyEncoder | None, config: TrainConfig
+    materials: Sequence[Material],
+    encoder: AnyEncoder | None,
+    config: TrainConfig,
+    parts: Mapping[str, Sequence[str]],
 ) -> TextEmbeddings:
     """What stands for the text of each crystal: (n, text_width), or the embeddings of its tokens."""
     if encoder is None:
         return spacegroups(Records(materials))
-    texts = input_texts(materials, config.text, config.seed)
+    texts = input_texts(materials, config.text, config.seed, parts)
     return EmbeddingCache(config.cache).embed(texts, encoder)
 
 

@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from curate.files import write_json, write_text
 from model.config import CONTROLS, ExperimentConfig, TrainConfig
-from model.data.materials import load_rows, read_materials
-from model.data.splits import IN_TWO_PARTS
-from model.experiments.duplicates import across, near_duplicates
-from model.experiments.paired_bootstrap import Difference, Errors, paired_difference
+from model.data.splits import IN_TWO_PARTS, PARTS
 from model.experiments.variants import Variant, counterpart, test_rows, variants
 from model.model_folder import ModelFolder
+from model.statistics.paired_difference import Difference, Errors, paired_difference
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -61,9 +59,9 @@ def write_report(config: ExperimentConfig, folder: Path, plan: Plan, rows: Rows)
 
 
 def errors(plan: Plan, target: str, wanted: Variant) -> Errors:
-    """Absolute test errors of a variant by seed and id."""
+    """Absolute test errors of a variant by training, its seed and fold, and id."""
     return {
-        (training.seed, name): abs(predicted - true)
+        ((training.seed, training.fold), name): abs(predicted - true)
         for variant, training in plan
         if variant == wanted and training.target == target
         for name, (true, predicted) in test_rows(training.out).items()
@@ -152,25 +150,32 @@ def told(variant: Variant) -> str:
 
 
 def crystal_lines(config: ExperimentConfig, plan: Plan) -> list[str]:
-    """How many crystals were left out, and how many test crystals have a twin in training."""
-    materials = read_materials(load_rows(config.data), None)
-    pairs = near_duplicates([material.record for material in materials])
+    """How many crystals were left out, and how many test crystals training knows something of."""
     lines = []
     whole = [t for v, t in plan if v == replace(variants(config)[0], train_fraction=1.0)]
     for training in whole or [plan[0][1]]:
-        parts: dict[str, set[str]] = {}
-        model = ModelFolder(training.out)
-        for row in model.predictions:
-            parts.setdefault(row["split"], set()).add(row["id"])
-        leaks = model.metrics["dropped"].get(IN_TWO_PARTS, 0)
-        twins = across(pairs, parts["train"], parts["test"])
-        sizes = "/".join(str(len(parts[part])) for part in ("train", "val", "test"))
+        metrics = ModelFolder(training.out).metrics
+        leaks = metrics["dropped"].get(IN_TWO_PARTS, 0)
+        sizes = "/".join(str(metrics[part]["n"]) for part in PARTS)
+        fold = "" if training.fold is None else f", fold {training.fold}"
         lines.append(
-            f"- {training.target}, seed {training.seed}: {sizes} crystals; {len(twins)} test crystals "
-            f"have a near-duplicate in training (same formula, matching structure); {leaks} ids in two "
-            "splits left out."
+            f"- {training.target}, seed {training.seed}{fold}: {sizes} crystals; "
+            f"{shared_line(metrics)}; {leaks} ids in two splits left out."
         )
     return lines
+
+
+def shared_line(metrics: dict[str, Any]) -> str:
+    """Of how many test crystals the training part has the formula, the elements, or a near-duplicate."""
+    shared = metrics.get("shared_with_training")
+    if shared is None:
+        return "trained by an earlier version, which did not count what test and training share"
+    test = shared["test"]
+    return (
+        f"of the test crystals {test['formula']} have their formula in training, "
+        f"{test['chemical_system']} their elements, {test['near_duplicate']} a near-duplicate (same "
+        "formula, matching structure)"
+    )
 
 
 def draw(config: ExperimentConfig, folder: Path, plan: Plan, rows: Rows) -> list[Path]:

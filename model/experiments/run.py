@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, fields
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from model.config import (
     TrainConfig,
     TrainSettings,
 )
+from model.data.materials import as_label, label_column, load_rows
 from model.encoder_settings import ENCODERS, SIZES
 from model.experiments.report import write_report
 from model.experiments.variants import Variant, variants
@@ -38,6 +40,7 @@ COLUMNS = (
     "train_fraction",
     "seed",
     "split",
+    "fold",
     "unit",
     "n_train",
     "n_val",
@@ -53,25 +56,31 @@ COLUMNS = (
 
 
 def trainings(config: ExperimentConfig) -> Iterator[tuple[Variant, TrainConfig]]:
-    """All trainings, those of one seed together."""
+    """All trainings, those of one seed and fold together."""
     shared = {field.name: getattr(config, field.name) for field in fields(TrainSettings)}
-    for target in config.targets:
-        for seed in config.seeds:
-            for variant in variants(config):
-                folder = f"{target}-{variant.slug}-{seed}".replace(" ", "_").replace("/", "_")
-                settings = {
-                    **shared,
-                    "network": sized(config.network, variant.encoder),
-                    "modality": variant.modality,
-                    "text": variant.text,
-                    "train_fraction": variant.train_fraction,
-                }
-                yield (
-                    variant,
-                    TrainConfig(
-                        target=target, seed=seed, out=config.out / "runs" / folder, **settings
-                    ),
-                )
+    folds = fold_labels(config.data, config.folds)
+    for target, seed, fold in product(config.targets, config.seeds, folds):
+        for variant in variants(config):
+            name = f"{target}-{variant.slug}-{seed}" + ("" if fold is None else f"-fold-{fold}")
+            settings = {
+                **shared,
+                "network": sized(config.network, variant.encoder),
+                "modality": variant.modality,
+                "text": variant.text,
+                "train_fraction": variant.train_fraction,
+            }
+            out = config.out / "runs" / name.replace(" ", "_").replace("/", "_")
+            yield variant, TrainConfig(target=target, seed=seed, fold=fold, out=out, **settings)
+
+
+def fold_labels(data: str, folds: str | None) -> list[str] | list[None]:
+    """The folds that a column of a dataset has, sorted; one None where the split has none."""
+    if folds is None:
+        return [None]
+    rows = load_rows(data)
+    column = label_column(rows, "", "random", folds)
+    assert column is not None
+    return sorted({label for label in map(as_label, rows.column(column)) if label is not None})
 
 
 def sized(network: NetworkConfig, encoder: str) -> NetworkConfig:
@@ -159,6 +168,7 @@ def row_of(variant: Variant, training: TrainConfig, out: Path) -> dict[str, Any]
         **asdict(variant),
         "seed": training.seed,
         "split": training.split,
+        "fold": training.fold,
         "unit": metrics["unit"],
         **{f"n_{part}": metrics[part]["n"] for part in ("train", "val", "test")},
         "val_mae": metrics["val"]["mae"],

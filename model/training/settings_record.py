@@ -87,6 +87,6 @@ def digest(materials: Sequence[Material]) -> str:
     for material in materials:
         record = material.record
         cell = (record.lattice_vectors, record.species_at_sites, record.cartesian_site_positions)
-        row = (material.id, material.target, material.split, record.description, cell)
+        row = (material.id, material.target, material.label, record.description, cell)
         total.update(repr(row).encode())
     return total.hexdigest()

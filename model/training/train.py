@@ -15,7 +15,8 @@ from accelerate import PartialState
 
 from curate.files import write_json
 from model.config import TrainConfig
-from model.data.materials import load_rows, read_materials
+from model.data.materials import label_column, load_rows, read_materials
+from model.data.overlap import Overlap, overlap_with_training
 from model.data.prepare import Prepared, prepare
 from model.data.splits import PARTS
 from model.files import write_csv
@@ -70,9 +71,9 @@ def train(config: TrainConfig) -> dict[str, Any]:
     config = as_started(config, folder)
     with PartialState(cpu=on_cpu(), timeout=timedelta(days=1)).main_process_first():
         # of several processes the first encodes the texts and writes the settings, for all
-        official = config.split == "official"
         rows = load_rows(config.data)
-        materials = read_materials(rows, config.target, official)
+        labels = label_column(rows, config.target, config.split, config.folds)
+        materials = read_materials(rows, config.target, labels)
         settings = settings_of(config, materials)
         check_settings(folder, settings)
         if folder.is_finished:
@@ -96,7 +97,7 @@ def train(config: TrainConfig) -> dict[str, Any]:
         seconds = sum(epoch.get("seconds", 0.0) for epoch in history_of(trainer))
         origin = provenance(config.data, rows, settings[CONTENTS], seconds)
         write_json(config.out / TRAINING, origin)
-        write_model(config, trainer, prepared)
+        write_model(config, trainer, prepared, overlap_with_training(materials, prepared.ids))
     trainer.accelerator.wait_for_everyone()
     return folder.metrics
 
@@ -107,7 +108,9 @@ def with_wanted_bonds(config: TrainConfig) -> TrainConfig:
     return replace(config, graph=replace(config.graph, self_bonds=wanted))
 
 
-def write_model(config: TrainConfig, trainer: CrysMMNetTrainer, prepared: Prepared) -> None:
+def write_model(
+    config: TrainConfig, trainer: CrysMMNetTrainer, prepared: Prepared, overlap: Overlap
+) -> None:
     """Write the model folder. metrics.json is written last and marks it complete."""
     model = trainer.accelerator.unwrap_model(trainer.model)
     preprocessing = prepared.preprocessing
@@ -137,11 +140,14 @@ def write_model(config: TrainConfig, trainer: CrysMMNetTrainer, prepared: Prepar
         "unit": preprocessing.unit,
         "learned": "log10" if preprocessing.log10 else "as is",
         "split": config.split,
+        "folds": config.folds,
+        "fold": config.fold,
         "seed": config.seed,
         "modality": config.modality,
         "chosen_epoch": best["epoch"],
         "epochs": len(history),
         **result,
+        "shared_with_training": overlap,
         "dropped": {reason: len(names) for reason, names in prepared.dropped.items()},
         "dropped_ids": prepared.dropped,
     }

@@ -7,15 +7,19 @@ import os
 import subprocess
 import sys
 import zipfile
+from collections import Counter
+from statistics import mean, median
 
 import datasets
 import pytest
 from broken_zips import BREAKS
+from commands import curate
 from file_server import FileServer
 
+from curate.dataset.splits import official_splits
 from curate.errors import InputError
 from curate.record import SkippedEntry, StructureRecord
-from curate.sources.jarvis import FIGSHARE_API, TABLES, Jarvis, known_file
+from curate.sources.jarvis import FIGSHARE_API, TABLES, Jarvis, LeaderboardTask, known_file
 from curate.sources.sample import Sample
 from curate.web.retry import RetryPolicy
 from curate.web.zipped_json import Strict, check_zip, entries
@@ -134,6 +138,30 @@ def test_the_command_downloads_describes_and_needs_no_network_again(table, tmp_p
         [*command, "--snapshot", "dft_3d_2022"], env=environment, capture_output=True, text=True
     )
     assert other.returncode == 2 and "snapshot was dft_3d_2021, now dft_3d_2022" in other.stderr
+
+
+def test_the_leaderboards_exfoliation_energies_come_with_their_official_split(tmp_path):
+    run = tmp_path / "run"
+    words = ("build", "--db", "jarvis", "--task", "exfoliation_energy", "--workers", 1)
+    done = curate(*words, "--limit", 3, "--out", run)
+    assert done.returncode == 0, done.stderr
+    rows = datasets.Dataset.from_parquet(str(next((run / "dataset" / "default").glob("*.parquet"))))
+    assert rows["material_id"][0] == "JVASP-2385" and rows["exfoliation_energy"][0] == 124.8
+    assert rows["split_dft_3d_exfoliation_energy"][0] == "train"
+    both = curate(*words, "--sample", "--out", tmp_path / "both")
+    assert both.returncode == 2 and "--sample and --task choose different" in both.stderr
+
+    records = list(LeaderboardTask("exfoliation_energy").records())
+    labels = official_splits(record.material_id for record in records)["dft_3d_exfoliation_energy"]
+    assert Counter(labels.values()) == {"train": 650, "val": 81, "test": 81}
+    # always the median of the training part: 48.89 meV/atom on the leaderboard's test part
+    energies = {r.material_id: r.properties["exfoliation_energy"] for r in records}
+    parts = {
+        part: [energies[name] for name, label in labels.items() if label == part]
+        for part in ("train", "test")
+    }
+    errors = [abs(energy - median(parts["train"])) for energy in parts["test"]]
+    assert mean(errors) == pytest.approx(48.89, abs=0.005)
 
 
 def test_a_wrong_file_in_the_cache_mends_itself(table, tmp_path):

@@ -10,7 +10,7 @@ from corpus import TINY, rows, write_dataset
 from curate.errors import InputError
 from curate.run.schema import record_of_row
 from model.data.descriptor_scale import FARTHEST, DescriptorScale
-from model.data.materials import load_rows, read_materials
+from model.data.materials import label_column, load_rows, read_materials
 from model.data.prepare import prepare
 from model.descriptors import DESCRIPTORS, Crystal, column_names, descriptor_values
 from model.model_folder import PREPROCESSING, ModelFolder
@@ -52,7 +52,10 @@ def test_the_scale_is_that_of_the_training_part(settings, tmp_path, dataset):
     config = settings(
         tmp_path / "m", descriptors=("composition", "magpie"), split="official", modality="graph"
     )
-    materials = read_materials(load_rows(dataset), config.target, official=True)
+    loaded = load_rows(dataset)
+    materials = read_materials(
+        loaded, config.target, label_column(loaded, config.target, "official")
+    )
     prepared = prepare(config, materials)
     learned = [m for m in materials if m.id in prepared.parts["train"].ids]
     values = descriptor_values(config.descriptors, learned)

@@ -20,13 +20,12 @@ from curate.describe.description import describe
 from curate.describe.text_views import VIEWS, view
 from curate.errors import InputError
 from model.config import ExperimentConfig, NetworkConfig
+from model.data.duplicates import near_duplicates
 from model.data.materials import Material
 from model.data.rows import LARGE, Rows
 from model.data.splits import part_of
-from model.data.text_inputs import deranged, input_texts, spacegroups
+from model.data.text_inputs import deranged, input_texts, shuffled_texts, spacegroups
 from model.encoder_settings import ENCODERS
-from model.experiments.duplicates import across, near_duplicates
-from model.experiments.paired_bootstrap import paired_difference
 from model.experiments.run import run, trainings
 from model.experiments.variants import variants
 
@@ -74,13 +73,32 @@ def test_shuffled_texts_are_the_same_ones_elsewhere():
     assert moved == deranged(texts, seed=1) != deranged(texts, seed=2)
 
 
+def test_shuffled_texts_stay_in_their_part():
+    """So no text of a test crystal is learned from, whatever the split and its random stream."""
+    ids = [f"m{number}" for number in range(60)]
+    texts = [f"text {number}" for number in range(60)]
+    own = dict(zip(ids, texts, strict=True))
+    parts = {"train": ids[::2], "val": ids[1:20:2], "test": ids[21::2], "leak": []}
+    given = dict(zip(ids, shuffled_texts(ids, texts, 1, parts), strict=True))
+    for names in parts.values():
+        assert {given[name] for name in names} == {own[name] for name in names}
+        assert all(given[name] != own[name] for name in names)
+    fewer = {**parts, "val": ids[1:10:2]}  # what is dropped from one part changes no other
+    again = dict(zip(ids, shuffled_texts(ids, texts, 1, fewer), strict=True))
+    assert all(again[name] == given[name] for name in (*parts["train"], *parts["test"]))
+    assert again[ids[19]] == own[ids[19]]  # in no part: no model reads it
+    assert shuffled_texts(ids, texts, 2, parts) != shuffled_texts(ids, texts, 1, parts)
+    with pytest.raises(InputError, match="one crystal for val, m1, and no other text"):
+        shuffled_texts(ids, texts, 1, {"train": ids[2:], "val": ["m1"], "test": []})
+
+
 def test_a_constant_text_says_the_same_of_all(silicon, rutile):
-    assert len(set(input_texts(materials([silicon, rutile]), "constant", 0))) == 1
+    assert len(set(input_texts(materials([silicon, rutile]), "constant", 0, {}))) == 1
 
 
 def test_a_view_without_condensed_structure_is_refused(silicon):
     with pytest.raises(InputError, match="silicon has no condensed structure"):
-        input_texts(materials([silicon]), "local", 0)
+        input_texts(materials([silicon]), "local", 0, {})
 
 
 def test_space_groups_are_one_hot(crystals):
@@ -101,47 +119,17 @@ def test_smaller_shares_are_parts_of_larger_ones():
         assert smaller == sorted(smaller, key=ids.index)
 
 
-def test_the_difference_is_paired_and_its_interval_that_of_the_bootstrap():
-    chance = np.random.default_rng(0)
-    hard = chance.exponential(1.0, 400)  # crystals differ far more than models do
-    base = {(0, f"m{i}"): error for i, error in enumerate(hard)}
-    better = {key: error - 0.1 + 0.2 * chance.normal() for key, error in base.items()}
-    found = paired_difference(base, better)
-    changes = np.array([better[key] - base[key] for key in base])
-    assert found.n == 400 and found.mean == pytest.approx(changes.mean())
-    half = 1.96 * changes.std() / 20  # normal theory, for this many independent crystals
-    assert found.low == pytest.approx(found.mean - half, abs=0.1 * half)
-    assert found.high == pytest.approx(found.mean + half, abs=0.1 * half)
-    assert found.is_clear
-    same = paired_difference(base, base)
-    assert (same.mean, same.low, same.high, same.is_clear) == (0, 0, 0, False)
-
-
-def test_seeds_of_one_crystal_are_not_taken_for_several_crystals():
-    chance = np.random.default_rng(1)
-    change = chance.normal(size=60)
-    once = {(0, f"m{i}"): c for i, c in enumerate(change)}
-    thrice = {(seed, f"m{i}"): c for seed in range(3) for i, c in enumerate(change)}
-    single = paired_difference(dict.fromkeys(once, 0.0), once)
-    triple = paired_difference(dict.fromkeys(thrice, 0.0), thrice)
-    assert triple.n == single.n == 60
-    assert triple.high - triple.low == pytest.approx(single.high - single.low, rel=1e-9)
-
-
 def test_near_duplicates_are_found_however_they_are_written(silicon, rutile, rock_salt):
     twins = [
         replace(way(record), material_id=f"{record.material_id} again")
         for record, way in ((silicon, rotated), (rutile, reordered), (rock_salt, supercell))
     ]
-    pairs = near_duplicates([silicon, rutile, rock_salt, *twins])
-    assert pairs == [
-        (r.material_id, f"{r.material_id} again") for r in (silicon, rutile, rock_salt)
-    ]
-    graphite = replace(
+    stretched = replace(
         silicon, material_id="stretched", lattice_vectors=((9, 0, 0), (0, 2, 0), (0, 0, 4))
     )
-    assert near_duplicates([silicon, graphite]) == []
-    assert across(pairs, {"silicon"}, {"silicon again", "rutile"}) == {"silicon again"}
+    found = near_duplicates([*twins, stretched], [silicon, rutile, rock_salt])
+    assert found == {record.material_id for record in twins}
+    assert near_duplicates(twins, [stretched]) == set()
 
 
 def config_of(tmp_path, dataset, cache, kind, **changed) -> ExperimentConfig:

@@ -26,7 +26,7 @@ from curate.run.schema import record_of_row
 from curate.sources.sample import Sample
 from model.config import GraphConfig, LossName, NetworkConfig
 from model.data.materials import load_rows, read_materials, usable
-from model.data.splits import split_ids, split_of
+from model.data.splits import split_of
 from model.network.batch import within_angles
 from model.predict import Predictor
 from model.training.train import train
@@ -309,15 +309,6 @@ def test_early_stopping_ends_a_training_that_no_longer_improves(tmp_path, settin
     )
     metrics = train(config)
     assert metrics["epochs"] == metrics["chosen_epoch"] + 2 < 60
-
-
-def test_random_split_is_seeded_disjoint_and_80_10_10():
-    ids = [f"mp-{number}" for number in range(100)]
-    split = split_ids(ids, seed=1)
-    assert (len(split.train), len(split.val), len(split.test)) == (80, 10, 10)
-    assert sorted(split.train + split.val + split.test) == sorted(ids)
-    assert split == split_ids(ids, seed=1)
-    assert split != split_ids(ids, seed=2)
 
 
 def test_an_unknown_target_lists_the_known_ones(dataset):
