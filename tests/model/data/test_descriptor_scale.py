@@ -54,7 +54,7 @@ def test_the_scale_is_that_of_the_training_part(settings, tmp_path, dataset):
     )
     loaded = load_rows(dataset)
     materials = read_materials(
-        loaded, config.target, label_column(loaded, config.target, "official")
+        loaded, config.target, label_column(loaded, config.target, "official", None)
     )
     prepared = prepare(config, materials)
     learned = [m for m in materials if m.id in prepared.parts["train"].ids]
