@@ -44,6 +44,7 @@ FLAGS = {
     "cache": ("--cache=here", Path("here")),
     "max_neighbors": ("--max-neighbors=6", 6),
     "cutoff_angstrom": ("--cutoff-angstrom=5", 5.0),
+    "shell_tolerance": ("--shell-tolerance=0.01", 0.01),
     "exact_shell": ("--exact-shell", True),
     "self_bonds": ("--self-bonds", True),
     "encoder": ("--encoder=schnet", "schnet"),
