@@ -13,7 +13,7 @@ for name in "graph", "both":
 endef
 export COMPARE
 
-.PHONY: demo test test-browser test-services test-slurm test-wheel resolve lint bench clean
+.PHONY: attack demo test test-browser test-services test-slurm test-wheel resolve lint bench clean
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -54,6 +54,9 @@ test-slurm: $(VENV)/installed  # as root: it installs and starts a SLURM of its 
 
 test-wheel: $(VENV)/installed  # wheel and sdist, each in an environment of its own
 	$(BIN)/pytest -n 0 -m wheel
+
+attack: $(VENV)/installed  # half an hour; SCALE=0.1 CRYSTALS=1000 for a short one
+	$(BIN)/python tests/attack/run.py --scale $(or $(SCALE),1) --crystals $(or $(CRYSTALS),20000)
 
 resolve:  # every requirement has a wheel for Python 3.14, which need not be on this machine
 	$(PYTHON) .ci/resolve.py 3.14

@@ -14,11 +14,11 @@ from curate.files import cache_folder
 from model.encoder_settings import ENCODERS, SIZES
 
 Modality = Literal["both", "graph", "text"]
-FusionName = Literal["concat"]
+FusionName = Literal["concat", "gate", "cross-attention"]
 LossName = Literal["mse", "l1", "huber"]
 PoolingChoice = Literal["cls", "mean", "own"]
 ReadoutName = Literal["encoder", "atoms+bonds"]
-DescriptorName = Literal["composition", "magpie", "cell", "condensed"]
+DescriptorName = Literal["composition", "magpie", "cell", "condensed", "layers", "vibrations"]
 ExperimentKind = Literal["modality", "encoder", "text", "low-data"]
 DRAWN_SPLITS = ("random", "formula", "chemical-system")
 CONTROLS = {  # what stands in place of a description, to see whether its words matter
@@ -89,7 +89,11 @@ class NetworkConfig(EncoderSizes):
     """From the atoms and bonds to one vector a crystal: as the graph network has it, or the mean of the
     atoms beside that of the bonds, which differs where all neighbours of an atom are alike."""
     fusion: FusionName = "concat"
-    """How the two are joined."""
+    """How graph, text and descriptors are joined: side by side; weighed number by number and added; or
+    side by side, where each atom asks the tokens of the text."""
+    modality_dropout: float = 0.0
+    """Share of the crystals of a batch that lose their text while learning; above 0 the model also
+    predicts without a text."""
     dropout: float = 0.1
     """In the projections."""
 
@@ -106,6 +110,9 @@ class TrainSettings:
     text_pooling: PoolingChoice = "cls"
     """Vector of a text: that of [CLS], the mean of its tokens', or whichever of the two the encoder was
     trained with: what its `1_Pooling/config.json` says, [CLS] where it has none."""
+    descriptors: tuple[DescriptorName, ...] = ()
+    """Numbers of a crystal that need no learning, which the network reads beside graph and text: its
+    `composition`, `magpie`'s statistics of its elements, its `cell`, what its `condensed` structure says."""
     split: str = "random"
     """`official`: the dataset's own column split_<task>. `random`: 80/10/10 drawn with the seed. `formula`,
     `chemical-system`: likewise, but crystals of one formula, or of the same elements, stay in one part. Else
@@ -148,6 +155,13 @@ class TrainSettings:
                 f"--text-pooling {self.text_pooling} has no meaning for --text-encoder tfidf, which gives "
                 "one vector a text"
             )
+        if not 0 <= self.network.modality_dropout < 1:
+            raise InputError(
+                "--modality-dropout must be at least 0 and below 1, not "
+                f"{self.network.modality_dropout}"
+            )
+        if len(set(self.descriptors)) < len(self.descriptors):
+            raise InputError(f"--descriptors {' '.join(self.descriptors)}: one is named twice")
         positive = ("epochs", "batch_size", "accumulate", "max_angles", "patience", "learning_rate")
         for name in positive:
             value = getattr(self, name)
@@ -228,6 +242,38 @@ class ExperimentConfig(TrainSettings):
                 raise InputError(f"--{name} needs at least one")
         if self.parallel < 1:
             raise InputError(f"--parallel must be positive, not {self.parallel}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchmarkConfig(TrainSettings):
+    """Score models with and without text on every fold of a benchmark: composition, descriptors, a blend.
+
+    What a fold may learn from is parted again; settings, and shares of the blend, are chosen there. The same
+    command goes on where it was stopped.
+    """
+
+    target: str
+    """Property to learn."""
+    out: Path
+    """Folder of the answer: report.md, results.json, predictions.csv, what a leaderboard takes."""
+    descriptors: tuple[DescriptorName, ...] = ("magpie", "cell", "condensed")
+    """Numbers of a crystal; `layers` and `vibrations` are computed with a potential (extra `potential`)."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Each parts what may be learned from anew; predictions are the mean."""
+    inner_folds: int = 5
+    """Parts of what a fold may learn from."""
+    networks: bool = False
+    """Train the network too, with the settings of a training: graph, both, both with shuffled texts."""
+    published: Path | None = None
+    """Parquet table of others' predictions (task, model, fold, id, prediction) to stand beside these."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("descriptors", "seeds"):
+            if not getattr(self, name):
+                raise InputError(f"--{name} needs at least one")
+        if self.inner_folds < 2:
+            raise InputError(f"--inner-folds must be at least 2, not {self.inner_folds}")
 
 
 @dataclass(frozen=True)
@@ -345,6 +391,8 @@ class PredictConfig:
     """Folder of a trained model, or OWNER/NAME on the Hub."""
     crystals: Positional[tuple[str, ...]]
     """Structure files (CIF, POSCAR, ...), or one run, dataset folder or OWNER/NAME."""
+    without_text: bool = False
+    """Read no text, nor make one; for models that were trained with --modality-dropout."""
     out: Path | None = None
     """Also write the predictions to this CSV file."""
     batch_size: int = 64

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from curate.errors import InputError
+from curate.errors import InputError, named
 from model.config import TrainConfig
+from model.data.descriptor_scale import DescriptorScale
 from model.data.materials import Material, Records, usable
 from model.data.preprocessing import Preprocessing, scale_of, unit
 from model.data.splits import LEAK, PARTS, Split, part_of, split_of
 from model.data.text_inputs import Checksum, input_texts, spacegroups
+from model.descriptors import DESCRIPTORS, descriptor_values
 from model.graphs.build import AnyGraph
 from model.graphs.store import StoredGraphs, stored_graphs
 from model.network.batch import Example
@@ -21,6 +24,8 @@ from model.network.fusion import fusion_class
 from model.text.cache import AnyEncoder, EmbeddingCache, TextEmbeddings
 from model.text.encoder import TextEncoder
 from model.text.tfidf import TFIDF, TfidfEncoder
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,12 @@ class Prepared:
         """Of the text embeddings; 0 where the model reads no text."""
         text = self.parts["train"][0].text
         return 0 if text is None else text.shape[-1]
+
+    @property
+    def n_descriptors(self) -> int:
+        """Numbers a crystal; 0 where the model reads none."""
+        scale = self.preprocessing.descriptors
+        return 0 if scale is None else scale.width
 
 
 def prepare(config: TrainConfig, materials: Sequence[Material]) -> Prepared:
@@ -80,7 +91,9 @@ def prepare(config: TrainConfig, materials: Sequence[Material]) -> Prepared:
     texts = None
     if config.modality != "graph":
         texts = text_embeddings(seen, encoder, config, ids, checksum)
-    preprocessing = fitted(config, {name: targets[name] for name in ids["train"]}, seen, encoder)
+    learned = {name: targets[name] for name in ids["train"]}
+    values, scale = descriptors_of(seen, learned, config)
+    preprocessing = fitted(config, learned, seen, encoder, scale)
     graph_numbers = {material.id: number for number, material in enumerate(kept)}
     numbers = {name: number for number, name in enumerate(targets)}
     standardised = preprocessing.standardise(list(targets.values()))
@@ -92,6 +105,7 @@ def prepare(config: TrainConfig, materials: Sequence[Material]) -> Prepared:
             texts=texts,
             numbers=np.array([numbers[name] for name in names], np.int64),
             targets=standardised,
+            descriptors=values,
         )
         for part, names in ids.items()
     }
@@ -182,6 +196,7 @@ def fitted(
     learned: Mapping[str, float],
     seen: Sequence[Material],
     encoder: AnyEncoder | None,
+    descriptors: DescriptorScale | None,
 ) -> Preprocessing:
     """The preprocessing of a training whose training targets are `learned`, by id, in their own unit."""
     values = list(learned.values())
@@ -207,8 +222,38 @@ def fitted(
         text_revision=encoder.commit if encoder else None,
         text_recipe=encoder.recipe if encoder else None,
         description_origins=sorted(origins),
+        descriptors=descriptors,
         elements=sorted(elements),
     )
+
+
+def descriptors_of(
+    seen: Sequence[Material], learned: Collection[str], config: TrainConfig
+) -> tuple[np.ndarray | None, DescriptorScale | None]:
+    """The descriptors of each material, (n_seen, width) float32 standardised, and their scale, fitted on
+    the materials with the ids `learned`; None where none are asked for.
+
+    Raises InputError where a descriptor reads the condensed structure and no material has one.
+    """
+    if not config.descriptors:
+        return None, None
+    if readers := [one for one in config.descriptors if DESCRIPTORS[one].reads_condensed]:
+        without = [material.id for material in seen if not material.condensed]
+        if len(without) == len(seen):
+            raise InputError(
+                f"--descriptors {readers[0]}: no crystal of the dataset has a condensed structure; its "
+                "texts must be written by curate"
+            )
+        if without:
+            log.warning(
+                "%s without condensed structure: the training mean stands for its numbers of %s",
+                named(set(without)),
+                ", ".join(readers),
+            )
+    values = descriptor_values(config.descriptors, seen, config.cache)
+    training = [number for number, material in enumerate(seen) if material.id in learned]
+    scale = DescriptorScale.fit(config.descriptors, values[training])
+    return scale.standardise(values), scale
 
 
 @dataclass(frozen=True)
@@ -219,8 +264,9 @@ class Examples(Sequence[Example]):
     graphs: Sequence[AnyGraph | str] | None
     graph_numbers: np.ndarray  # (n,) in graphs
     texts: TextEmbeddings | None  # n_kept
-    numbers: np.ndarray  # (n,) in texts and targets
+    numbers: np.ndarray  # (n,) in texts, targets and descriptors
     targets: np.ndarray  # (n_kept,) standardised
+    descriptors: np.ndarray | None = None  # (n_kept, n_descriptors) standardised
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -231,7 +277,9 @@ class Examples(Sequence[Example]):
         graph: Any = None if self.graphs is None else self.graphs[self.graph_numbers[position]]
         number = self.numbers[position]
         text = None if self.texts is None else self.texts[number]
-        return Example(self.ids[position], graph, text, float(self.targets[number]))
+        descriptors = None if self.descriptors is None else self.descriptors[number]
+        target = float(self.targets[number])
+        return Example(self.ids[position], graph, text, target, descriptors)
 
 
 def text_embeddings(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import MISSING, asdict, fields
 from typing import Any
 
 from curate.errors import InputError
-from curate.files import write_json
+from curate.files import sweep, write_json
 from model.config import GraphConfig, NetworkConfig, TrainConfig
 from model.data.materials import Material
 from model.model_folder import SETTINGS, ModelFolder
@@ -26,12 +27,17 @@ def settings_of(config: TrainConfig, materials: Sequence[Material]) -> dict[str,
 
 
 def check_settings(folder: ModelFolder, settings: dict[str, Any]) -> None:
-    """Raise InputError where the folder holds anything but a training of these settings."""
+    """Raise InputError where the folder holds anything but a training of these settings.
+
+    What killed processes left of files that they were writing is removed.
+    """
+    sweep(folder.path)
     if not folder.has(SETTINGS):
         if folder.path.exists() and any(folder.path.iterdir()):
             raise InputError(f"{folder.path} holds other files; use a new --out")
         return
-    recorded = with_defaults(folder.settings, settings)
+    settings = json.loads(json.dumps(settings))  # as the record has it: a tuple as a list
+    recorded = json.loads(json.dumps(with_defaults(folder.settings, settings)))
     differing = [
         f"{name} changed"
         if name == CONTENTS

@@ -72,10 +72,13 @@ def train(config: TrainConfig) -> dict[str, Any]:
         check_settings(folder, settings)
         if folder.is_finished:
             log.info("%s is already trained with these settings", config.out)
+            shutil.rmtree(config.out / "checkpoints", ignore_errors=True)  # of a killed process
             return folder.metrics
         prepared = prepare(config, materials)
         write_settings(folder, settings)
-    sizes = CrysMMNetConfig.from_settings(config.network, config.modality, prepared.text_width)
+    sizes = CrysMMNetConfig.from_settings(
+        config.network, config.modality, prepared.text_width, prepared.n_descriptors
+    )
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
         model = CrysMMNet(sizes)
