@@ -62,11 +62,10 @@ def as_started(config: TrainConfig, folder: ModelFolder) -> TrainConfig:
         for name, value in BEFORE_RECORDED.items()
         if name not in recorded and getattr(now, name) == getattr(GraphConfig(), name) != value
     }
-    if not now.self_bonds:
-        earlier.pop("self_bond_translations", None)  # it has no meaning
     for name, value in earlier.items():
-        flag = name.replace("_", "-")
-        log.info("%s was started with --%s %s and goes on with it", folder.path, flag, value)
+        if now.self_bonds or name != "self_bond_translations":  # else it has no meaning
+            flag = name.replace("_", "-")
+            log.info("%s was started with --%s %s and goes on with it", folder.path, flag, value)
     return replace(config, graph=replace(now, **earlier))
 
 
