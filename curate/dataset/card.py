@@ -78,7 +78,9 @@ def dataset_card(run: Run, counts: Counts, default: Path) -> str:
             ],
             folds=[name for name in dataset.schema.names if name.startswith(FOLD_PREFIX)],
             verification=run.verification,
-            origins=[((database, cell(license)), n) for (database, license), n in origins],
+            origins=[
+                ((database, cell(license or "unknown")), n) for (database, license), n in origins
+            ],
             citations={
                 database: citation_of(database) or record["source"]["citation"]
                 for (database, _), _ in origins
