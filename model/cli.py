@@ -14,6 +14,7 @@ from curate.errors import shown as printable
 from curate.work.command import run_command
 from model.config import (
     AppConfig,
+    BenchmarkConfig,
     EncodersConfig,
     EvaluateConfig,
     ExperimentConfig,
@@ -33,6 +34,7 @@ Command = (
     | Annotated[PushModelConfig, tyro.conf.subcommand("push")]
     | Annotated[EncodersConfig, tyro.conf.subcommand("encoders")]
     | Annotated[ExperimentConfig, tyro.conf.subcommand("experiment")]
+    | Annotated[BenchmarkConfig, tyro.conf.subcommand("benchmark")]
     | Annotated[LeaderboardConfig, tyro.conf.subcommand("leaderboard")]
 )
 
@@ -72,6 +74,8 @@ def run(config: Command) -> int:
             return run_encoders(config)
         case ExperimentConfig():
             return run_experiment(config)
+        case BenchmarkConfig():
+            return run_benchmark(config)
         case LeaderboardConfig():
             return run_leaderboard(config)
 
@@ -117,6 +121,7 @@ def run_predict(config: PredictConfig) -> int:
         else:
             n_predicted += 1
             line = f"{prediction.id}\t{prediction.value:.4f}\t{prediction.unit}"
+            line += "\twithout text" if prediction.without_text else ""
             print(printable(line), flush=True)
     return 0 if n_predicted else 1
 
@@ -190,6 +195,16 @@ def run_experiment(config: ExperimentConfig) -> int:
     folder = answer(config)
     print((folder / "report.md").read_text())
     print(f"in {folder}: report.md, results.csv, differences.json, predictions/, plots")
+    return 0
+
+
+def run_benchmark(config: BenchmarkConfig) -> int:
+    """Run every fold, and print the answer."""
+    from model.benchmark.benchmark import benchmark
+
+    logging.getLogger("model.training").setLevel(logging.WARNING)
+    folder = benchmark(config)
+    print((folder / "report.md").read_text(encoding="utf-8"))
     return 0
 
 

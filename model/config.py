@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
@@ -14,12 +14,13 @@ from curate.files import cache_folder
 from model.encoder_settings import ENCODERS, SIZES
 
 Modality = Literal["both", "graph", "text"]
-FusionName = Literal["concat"]
+FusionName = Literal["concat", "gate", "cross-attention"]
 LossName = Literal["mse", "l1", "huber"]
 PoolingChoice = Literal["cls", "mean", "own"]
 ReadoutName = Literal["encoder", "atoms+bonds"]
-DescriptorName = Literal["composition", "magpie", "cell", "condensed"]
+DescriptorName = Literal["composition", "magpie", "cell", "condensed", "layers", "vibrations"]
 ExperimentKind = Literal["modality", "encoder", "text", "low-data"]
+DRAWN_SPLITS = ("random", "formula", "chemical-system")
 CONTROLS = {  # what stands in place of a description, to see whether its words matter
     "shuffled": "the description of another crystal",
     "constant": "one text for all",
@@ -51,12 +52,24 @@ class GraphConfig:
     """Nearest neighbours an atom is bonded to; the shell of the last one is kept whole."""
     cutoff_angstrom: float = 8.0
     """Radius searched for them, grown where an atom has fewer."""
+    shell_tolerance: float = 1e-3
+    """Neighbours whose distances differ by less than this share of them are one shell. A CIF of four
+    digits moves distances by some 1e-4 of their length; models of earlier versions have 1e-6."""
     exact_shell: bool = False
     """Bonds as in the released code: shells cut by the last bits of a float, bonds of an atom with
     its own image counted twice, no such bond followed by itself."""
     self_bonds: bool = False
     """Also bond each atom to its own images along the three shortest translations of the crystal;
     Matformer always has them."""
+
+    @classmethod
+    def recorded(cls, stored: dict[str, Any]) -> GraphConfig:
+        """The rules that a folder records; what its version did not know is as that version had it."""
+        return cls(**{**BEFORE_RECORDED, **stored})
+
+
+# Of settings whose default has changed: what held before they were recorded.
+BEFORE_RECORDED: dict[str, Any] = {"shell_tolerance": 1e-6}
 
 
 @dataclass(frozen=True)
@@ -88,7 +101,11 @@ class NetworkConfig(EncoderSizes):
     """From the atoms and bonds to one vector a crystal: as the graph network has it, or the mean of the
     atoms beside that of the bonds, which differs where all neighbours of an atom are alike."""
     fusion: FusionName = "concat"
-    """How the two are joined."""
+    """How graph, text and descriptors are joined: side by side; weighed number by number and added; or
+    side by side, where each atom asks the tokens of the text."""
+    modality_dropout: float = 0.0
+    """Share of the crystals of a batch that lose their text while learning; above 0 the model also
+    predicts without a text."""
     dropout: float = 0.1
     """In the projections."""
 
@@ -105,8 +122,17 @@ class TrainSettings:
     text_pooling: PoolingChoice = "cls"
     """Vector of a text: that of [CLS], the mean of its tokens', or whichever of the two the encoder was
     trained with: what its `1_Pooling/config.json` says, [CLS] where it has none."""
-    split: Literal["official", "random"] = "random"
-    """The dataset's own column split_<task>, or 80/10/10 drawn with the seed."""
+    descriptors: tuple[DescriptorName, ...] = ()
+    """Numbers of a crystal that need no learning, which the network reads beside graph and text: its
+    `composition`, `magpie`'s statistics of its elements, its `cell`, what its `condensed` structure says;
+    and what a potential computes in seconds a crystal, the binding of its `layers` and its `vibrations`."""
+    split: str = "random"
+    """`official`: the dataset's own column split_<task>. `random`: 80/10/10 drawn with the seed. `formula`,
+    `chemical-system`: likewise, but crystals of one formula, or of the same elements, stay in one part. Else
+    a column of the dataset that says train, val or test."""
+    folds: str | None = None
+    """Column of the dataset that says which fold a crystal is in: one fold is the test set, and validation is
+    a tenth of the others, drawn by `--split random`, `formula` or `chemical-system`."""
     log_target: bool = False
     """Learn log10 of the target; predictions come back in its own unit."""
     epochs: int = 300
@@ -142,11 +168,27 @@ class TrainSettings:
                 f"--text-pooling {self.text_pooling} has no meaning for --text-encoder tfidf, which gives "
                 "one vector a text"
             )
+        if not 0 <= self.network.modality_dropout < 1:
+            raise InputError(
+                "--modality-dropout must be at least 0 and below 1, not "
+                f"{self.network.modality_dropout}"
+            )
+        if not 0 <= self.graph.shell_tolerance < 1:
+            raise InputError(
+                f"--shell-tolerance must be at least 0 and below 1, not {self.graph.shell_tolerance}"
+            )
+        if len(set(self.descriptors)) < len(self.descriptors):
+            raise InputError(f"--descriptors {' '.join(self.descriptors)}: one is named twice")
         positive = ("epochs", "batch_size", "accumulate", "max_angles", "patience", "learning_rate")
         for name in positive:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise InputError(f"--{name.replace('_', '-')} must be positive, not {value}")
+        if self.folds is not None and self.split not in DRAWN_SPLITS:
+            raise InputError(
+                f"--split {self.split} has no meaning with --folds, which says what is tested; validation "
+                f"is drawn by --split {', '.join(DRAWN_SPLITS)}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,9 +205,16 @@ class TrainConfig(TrainSettings):
     modality: Modality = "both"
     """What the model sees of a crystal: graph and text, or one of them."""
     text: Annotated[TextInput, arg(help=TEXT_HELP)] = "description"
+    fold: str | None = None
+    """Which of --folds is tested, as the column has it."""
     train_fraction: float = 1.0
     """Learn from this share of the training crystals, drawn with the seed; a smaller share is part of
     a larger one."""
+    equal_updates: bool = False
+    """With --train-fraction: as many updates as the whole training part would take, so more epochs, and as
+    much more patience; fewer crystals are then not also less training."""
+    fraction_of_labels: bool = False
+    """With --train-fraction: keep the same share of the validation crystals, whose labels are labels too."""
     seed: int = 123
     """Of the random split, the initial weights and the order of the crystals."""
 
@@ -175,6 +224,8 @@ class TrainConfig(TrainSettings):
             raise InputError(
                 f"--train-fraction must be above 0 and at most 1, not {self.train_fraction}"
             )
+        if (self.folds is None) != (self.fold is None):
+            raise InputError("--folds COLUMN and --fold LABEL, which fold is tested, go together")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,6 +259,38 @@ class ExperimentConfig(TrainSettings):
                 raise InputError(f"--{name} needs at least one")
         if self.parallel < 1:
             raise InputError(f"--parallel must be positive, not {self.parallel}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchmarkConfig(TrainSettings):
+    """Score models with and without text on every fold of a benchmark: composition, descriptors, a blend.
+
+    What a fold may learn from is parted again; settings, and shares of the blend, are chosen there. The same
+    command goes on where it was stopped.
+    """
+
+    target: str
+    """Property to learn."""
+    out: Path
+    """Folder of the answer: report.md, results.json, predictions.csv, what a leaderboard takes."""
+    descriptors: tuple[DescriptorName, ...] = ("magpie", "cell", "condensed")
+    """Numbers of a crystal; `layers` and `vibrations` are computed with a potential (extra `potential`)."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Each parts what may be learned from anew; predictions are the mean."""
+    inner_folds: int = 5
+    """Parts of what a fold may learn from."""
+    networks: bool = False
+    """Train the network too, with the settings of a training: graph, both, both with shuffled texts."""
+    published: Path | None = None
+    """Parquet table of others' predictions (task, model, fold, id, prediction) to stand beside these."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("descriptors", "seeds"):
+            if not getattr(self, name):
+                raise InputError(f"--{name} needs at least one")
+        if self.inner_folds < 2:
+            raise InputError(f"--inner-folds must be at least 2, not {self.inner_folds}")
 
 
 @dataclass(frozen=True)
@@ -325,6 +408,8 @@ class PredictConfig:
     """Folder of a trained model, or OWNER/NAME on the Hub."""
     crystals: Positional[tuple[str, ...]]
     """Structure files (CIF, POSCAR, ...), or one run, dataset folder or OWNER/NAME."""
+    without_text: bool = False
+    """Read no text, nor make one; for models that were trained with --modality-dropout."""
     out: Path | None = None
     """Also write the predictions to this CSV file."""
     batch_size: int = 64

@@ -7,12 +7,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
 from curate.errors import InputError, first_line
 from curate.record import StructureRecord
-from curate.run.schema import OF_RECORD, record_of_row
+from curate.run.schema import DATASET, OF_RECORD, record_of_row
+from model.config import DRAWN_SPLITS
 from model.data.rows import LARGE, Rows
 from model.model_folder import HUB_NAME
 
@@ -25,7 +27,7 @@ class Material:
 
     id: str
     target: float | None  # in the property's own unit
-    split: str | None  # train, val, test, leak or None
+    label: str | None  # in the column of splits or folds: train, val, test, leak; the fold; or None
     number: int  # of the row
     rows: Rows
     condensed_rows: Rows
@@ -113,36 +115,77 @@ def split_column(rows: Rows, target: str) -> str:
     return fitting[0]
 
 
-def read_materials(rows: Rows, target: str | None, official: bool = False) -> list[Material]:
+def label_column(rows: Rows, target: str, split: str, folds: str | None) -> str | None:
+    """The column that says in which part or fold each crystal is; None where the parts are drawn.
+
+    Args:
+        rows: The rows of a run or dataset.
+        target: Property to learn.
+        split: As in `TrainSettings`.
+        folds: As in `TrainSettings`.
+
+    Raises:
+        InputError: There is no such column.
+    """
+    if folds is None and split in DRAWN_SPLITS:
+        return None
+    if folds is None and split == "official":
+        return split_column(rows, target)
+    column, flag = (split, "--split") if folds is None else (folds, "--folds")
+    if column not in rows.schema.names:
+        known = [name for name in rows.schema.names if name not in DATASET]
+        raise InputError(
+            f"{flag} {column}: the dataset has no such column; beside structures and texts it has "
+            f"{', '.join(known) or 'none'}"
+        )
+    return column
+
+
+def read_materials(
+    rows: Rows, target: str | None, label_column: str | None = None
+) -> list[Material]:
     """All rows of a dataset as materials.
 
     Args:
         rows: The rows of a run or dataset.
         target: Property to learn, in the source's own unit; None where only the crystals are wanted.
-        official: Whether to read the split of the property's benchmark.
+        label_column: Column whose values become the materials' labels, as `label_column` finds it.
 
     Raises:
-        InputError: The target is unknown, an id occurs twice, or there is no such split.
+        InputError: The target is unknown, or an id occurs twice.
     """
     if target is not None and target not in known_targets(rows):
         if target in rows.schema.names and pa.types.is_string(rows.schema.field(target).type):
             refuse_text(rows, target)
         known = ", ".join(known_targets(rows)) or "none"
         raise InputError(f"unknown target {target!r}; the dataset's known targets: {known}")
-    column = split_column(rows, target) if official and target is not None else None
     ids = rows.column("material_id")
     values = rows.column(target) if target is not None else [None] * len(ids)
-    splits = rows.column(column) if column else [None] * len(ids)
+    labels = rows.column(label_column) if label_column else [None] * len(ids)
     if len(set(ids)) < len(ids):
         twice = next(name for name in ids if ids.count(name) > 1)
         raise InputError(f"material_id {twice!r} occurs more than once in the dataset")
     structures, condensed = rows.only(OF_RECORD), rows.only(LARGE)
     return [
         Material(
-            name, None if value is None else float(value), split, number, structures, condensed
+            name,
+            None if value is None else float(value),
+            as_label(label),
+            number,
+            structures,
+            condensed,
         )
-        for number, (name, value, split) in enumerate(zip(ids, values, splits, strict=True))
+        for number, (name, value, label) in enumerate(zip(ids, values, labels, strict=True))
     ]
+
+
+def as_label(value: Any) -> str | None:
+    """A value of a column of splits or folds as text: fold 3.0 is `3`; None where it is empty."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return None
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value).strip() or None
 
 
 def refuse_text(rows: Rows, target: str) -> None:

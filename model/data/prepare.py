@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from curate.errors import InputError
+from curate.errors import InputError, named
 from model.config import TrainConfig
+from model.data.descriptor_scale import DescriptorScale
 from model.data.materials import Material, Records, usable
 from model.data.preprocessing import Preprocessing, scale_of, unit
 from model.data.splits import LEAK, PARTS, Split, part_of, split_of
-from model.data.text_inputs import input_texts, spacegroups
+from model.data.text_inputs import Checksum, input_texts, spacegroups
+from model.descriptors import DESCRIPTORS, descriptor_values
 from model.graphs.build import AnyGraph
 from model.graphs.store import StoredGraphs, stored_graphs
 from model.network.batch import Example
@@ -21,6 +24,8 @@ from model.network.fusion import fusion_class
 from model.text.cache import AnyEncoder, EmbeddingCache, TextEmbeddings
 from model.text.encoder import TextEncoder
 from model.text.tfidf import TFIDF, TfidfEncoder
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -33,12 +38,20 @@ class Prepared:
     dropped: dict[str, list[str]]  # ids by reason
     preprocessing: Preprocessing
     encoder: AnyEncoder | None = None  # of the texts; None where the model reads none
+    ids: Mapping[str, list[str]] = field(default_factory=dict)  # of each part
+    texts_sha256: str | None = None  # of what stands for the texts; None where the model reads none
 
     @property
     def text_width(self) -> int:
         """Of the text embeddings; 0 where the model reads no text."""
         text = self.parts["train"][0].text
         return 0 if text is None else text.shape[-1]
+
+    @property
+    def n_descriptors(self) -> int:
+        """Numbers a crystal; 0 where the model reads none."""
+        scale = self.preprocessing.descriptors
+        return 0 if scale is None else scale.width
 
 
 def prepare(config: TrainConfig, materials: Sequence[Material]) -> Prepared:
@@ -73,9 +86,14 @@ def prepare(config: TrainConfig, materials: Sequence[Material]) -> Prepared:
     targets = {material.id: float(material.target or 0.0) for material in seen}
     ids = ids_by_part(split, targets, config)
     refuse_empty_parts(ids, dropped, config)
-    encoder = text_encoder(config, seen, set(ids["train"]))
-    texts = text_embeddings(seen, encoder, config) if config.modality != "graph" else None
-    preprocessing = fitted(config, {name: targets[name] for name in ids["train"]}, seen, encoder)
+    encoder = text_encoder(config, seen, ids)
+    checksum = Checksum()
+    texts = None
+    if config.modality != "graph":
+        texts = text_embeddings(seen, encoder, config, ids, checksum)
+    learned = {name: targets[name] for name in ids["train"]}
+    values, scale = descriptors_of(seen, learned, config)
+    preprocessing = fitted(config, learned, seen, encoder, scale)
     graph_numbers = {material.id: number for number, material in enumerate(kept)}
     numbers = {name: number for number, name in enumerate(targets)}
     standardised = preprocessing.standardise(list(targets.values()))
@@ -87,10 +105,12 @@ def prepare(config: TrainConfig, materials: Sequence[Material]) -> Prepared:
             texts=texts,
             numbers=np.array([numbers[name] for name in names], np.int64),
             targets=standardised,
+            descriptors=values,
         )
         for part, names in ids.items()
     }
-    return Prepared(parts, targets, dropped, preprocessing, encoder)
+    sha256 = None if encoder is None else checksum.hex
+    return Prepared(parts, targets, dropped, preprocessing, encoder, ids, sha256)
 
 
 def reads_descriptions(config: TrainConfig) -> bool:
@@ -117,11 +137,13 @@ def remaining(
 def ids_by_part(
     split: Split, targets: dict[str, float], config: TrainConfig
 ) -> dict[str, list[str]]:
-    """Ids of train, val, test and leak that are left; of train the share that is asked for."""
+    """Ids of train, val, test and leak that are left; of train, and of val, the share that is asked for."""
     ids = {
         part: [name for name in getattr(split, part) if name in targets] for part in (*PARTS, LEAK)
     }
-    return {**ids, "train": part_of(ids["train"], config.train_fraction, config.seed)}
+    shared = ("train", "val") if config.fraction_of_labels else ("train",)
+    fraction, seed = config.train_fraction, config.seed
+    return {**ids, **{part: part_of(ids[part], fraction, seed) for part in shared}}
 
 
 def refuse_empty_parts(
@@ -132,6 +154,7 @@ def refuse_empty_parts(
         if not ids[part]:
             raise InputError(
                 f"no material is left for {part} of {config.target!r}, split {config.split}"
+                + (f", fold {config.fold} of {config.folds}" if config.folds else "")
                 + counted(dropped)
             )
 
@@ -143,19 +166,20 @@ def counted(dropped: dict[str, list[str]]) -> str:
 
 
 def text_encoder(
-    config: TrainConfig, seen: Sequence[Material], learned: Collection[str]
+    config: TrainConfig, seen: Sequence[Material], parts: Mapping[str, Sequence[str]]
 ) -> AnyEncoder | None:
     """The encoder of the descriptions, of vectors or tokens as the fusion reads them; None without.
 
     Args:
         config: Which encoder and pooling.
         seen: The materials whose texts are encoded.
-        learned: Ids of the training part, the only texts that an encoder may be fitted on.
+        parts: Ids by part; an encoder that is fitted reads the texts of the training part alone.
     """
     if not reads_descriptions(config):
         return None
     if config.text_encoder == TFIDF:
-        texts = zip(seen, input_texts(seen, config.text, config.seed), strict=True)
+        learned = set(parts["train"])
+        texts = zip(seen, input_texts(seen, config.text, config.seed, parts), strict=True)
         return TfidfEncoder.fit(text for material, text in texts if material.id in learned)
     if not fusion_class(config.network.fusion, config.modality).reads_tokens:
         return TextEncoder(config.text_encoder, pooling=config.text_pooling)
@@ -172,6 +196,7 @@ def fitted(
     learned: Mapping[str, float],
     seen: Sequence[Material],
     encoder: AnyEncoder | None,
+    descriptors: DescriptorScale | None,
 ) -> Preprocessing:
     """The preprocessing of a training whose training targets are `learned`, by id, in their own unit."""
     values = list(learned.values())
@@ -197,8 +222,38 @@ def fitted(
         text_revision=encoder.commit if encoder else None,
         text_recipe=encoder.recipe if encoder else None,
         description_origins=sorted(origins),
+        descriptors=descriptors,
         elements=sorted(elements),
     )
+
+
+def descriptors_of(
+    seen: Sequence[Material], learned: Collection[str], config: TrainConfig
+) -> tuple[np.ndarray | None, DescriptorScale | None]:
+    """The descriptors of each material, (n_seen, width) float32 standardised, and their scale, fitted on
+    the materials with the ids `learned`; None where none are asked for.
+
+    Raises InputError where a descriptor reads the condensed structure and no material has one.
+    """
+    if not config.descriptors:
+        return None, None
+    if readers := [one for one in config.descriptors if DESCRIPTORS[one].reads_condensed]:
+        without = [material.id for material in seen if not material.condensed]
+        if len(without) == len(seen):
+            raise InputError(
+                f"--descriptors {readers[0]}: no crystal of the dataset has a condensed structure; its "
+                "texts must be written by curate"
+            )
+        if without:
+            log.warning(
+                "%s without condensed structure: the training mean stands for its numbers of %s",
+                named(set(without)),
+                ", ".join(readers),
+            )
+    values = descriptor_values(config.descriptors, seen, config.cache)
+    training = [number for number, material in enumerate(seen) if material.id in learned]
+    scale = DescriptorScale.fit(config.descriptors, values[training])
+    return scale.standardise(values), scale
 
 
 @dataclass(frozen=True)
@@ -209,8 +264,9 @@ class Examples(Sequence[Example]):
     graphs: Sequence[AnyGraph | str] | None
     graph_numbers: np.ndarray  # (n,) in graphs
     texts: TextEmbeddings | None  # n_kept
-    numbers: np.ndarray  # (n,) in texts and targets
+    numbers: np.ndarray  # (n,) in texts, targets and descriptors
     targets: np.ndarray  # (n_kept,) standardised
+    descriptors: np.ndarray | None = None  # (n_kept, n_descriptors) standardised
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -221,17 +277,23 @@ class Examples(Sequence[Example]):
         graph: Any = None if self.graphs is None else self.graphs[self.graph_numbers[position]]
         number = self.numbers[position]
         text = None if self.texts is None else self.texts[number]
-        return Example(self.ids[position], graph, text, float(self.targets[number]))
+        descriptors = None if self.descriptors is None else self.descriptors[number]
+        target = float(self.targets[number])
+        return Example(self.ids[position], graph, text, target, descriptors)
 
 
 def text_embeddings(
-    materials: Sequence[Material], encoder: AnyEncoder | None, config: TrainConfig
+    materials: Sequence[Material],
+    encoder: AnyEncoder | None,
+    config: TrainConfig,
+    parts: Mapping[str, Sequence[str]],
+    checksum: Checksum,
 ) -> TextEmbeddings:
     """What stands for the text of each crystal: (n, text_width), or the embeddings of its tokens."""
     if encoder is None:
         return spacegroups(Records(materials))
-    texts = input_texts(materials, config.text, config.seed)
-    return EmbeddingCache(config.cache).embed(texts, encoder)
+    texts = input_texts(materials, config.text, config.seed, parts)
+    return EmbeddingCache(config.cache).embed(checksum.over(texts), encoder)
 
 
 def merged(*counts: dict[str, list[str]]) -> dict[str, list[str]]:

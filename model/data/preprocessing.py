@@ -1,4 +1,4 @@
-"""Scale of the target, rules of the graph and recipe of the text, saved beside the weights."""
+"""Scales of target and descriptors, rules of the graph, recipe of the text, saved beside the weights."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from curate.errors import InputError
 from curate.files import write_json
 from curate.properties import UNITS
 from model.config import GraphConfig, Modality, TextInput
+from model.data.descriptor_scale import DescriptorScale
 from model.model_folder import PREPROCESSING, ModelFolder
 
 log = logging.getLogger(__name__)
@@ -20,7 +21,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Preprocessing:
-    """The target's scale, the rules of the graph, and the recipe of the text."""
+    """The scales of target and descriptors, the rules of the graph, and the recipe of the text."""
 
     target: str  # by the source's own name
     unit: str  # of the target and of every prediction
@@ -35,6 +36,7 @@ class Preprocessing:
     text_revision: str | None  # commit on the Hub
     text_recipe: dict[str, str | int] | None  # all that changes an embedding besides the text
     description_origins: list[str]  # who wrote the training texts
+    descriptors: DescriptorScale | None = None  # None where the model reads none
     # of the training crystals, sorted; empty in folders of earlier versions, where they are not known
     elements: list[str] = field(default_factory=list)
 
@@ -61,7 +63,10 @@ class Preprocessing:
     def load(cls, folder: ModelFolder) -> Preprocessing:
         """That of a model folder; InputError where it has none."""
         stored = folder.read(PREPROCESSING)
-        return cls(**{**stored, "graph": GraphConfig(**stored["graph"])})
+        scale = stored.get("descriptors")
+        descriptors = None if scale is None else DescriptorScale(**scale)
+        graph = GraphConfig.recorded(stored["graph"])
+        return cls(**{**stored, "graph": graph, "descriptors": descriptors})
 
     @classmethod
     def load_for_prediction(cls, folder: ModelFolder) -> Preprocessing:

@@ -7,15 +7,21 @@ A new descriptor is a class in a file of its own, an entry in `DESCRIPTORS`, its
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
 
 from curate.errors import InputError
+from curate.files import cache_folder
+from curate.record import StructureRecord
 from model.descriptors.cell import Cell
 from model.descriptors.composition import Composition
 from model.descriptors.condensed import Condensed
 from model.descriptors.descriptor import Crystal, Described, Descriptor
+from model.descriptors.kept import kept_values
+from model.descriptors.layers import Layers
 from model.descriptors.magpie import Magpie
+from model.descriptors.vibrations import Vibrations
 
 __all__ = [
     "DESCRIPTORS",
@@ -32,6 +38,8 @@ DESCRIPTORS: dict[str, Descriptor] = {
     "magpie": Magpie(),
     "cell": Cell(),
     "condensed": Condensed(),
+    "layers": Layers(),
+    "vibrations": Vibrations(),
 }
 
 
@@ -49,23 +57,44 @@ def column_names(names: Sequence[str]) -> list[str]:
     return [f"{name}: {column}" for name, descriptor in pairs for column in descriptor.names]
 
 
-def descriptor_values(names: Sequence[str], materials: Iterable[Described]) -> np.ndarray:
+def descriptor_values(
+    names: Sequence[str], materials: Iterable[Described], cache: Path | None = None
+) -> np.ndarray:
     """The numbers of many crystals.
 
     Args:
         names: Of the descriptors, whose columns stand side by side in this order.
         materials: The crystals, with their condensed structures where a descriptor reads them.
+        cache: Folder where what a potential computed is kept; the user's cache folder where it is None.
 
     Returns:
         (n_crystals, n_columns) float64; NaN where a number does not exist for a crystal.
 
     Raises:
-        InputError: A descriptor is unknown.
+        InputError: A descriptor is unknown, or needs an extra that is not installed.
     """
     descriptors = chosen(names)
-    n_columns = sum(len(descriptor.names) for descriptor in descriptors)
-    rows = [
-        np.concatenate([descriptor.compute(material) for descriptor in descriptors])
-        for material in materials
+    quick = [descriptor for descriptor in descriptors if descriptor.potential is None]
+    slow = len(quick) < len(descriptors)
+    records: list[StructureRecord] = []
+    rows: list[list[np.ndarray]] = []
+    for material in materials:
+        rows.append([descriptor.compute(material) for descriptor in quick])
+        if slow:
+            records.append(material.record)
+    made = iter([np.array([row[number] for row in rows], float) for number in range(len(quick))])
+    blocks = [
+        next(made)
+        if descriptor.potential is None
+        else kept_values(name, descriptor, records, cache or cache_folder())
+        for name, descriptor in zip(names, descriptors, strict=True)
     ]
-    return np.array(rows, float).reshape(len(rows), n_columns)
+    return np.hstack(
+        [
+            np.zeros((len(rows), 0)),
+            *(
+                block.reshape(len(rows), len(descriptor.names))
+                for block, descriptor in zip(blocks, descriptors, strict=True)
+            ),
+        ]
+    )

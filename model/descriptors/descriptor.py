@@ -40,6 +40,9 @@ class Descriptor(ABC):
 
     version: ClassVar[int] = 1  # one more whenever `compute` gives other numbers
     reads_condensed: ClassVar[bool] = False  # whether it needs the condensed structure
+    potential: ClassVar[str | None] = (
+        None  # what it computes with for seconds a crystal; kept on disk
+    )
     names: tuple[str, ...]  # of the columns, in the order of the numbers
 
     @abstractmethod
@@ -56,4 +59,5 @@ class Descriptor(ABC):
     @property
     def recipe(self) -> Mapping[str, Any]:
         """All that changes a number besides the crystal; kept beside the weights of a model."""
-        return {"version": self.version, "names": list(self.names)}
+        kept: dict[str, Any] = {"version": self.version, "names": list(self.names)}
+        return kept if self.potential is None else {**kept, "potential": self.potential}

@@ -11,7 +11,6 @@ from curate.record import StructureRecord
 from model.config import GraphConfig
 from model.graphs.elements import atomic_numbers
 
-SHELL_TOLERANCE = 1e-6  # relative; distances closer than this belong to one shell
 SAME_PLACE = 0.15  # Å; nearer atoms are one atom written twice and not a bond
 SAME_SITE = 1e-3  # Å; how well a translation must map atoms onto atoms
 PERIODIC = np.ones(3, np.int64)
@@ -146,7 +145,7 @@ def neighbor_shells(cell: Cell, config: GraphConfig) -> Bonds:
     from pymatgen.optimization.neighbors import find_points_in_spheres
 
     positions, lattice = cell.positions, cell.lattice
-    tolerance = 0.0 if config.exact_shell else SHELL_TOLERANCE
+    tolerance = 0.0 if config.exact_shell else config.shell_tolerance
     radius = config.cutoff_angstrom
     while True:
         atoms, neighbors, images, distances = find_points_in_spheres(

@@ -25,8 +25,9 @@ class Example:
     id: str
     graph: CrystalGraph | QuotientGraph | None  # None where the model reads the text alone
     text: np.ndarray | None  # (text_width,) embedding of the text or (n_tokens, text_width) of its
-    # tokens; None where the model sees the graph alone
+    # tokens; None where the model reads no text, or the crystal has none
     target: float = math.nan  # standardised
+    descriptors: np.ndarray | None = None  # (n_descriptors,) float32, standardised; None without
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,10 @@ class Batch:
     target: Tensor  # (n_crystals,) standardised
     ids: list[str]  # every prediction keeps its material's name
     text_mask: Tensor | None = None  # (n_crystals, n_tokens) True at tokens; None of one vector
+    descriptors: Tensor | None = None  # (n_crystals, n_descriptors) standardised
+    has_text: Tensor | None = (
+        None  # (n_crystals,) False where a crystal has none; None: all have one
+    )
 
     @cached_property
     def atoms(self) -> Segments:
@@ -86,14 +91,27 @@ def collate(
         backend: What passes messages; None for DGL where it is installed.
     """
     target = torch.tensor([example.target for example in examples], dtype=torch.float32)
-    text, mask = side_by_side_texts(examples)
+    text, mask, has_text = side_by_side_texts(examples)
+    rows = [example.descriptors for example in examples if example.descriptors is not None]
+    descriptors = torch.from_numpy(np.stack(rows)) if rows else None
     ids = [example.id for example in examples]
     graphs = [example.graph for example in examples if example.graph is not None]
     if not graphs:
         no_values, no_numbers = torch.zeros(0), torch.zeros(0, dtype=torch.int64)
         empty = Graph(no_numbers, no_numbers, 0, backend="torch")
         return Batch(
-            empty, empty, no_numbers, no_values, no_values, no_numbers, text, target, ids, mask
+            graph=empty,
+            line_graph=empty,
+            atomic_numbers=no_numbers,
+            lengths=no_values,
+            cosines=no_values,
+            n_atoms=no_numbers,
+            text=text,
+            target=target,
+            ids=ids,
+            text_mask=mask,
+            descriptors=descriptors,
+            has_text=has_text,
         )
     whole = side_by_side([_laid_open(graph, angles) for graph in graphs])
     counts = [whole.atom_counts, whole.bond_counts, whole.angle_counts]
@@ -112,19 +130,30 @@ def collate(
         target=target,
         ids=ids,
         text_mask=mask,
+        descriptors=descriptors,
+        has_text=has_text,
     )
 
 
-def side_by_side_texts(examples: Sequence[Example]) -> tuple[Tensor, Tensor | None]:
-    """The texts of a batch, and where they have tokens: vectors stacked, tokens padded with zeros."""
-    texts = [example.text for example in examples if example.text is not None]
-    if not texts:
-        return torch.zeros(len(examples), 0), None
-    if texts[0].ndim == 1:
-        return torch.from_numpy(np.stack(texts)), None
+def side_by_side_texts(
+    examples: Sequence[Example],
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """The texts of a batch, where they have tokens, and which crystals have one.
+
+    Vectors are stacked, tokens padded with zeros; zeros stand for a text that is missing.
+    """
+    there = [example.text is not None for example in examples]
+    has_text = None if all(there) else torch.tensor(there)
+    if not any(there):
+        return torch.zeros(len(examples), 0), None, has_text
+    one = next(example.text for example in examples if example.text is not None)
+    nothing = np.zeros_like(one) if one.ndim == 1 else one[:0]
+    texts = [nothing if example.text is None else example.text for example in examples]
+    if one.ndim == 1:
+        return torch.from_numpy(np.stack(texts)), None, has_text
     lengths = torch.tensor([len(text) for text in texts])
-    padded = pad_sequence([torch.tensor(text) for text in texts], batch_first=True)
-    return padded, torch.arange(padded.shape[1]) < lengths[:, None]
+    padded = pad_sequence([torch.tensor(text).float() for text in texts], batch_first=True)
+    return padded, torch.arange(padded.shape[1]) < lengths[:, None], has_text
 
 
 def _laid_open(graph: CrystalGraph | QuotientGraph, angles: bool) -> QuotientGraph:

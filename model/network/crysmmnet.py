@@ -22,7 +22,7 @@ from model.model_folder import NETWORK, WEIGHTS, ModelFolder
 from model.network.batch import Batch
 from model.network.encoders import encoder_class, encoder_settings, refuse_readout
 from model.network.encoders.graph_encoder import GraphEncoder
-from model.network.fusion import fusion_class
+from model.network.fusion import Seen, fusion_class
 from model.network.readout import AtomsAndBondsReadout, Readout
 
 
@@ -32,25 +32,33 @@ class CrysMMNetConfig:
 
     modality: Modality = "both"
     text_width: int = 768  # of the text embeddings
+    n_descriptors: int = 0  # numbers a crystal, beside graph and text
     encoder: str = NetworkConfig.encoder
     encoder_settings: dict[str, Any] | None = None  # all sizes of the graph network
     projection_width: int = NetworkConfig.projection_width
     readout: ReadoutName = NetworkConfig.readout
     fusion: FusionName = NetworkConfig.fusion
+    modality_dropout: float = NetworkConfig.modality_dropout
     dropout: float = NetworkConfig.dropout
 
     @classmethod
     def from_settings(
-        cls, network: NetworkConfig, modality: Modality, text_width: int
+        cls,
+        network: NetworkConfig,
+        modality: Modality,
+        text_width: int,
+        n_descriptors: int = 0,
     ) -> CrysMMNetConfig:
         return cls(
             modality=modality,
             text_width=text_width,
+            n_descriptors=n_descriptors,
             encoder=network.encoder,
             encoder_settings=dict(sorted(encoder_settings(network).items())),
             projection_width=network.projection_width,
             readout=network.readout,
             fusion=network.fusion,
+            modality_dropout=network.modality_dropout,
             dropout=network.dropout,
         )
 
@@ -77,16 +85,24 @@ class CrysMMNet(nn.Module):
         common = config.projection_width
         self.sees_graph = config.modality in ("both", "graph")
         self.sees_text = config.modality in ("both", "text")
-        fusion = fusion_class(config.fusion, config.modality)
+        self.sees_descriptors = config.n_descriptors > 0
+        fusion = fusion_class(config.fusion, config.modality, self.sees_descriptors)
         if self.sees_graph:
             encoder = encoder_class(config.encoder)
             self.graph_encoder = encoder(encoder.settings(**(config.encoder_settings or {})))
             self.readout = readout_of(self.graph_encoder, config)
-            chosen = self.graph_encoder if fusion.reads_atoms else self.readout
-            self.graph_projection = Projection(chosen.width, common, config.dropout)
+            self.graph_projection = Projection(self.readout.width, common, config.dropout)
+            if fusion.reads_atoms:  # without dropout: atoms of a class must stay equal
+                self.atom_projection = Projection(self.graph_encoder.width, common, 0.0)
         if self.sees_text:
             self.text_projection = Projection(config.text_width, common, config.dropout)
-        self.fusion = fusion(common, self.sees_graph + self.sees_text)
+        if self.sees_descriptors:
+            self.descriptor_projection = Projection(config.n_descriptors, common, config.dropout)
+        n_vectors = self.sees_graph + self.sees_text + self.sees_descriptors
+        self.can_lack_text = config.modality_dropout > 0 and self.sees_text and n_vectors > 1
+        if self.can_lack_text:
+            self.no_text = nn.Parameter(torch.zeros(common))  # stands for a text that is missing
+        self.fusion = fusion(common, n_vectors)
         self.head = nn.Sequential(
             nn.Linear(self.fusion.width, common), nn.ReLU(), nn.Linear(common, 1)
         )
@@ -97,19 +113,48 @@ class CrysMMNet(nn.Module):
 
     def fused(self, batch: Batch) -> Tensor:
         """(n_crystals, fusion.width): what the head reads of each crystal."""
-        graph = text = atoms_of = mask = None
+        graph = atoms = atoms_of = text = mask = descriptors = None
         if self.sees_graph:
             features = self.graph_encoder(batch)
-            atoms_of = features.atoms_of
-            reads_atoms = self.fusion.reads_atoms
-            graph = features.atoms if reads_atoms else self.readout(features)
-            graph = self.graph_projection(graph)  # (n_atoms or n_crystals, projection_width)
+            graph = self.graph_projection(self.readout(features))  # (n_crystals, projection_width)
+            if self.fusion.reads_atoms:
+                atoms, atoms_of = self.atom_projection(features.atoms), features.atoms_of
         if self.sees_text:
-            text, mask = batch.text, batch.text_mask
-            if self.fusion.reads_tokens and mask is None:  # a vector is a text of one token
-                text, mask = text[:, None], text.new_ones(len(text), 1, dtype=torch.bool)
-            text = self.text_projection(text)  # (n_crystals, [n_tokens,] projection_width)
-        return self.fusion(graph, text, atoms_of, mask)
+            text, mask = self.projected_text(batch)
+        if self.sees_descriptors:
+            descriptors = self.descriptor_projection(batch.descriptors)
+        return self.fusion(Seen(graph, text, descriptors, atoms, atoms_of, mask))
+
+    def projected_text(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        """(n_crystals, [n_tokens,] projection_width) of the texts, and where they have tokens.
+
+        A crystal without a text, or one that loses it while learning, has `no_text` for its only token.
+        Raises InputError where a text is missing and the model has not learned what that means.
+        """
+        text, mask, n = batch.text, batch.text_mask, len(batch.text)
+        if self.fusion.reads_tokens and mask is None:  # a vector is a text of one token
+            text, mask = text[:, None], text.new_ones(n, 1, dtype=torch.bool)
+        lacking = None if batch.has_text is None else ~batch.has_text
+        if self.training and self.can_lack_text:
+            lost = torch.rand(n, device=text.device) < self.settings.modality_dropout
+            lacking = lost if lacking is None else lacking | lost
+        if lacking is None:
+            return self.text_projection(text), mask
+        if not self.can_lack_text:
+            raise InputError(
+                "a crystal has no text, and the model was trained with one for each: train with "
+                "--modality-dropout"
+            )
+        if text.shape[-1]:
+            projected = self.text_projection(text)
+        else:  # no crystal of the batch has one
+            projected = self.no_text.expand(*text.shape[:-1], -1)
+        lacks = lacking.view(-1, *[1] * (projected.ndim - 1))
+        projected = torch.where(lacks, self.no_text.to(projected.dtype), projected)
+        if mask is not None:
+            first = torch.arange(mask.shape[1], device=mask.device) == 0
+            mask = torch.where(lacking[:, None], first, mask)
+        return projected, mask
 
     @property
     def reads_angles(self) -> bool:
@@ -159,16 +204,12 @@ class CrysMMNet(nn.Module):
 
 def refuse_randomness(model: CrysMMNet) -> None:
     """InputError where dropout acts on single atoms: equal atoms would no longer stay equal."""
-    on_atoms: dict[nn.Module, str] = {model.graph_encoder: "--graph full"}
-    if model.fusion.reads_atoms:
-        on_atoms[model.graph_projection] = "--graph full or --dropout 0"
-    for part, instead in on_atoms.items():
-        for name, module in part.named_modules():
-            if isinstance(module, nn.modules.dropout._DropoutNd) and module.p > 0:
-                raise InputError(
-                    f"{type(part).__name__}.{name} draws random numbers for each atom, so that atoms "
-                    f"of a class would differ: use {instead}"
-                )
+    for name, module in model.graph_encoder.named_modules():
+        if isinstance(module, nn.modules.dropout._DropoutNd) and module.p > 0:
+            raise InputError(
+                f"{type(model.graph_encoder).__name__}.{name} draws random numbers for each atom, so "
+                "that atoms of a class would differ: use --graph full"
+            )
 
 
 def readout_of(encoder: GraphEncoder, config: CrysMMNetConfig) -> Readout:

@@ -14,7 +14,7 @@ from curate.pages.page import number, packed, plotly_script, write_page
 from curate.pages.palette import periodic_table
 from curate.run.schema import record_of_row
 from model.config import ReportModelConfig
-from model.data.materials import load_rows, read_materials
+from model.data.materials import label_column, load_rows, read_materials
 from model.data.preprocessing import Preprocessing
 from model.data.rows import Rows
 from model.model_folder import ModelFolder
@@ -94,7 +94,10 @@ def crystals_of(folder: ModelFolder, data: str) -> tuple[list[dict[str, Any]], b
     the one it learned from."""
     question = folder.settings
     dataset = load_rows(data)
-    materials = read_materials(dataset, question["target"], question["split"] == "official")
+    labels = label_column(
+        dataset, question["target"], question["split"], question.get("folds")
+    )  # a model of an earlier version has no folds
+    materials = read_materials(dataset, question["target"], labels)
     same = digest(materials) == question[CONTENTS]
     predicted = {row["id"]: row for row in folder.predictions}
     rows = [

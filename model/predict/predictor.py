@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, cast
 from curate.batches import in_batches
 from curate.errors import InputError, named
 from curate.files import cache_folder
-from curate.record import SkippedEntry, StructureRecord
+from curate.record import Description, SkippedEntry, StructureRecord
 from curate.run.schema import record_of_row
 from curate.sources.file_names import kind, name_of
 from curate.sources.files import Files, read_file
 from model.config import PredictConfig
 from model.data.materials import load_rows
 from model.data.preprocessing import Preprocessing
+from model.descriptors import Crystal, chosen, descriptor_values
 from model.files import write_csv
 from model.graphs.build import build_graphs
 from model.model_folder import TEXT_ENCODER, ModelFolder
@@ -30,6 +31,7 @@ from model.text.encoder import Pooling, TextEncoder
 from model.text.tfidf import TFIDF, TfidfEncoder
 
 if TYPE_CHECKING:
+    import numpy as np
     from pymatgen.core import Structure
 
 log = logging.getLogger(__name__)
@@ -45,6 +47,7 @@ class Prediction:
     value: float | None = None
     unit: str = ""
     error: str | None = None
+    without_text: bool = False  # whether a model that reads text had none of this crystal
 
 
 class Predictor:
@@ -81,7 +84,10 @@ class Predictor:
         return cls(model, preprocessing, cache or cache_folder(), folder)
 
     def predict(
-        self, structures: Iterable[StructureRecord | Structure], batch_size: int = 64
+        self,
+        structures: Iterable[StructureRecord | Structure],
+        batch_size: int = 64,
+        without_text: bool = False,
     ) -> list[Prediction]:
         """Predict the property of crystals.
 
@@ -89,21 +95,28 @@ class Predictor:
             structures: Structure records, whose own description is used where they have one, or
                 pymatgen's structures.
             batch_size: Crystals computed at once.
+            without_text: Whether to read no text, nor make one; for models that learned without texts
+                too (`--modality-dropout`). They also do so where a crystal can't be described.
 
         Returns:
             One prediction for each, in order, in the property's own unit; one that fails says why
             and costs no other.
 
         Raises:
-            InputError: The text encoder is not the one of the training.
+            InputError: The text encoder is not the one of the training, or the model has not learned to
+                go without a text.
         """
+        if without_text and not self.model.can_lack_text:
+            raise InputError(
+                "the model has not learned to predict without a text: train with --modality-dropout"
+            )
         records = [
             record_or_reason(structure, f"structure {number}")
             for number, structure in enumerate(structures, 1)
         ]
         good = [record for record in records if isinstance(record, StructureRecord)]
         self.warn_of_unseen_elements(good)
-        made = self.examples(good)
+        made = self.examples(good, without_text)
         results: list[Prediction | None] = [None] * len(records)
         ready = []
         for position, record in enumerate(records):
@@ -116,7 +129,9 @@ class Predictor:
         outputs = infer(self.model, [example for _, example in ready], batch_size)
         values = self.preprocessing.restore(outputs)
         for (position, example), value in zip(ready, values, strict=True):
-            results[position] = Prediction(example.id, float(value), self.preprocessing.unit)
+            lacks_text = self.model.sees_text and example.text is None
+            unit = self.preprocessing.unit
+            results[position] = Prediction(example.id, float(value), unit, without_text=lacks_text)
         return [result for result in results if result is not None]
 
     def unseen_elements(self, record: StructureRecord) -> list[str]:
@@ -132,21 +147,72 @@ class Predictor:
             elements = named({symbol for symbols in unseen.values() for symbol in symbols})
             log.warning("no training crystal has %s, as %s", elements, named(crystals))
 
-    def examples(self, records: Sequence[StructureRecord]) -> Iterator[Example | str]:
+    def examples(
+        self, records: Sequence[StructureRecord], without_text: bool = False
+    ) -> Iterator[Example | str]:
         """What the model sees of each record, or the reason why it can't."""
         modality = self.preprocessing.modality
-        described: Sequence[StructureRecord | str] = records
-        if modality != "graph":
-            described = [self.described(record) for record in records]
-        good = [record for record in described if isinstance(record, StructureRecord)]
-        vectors = iter(self.embedded(good) if modality != "graph" else [None] * len(good))
-        graphs = iter(build_graphs(good, self.preprocessing.graph))
-        for record in described:
-            if isinstance(record, str):
-                yield record
+        reads_text = modality != "graph" and not without_text
+        crystals = [self.crystal_of(record, reads_text) for record in records]
+        good = [crystal for crystal in crystals if isinstance(crystal, Crystal)]
+        described = [one.record for one in good if reads_text and one.record.description]
+        embeddings = iter(self.embedded(described)) if described else iter(())
+        vectors = (
+            next(embeddings) if reads_text and one.record.description else None for one in good
+        )
+        numbers = iter(self.descriptors_of(good))
+        graphs = iter(build_graphs([one.record for one in good], self.preprocessing.graph))
+        for crystal in crystals:
+            if isinstance(crystal, str):
+                yield crystal
                 continue
-            text, graph = next(vectors), None if modality == "text" else next(graphs)
-            yield graph if isinstance(graph, str) else Example(record.material_id, graph, text)
+            text, descriptors = next(vectors), next(numbers)
+            graph = None if modality == "text" else next(graphs)
+            if isinstance(graph, str):
+                yield graph
+            else:
+                yield Example(crystal.record.material_id, graph, text, descriptors=descriptors)
+
+    def crystal_of(self, record: StructureRecord, reads_text: bool = True) -> Crystal | str:
+        """The record with the description and the condensed structure that the model reads, each made
+        where it is missing; or the reason why there is none.
+
+        A model that learned to go without texts gets the record without one where it can't be described.
+        """
+        found = self._crystal_of(record, reads_text and self.preprocessing.modality != "graph")
+        if isinstance(found, str) and self.model.can_lack_text:
+            log.warning("%s is predicted without its text: %s", record.material_id, found)
+            return Crystal(record)
+        return found
+
+    def _crystal_of(self, record: StructureRecord, wants_text: bool) -> Crystal | str:
+        scale = self.preprocessing.descriptors
+        if scale and any(one.reads_condensed for one in chosen(scale.names)):
+            made = description_of(replace(record, description=None, description_origin=None))
+            if made.condensed_structure is None:
+                reason = made.error_message or made.status
+                log.warning(
+                    "%s has no condensed structure (%s): the training mean stands for its numbers",
+                    record.material_id,
+                    reason,
+                )
+                if wants_text and not record.description:
+                    return f"no description: {reason}"
+            elif wants_text and not record.description:
+                record = replace(record, description=made.text, description_origin=made.origin)
+            return Crystal(record, made.condensed_structure)
+        described = self.described(record) if wants_text else record
+        return described if isinstance(described, str) else Crystal(described)
+
+    def descriptors_of(self, crystals: Sequence[Crystal]) -> Sequence[np.ndarray | None]:
+        """The standardised descriptors of each crystal; None where the model reads none."""
+        scale = self.preprocessing.descriptors
+        if scale is None:
+            return [None] * len(crystals)
+        scale.check()
+        return list(
+            scale.standardise(descriptor_values(scale.names, crystals, self.cache.path.parent))
+        )
 
     @cached_property
     def encoder(self) -> AnyEncoder:
@@ -163,10 +229,7 @@ class Predictor:
         """The record with a description: its own, or a new one."""
         if record.description:
             return record
-        from curate.describe.description import describe
-        from curate.describe.options import DescribeOptions
-
-        result = describe(record, DescribeOptions())
+        result = description_of(record)
         if result.text is None:
             return f"no description: {result.error_message or result.status}"
         return replace(record, description=result.text, description_origin=result.origin)
@@ -188,13 +251,21 @@ class Predictor:
         return self.cache.embed([record.description or "" for record in records], encoder)
 
 
+def description_of(record: StructureRecord) -> Description:
+    """Robocrystallographer's text and condensed structure of a crystal, or why there is none."""
+    from curate.describe.description import describe
+    from curate.describe.options import DescribeOptions
+
+    return describe(record, DescribeOptions())
+
+
 def predict(config: PredictConfig) -> Iterator[Prediction]:
     """A prediction for every crystal asked for, in order."""
     predictor = Predictor.from_pretrained(config.model, config.cache)
     written = []
     for some in in_batches(read_crystals(config.crystals), CRYSTALS_PER_READ):
         good = [record for record in some if isinstance(record, StructureRecord)]
-        values = iter(predictor.predict(good, config.batch_size))
+        values = iter(predictor.predict(good, config.batch_size, config.without_text))
         for record in some:
             prediction = record if isinstance(record, Prediction) else next(values)
             written.append(prediction)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from curate.describe.text_views import SENTENCE_END
 from curate.errors import InputError
 from curate.record import StructureRecord
@@ -22,7 +24,10 @@ class SentenceAttribution:
     prediction: float  # with the whole description, in the property's own unit
     sentences: tuple[str, ...]
     effects: tuple[float, ...]  # prediction with the sentence less the prediction without it
-    without_text: float  # prediction with an empty description
+    without_text: (
+        float  # prediction without a description, or with an empty one where the model has
+    )
+    # not learned to go without
 
 
 def attribute_sentences(predictor: Predictor, record: StructureRecord) -> SentenceAttribution:
@@ -41,6 +46,9 @@ def attribute_sentences(predictor: Predictor, record: StructureRecord) -> Senten
     preprocessing = predictor.preprocessing
     if preprocessing.modality == "graph":
         raise InputError("the model sees the graph only: there is no text to explain")
+    crystal = predictor.crystal_of(record)
+    if isinstance(crystal, str):
+        raise InputError(f"{record.material_id}: {crystal}")
     text = record.description or ""
     sentences = sentences_of(text)
     texts = [text, "", *without_each(sentences)]
@@ -51,7 +59,13 @@ def attribute_sentences(predictor: Predictor, record: StructureRecord) -> Senten
         if isinstance(made, str):
             raise InputError(f"{record.material_id}: {made}")
         graph = made
-    examples = [Example(record.material_id, graph, vector) for vector in vectors]
+    (descriptors,) = predictor.descriptors_of([crystal])
+    seen: list[np.ndarray | None] = list(vectors)
+    if predictor.model.can_lack_text:  # it has learned what no text means
+        seen[1] = None
+    examples = [
+        Example(record.material_id, graph, vector, descriptors=descriptors) for vector in seen
+    ]
     whole, empty, *erased = (
         float(value)
         for value in preprocessing.restore(infer(predictor.model, examples, SENTENCES_AT_ONCE))

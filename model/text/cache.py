@@ -25,7 +25,7 @@ class TokenEmbeddings(Sequence[np.ndarray]):
     """Embeddings of the tokens of many texts, in one flat array.
 
     Args:
-        tokens: (n_tokens, width) float32, one text after another.
+        tokens: (n_tokens, width) float16, one text after another.
         ends: (n_texts,) int64, where each text's tokens end.
     """
 
@@ -58,8 +58,8 @@ class EmbeddingCache:
         TF-IDF is faster than the cache and passes it by.
 
         Returns:
-            (n_texts, width) float32, or the embeddings of the tokens where the encoder keeps them;
-            mapped from disk.
+            (n_texts, width) float32, or the float16 embeddings of the tokens where the encoder keeps
+            them; mapped from disk.
         """
         if isinstance(encoder, TfidfEncoder):
             return encoder.vectors(texts)
@@ -72,31 +72,32 @@ class EmbeddingCache:
             new: dict[bytes, str] = {}
             for some in in_batches(texts, LOOKED_UP_AT_ONCE):
                 theirs = {_key(text, recipe): text for text in some}
-                known = _n_numbers(cache, list(theirs))
+                known = _n_bytes(cache, list(theirs))
                 new.update({key: text for key, text in theirs.items() if key not in known})
                 keys += [_key(text, recipe) for text in some]
             if new:
                 _encode(cache, new, encoder)
-            flat, ends = self._read(cache, keys, encoder.width)
+            flat, ends = self._read(cache, keys, encoder.width, encoder.dtype)
         return TokenEmbeddings(flat, ends) if encoder.pooling == "tokens" else flat
 
     def _read(
-        self, cache: sqlite3.Connection, keys: list[bytes], width: int
+        self, cache: sqlite3.Connection, keys: list[bytes], width: int, dtype: np.dtype
     ) -> tuple[np.ndarray, np.ndarray]:
-        """(n_vectors, width) float32 of all texts, and the (n_texts,) ends of each text's vectors."""
+        """(n_vectors, width) of all texts, and the (n_texts,) ends of each text's vectors."""
         if not keys:
-            return np.zeros((0, width), np.float32), np.zeros(0, np.int64)
+            return np.zeros((0, width), dtype), np.zeros(0, np.int64)
+        size = width * dtype.itemsize
         lengths = np.empty(len(keys), np.int64)
         for start in range(0, len(keys), LOOKED_UP_AT_ONCE):
             asked = keys[start : start + LOOKED_UP_AT_ONCE]
-            known = _n_numbers(cache, asked)
-            lengths[start : start + len(asked)] = [known[key] // width for key in asked]
+            known = _n_bytes(cache, asked)
+            lengths[start : start + len(asked)] = [known[key] // size for key in asked]
         ends = np.cumsum(lengths)
         with TemporaryFile(dir=self.path.parent) as file:
-            flat = np.memmap(file, np.float32, "w+", shape=(int(ends[-1]), width))
+            flat = np.memmap(file, dtype, "w+", shape=(int(ends[-1]), width))
         for start in range(0, len(keys), LOOKED_UP_AT_ONCE):
             asked = keys[start : start + LOOKED_UP_AT_ONCE]
-            found = _look_up(cache, asked)
+            found = _look_up(cache, asked, dtype)
             for key, end, length in zip(asked, ends[start:], lengths[start:], strict=False):
                 flat[end - length : end] = found[key].reshape(length, width)
         return np.asarray(flat), ends
@@ -113,14 +114,16 @@ def _encode(cache: sqlite3.Connection, new: dict[bytes, str], encoder: TextEncod
     cache.commit()
 
 
-def _n_numbers(cache: sqlite3.Connection, keys: Sequence[bytes]) -> dict[bytes, int]:
-    """How many float32 numbers are kept under each of the keys that are known."""
-    return {key: size // 4 for key, size in _select(cache, "length(vector)", keys)}
+def _n_bytes(cache: sqlite3.Connection, keys: Sequence[bytes]) -> dict[bytes, int]:
+    """How many bytes are kept under each of the keys that are known."""
+    return dict(_select(cache, "length(vector)", keys))
 
 
-def _look_up(cache: sqlite3.Connection, keys: Sequence[bytes]) -> dict[bytes, np.ndarray]:
+def _look_up(
+    cache: sqlite3.Connection, keys: Sequence[bytes], dtype: np.dtype
+) -> dict[bytes, np.ndarray]:
     found = _select(cache, "vector", keys)
-    return {key: np.frombuffer(vector, np.float32) for key, vector in found}
+    return {key: np.frombuffer(vector, dtype) for key, vector in found}
 
 
 def _select(cache: sqlite3.Connection, what: str, keys: Sequence[bytes]) -> Iterator[tuple]:

@@ -150,12 +150,18 @@ class TextEncoder:
     @property
     def recipe(self) -> dict[str, str | int]:
         """All that changes an embedding besides the text."""
-        return {
+        recipe: dict[str, str | int] = {
             "encoder": self.version,
             "normalisation": NORMALISATION,
             "pooling": self.pooling,
             "max_tokens": self.max_tokens,
         }
+        return recipe if self.dtype == np.float32 else {**recipe, "dtype": self.dtype.name}
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Of the embeddings: tokens are many, and half the bits keep three digits of each number."""
+        return np.dtype(np.float16 if self.pooling == "tokens" else np.float32)
 
     @property
     def max_tokens(self) -> int:
@@ -165,8 +171,8 @@ class TextEncoder:
         """Embed texts, shortest first, so that little padding is computed.
 
         Yields:
-            The position of a text, and its embedding as float32: (width,), or (n_tokens, width) of
-            its tokens, [CLS] and [SEP] included.
+            The position of a text, and its embedding: (width,) float32, or (n_tokens, width) float16
+            of its tokens, [CLS] and [SEP] included.
         """
         tokenizer, model = self._loaded
         tokens = tokenizer([normalise(text) for text in texts], verbose=False)["input_ids"]
@@ -193,7 +199,7 @@ class TextEncoder:
                 means = (hidden * real).sum(1) / real.sum(1)
                 yield from zip(chosen, means.float().cpu().numpy(), strict=True)
                 continue
-            of_tokens = hidden.float().cpu().numpy()
+            of_tokens = hidden.float().cpu().numpy().astype(self.dtype)
             for row, position in enumerate(chosen):
                 n_tokens = min(len(tokens[position]), self.max_tokens)
                 yield position, of_tokens[row, :n_tokens].copy()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import shutil
 from dataclasses import replace
 from datetime import timedelta
@@ -15,7 +16,8 @@ from accelerate import PartialState
 
 from curate.files import sync, sync_tree, write_json
 from model.config import TrainConfig
-from model.data.materials import load_rows, read_materials
+from model.data.materials import label_column, load_rows, read_materials
+from model.data.overlap import Overlap, overlap_with_training
 from model.data.prepare import Prepared, prepare
 from model.data.splits import PARTS
 from model.files import write_csv
@@ -27,7 +29,13 @@ from model.text.tfidf import TfidfEncoder
 from model.training.allocator import tune_glibc_malloc
 from model.training.metrics import scores
 from model.training.provenance import message_passing, provenance
-from model.training.settings_record import CONTENTS, check_settings, settings_of, write_settings
+from model.training.settings_record import (
+    CONTENTS,
+    as_started,
+    check_settings,
+    settings_of,
+    write_settings,
+)
 from model.training.trainer import (
     CrysMMNetTrainer,
     history_of,
@@ -61,11 +69,12 @@ def train(config: TrainConfig) -> dict[str, Any]:
     if config.modality != "text":
         refuse_readout(config.network.encoder, config.network.readout)
     folder = ModelFolder(config.out)
+    config = as_started(config, folder)
     with PartialState(cpu=on_cpu(), timeout=timedelta(days=1)).main_process_first():
         # of several processes the first encodes the texts and writes the settings, for all
-        official = config.split == "official"
         rows = load_rows(config.data)
-        materials = read_materials(rows, config.target, official)
+        labels = label_column(rows, config.target, config.split, config.folds)
+        materials = read_materials(rows, config.target, labels)
         settings = settings_of(config, materials)
         check_settings(folder, settings)
         if folder.is_finished:
@@ -74,21 +83,23 @@ def train(config: TrainConfig) -> dict[str, Any]:
             return folder.metrics
         prepared = prepare(config, materials)
         write_settings(folder, settings)
-    sizes = CrysMMNetConfig.from_settings(config.network, config.modality, prepared.text_width)
+    sizes = CrysMMNetConfig.from_settings(
+        config.network, config.modality, prepared.text_width, prepared.n_descriptors
+    )
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
         model = CrysMMNet(sizes)
         if config.graph.graph == "quotient" and config.modality != "text":
             refuse_randomness(model)
-    trainer = make_trainer(model, prepared, config)
+    trainer = make_trainer(model, prepared, with_equal_updates(config, prepared))
     if trainer.is_world_process_zero() and config.modality != "text":
         log.info("message passing by %s", message_passing())
     train_or_resume(trainer)
     if trainer.is_world_process_zero():
         seconds = sum(epoch.get("seconds", 0.0) for epoch in history_of(trainer))
         origin = provenance(config.data, rows, settings[CONTENTS], seconds)
-        write_json(config.out / TRAINING, origin)
-        write_model(config, trainer, prepared)
+        write_json(config.out / TRAINING, {**origin, "texts": texts_record(prepared)})
+        write_model(config, trainer, prepared, overlap_with_training(materials, prepared.ids))
     trainer.accelerator.wait_for_everyone()
     return folder.metrics
 
@@ -99,7 +110,41 @@ def with_wanted_bonds(config: TrainConfig) -> TrainConfig:
     return replace(config, graph=replace(config.graph, self_bonds=wanted))
 
 
-def write_model(config: TrainConfig, trainer: CrysMMNetTrainer, prepared: Prepared) -> None:
+def texts_record(prepared: Prepared) -> dict[str, Any] | None:
+    """Which texts were read, by whom they were written, and what encoded them; None without texts."""
+    preprocessing = prepared.preprocessing
+    if prepared.texts_sha256 is None:
+        return None
+    return {
+        "sha256": prepared.texts_sha256,
+        "written_by": preprocessing.description_origins,
+        "encoder": preprocessing.text_encoder,
+        "recipe": preprocessing.text_recipe,
+    }
+
+
+def with_equal_updates(config: TrainConfig, prepared: Prepared) -> TrainConfig:
+    """The same settings with as many epochs as give the updates of the whole training part.
+
+    Epochs and patience grow alike; nothing changes where the whole part is learned from.
+    """
+    if not config.equal_updates or config.train_fraction == 1:
+        return config
+    of_share = len(prepared.ids["train"])
+    of_whole = round(of_share / config.train_fraction)
+    growth = updates(of_whole, config) / updates(of_share, config)
+    patience = None if config.patience is None else math.ceil(config.patience * growth)
+    return replace(config, epochs=math.ceil(config.epochs * growth), patience=patience)
+
+
+def updates(n: int, config: TrainConfig) -> int:
+    """Updates of one epoch of n crystals on one device."""
+    return math.ceil(math.ceil(n / config.batch_size) / config.accumulate)
+
+
+def write_model(
+    config: TrainConfig, trainer: CrysMMNetTrainer, prepared: Prepared, overlap: Overlap
+) -> None:
     """Write the model folder. metrics.json is written last and marks it complete."""
     model = trainer.accelerator.unwrap_model(trainer.model)
     preprocessing = prepared.preprocessing
@@ -129,11 +174,14 @@ def write_model(config: TrainConfig, trainer: CrysMMNetTrainer, prepared: Prepar
         "unit": preprocessing.unit,
         "learned": "log10" if preprocessing.log10 else "as is",
         "split": config.split,
+        "folds": config.folds,
+        "fold": config.fold,
         "seed": config.seed,
         "modality": config.modality,
         "chosen_epoch": best["epoch"],
         "epochs": len(history),
         **result,
+        "shared_with_training": overlap,
         "dropped": {reason: len(names) for reason, names in prepared.dropped.items()},
         "dropped_ids": prepared.dropped,
     }

@@ -21,9 +21,14 @@ FLAGS = {
     "modality": ("--modality=text", "text"),
     "text": ("--text=local", "local"),
     "train_fraction": ("--train-fraction=0.5", 0.5),
+    "equal_updates": ("--equal-updates", True),
+    "fraction_of_labels": ("--fraction-of-labels", True),
     "text_encoder": ("--text-encoder=minilm", "minilm"),
     "text_pooling": ("--text-pooling=mean", "mean"),
-    "split": ("--split=official", "official"),
+    "descriptors": (("--descriptors", "cell", "magpie"), ("cell", "magpie")),
+    "split": ("--split=formula", "formula"),
+    "folds": ("--folds=fold", "fold"),
+    "fold": ("--fold=3", "3"),
     "log_target": ("--log-target", True),
     "seed": ("--seed=7", 7),
     "epochs": ("--epochs=5", 5),
@@ -39,6 +44,7 @@ FLAGS = {
     "cache": ("--cache=here", Path("here")),
     "max_neighbors": ("--max-neighbors=6", 6),
     "cutoff_angstrom": ("--cutoff-angstrom=5", 5.0),
+    "shell_tolerance": ("--shell-tolerance=0.01", 0.01),
     "exact_shell": ("--exact-shell", True),
     "self_bonds": ("--self-bonds", True),
     "encoder": ("--encoder=schnet", "schnet"),
@@ -52,11 +58,18 @@ FLAGS = {
     "projection_width": ("--projection-width=13", 13),
     "readout": ("--readout=atoms+bonds", "atoms+bonds"),
     "fusion": ("--fusion=concat", "concat"),
+    "modality_dropout": ("--modality-dropout=0.2", 0.2),
     "dropout": ("--dropout=0.3", 0.3),
 }
 
 
 FOREIGN = ("encoder", "layers")  # what ALIGNN has not
+
+
+def flags(names) -> list[str]:
+    """The words of these flags on a command line."""
+    given = (FLAGS[name][0] for name in names)
+    return [word for flag in given for word in ((flag,) if isinstance(flag, str) else flag)]
 
 
 def command(*words: str) -> subprocess.CompletedProcess:
@@ -90,7 +103,7 @@ def nothing(config):
 
 
 def test_every_flag_of_train_arrives():
-    config = tyro.cli(cli.Command, args=["train", *(flag for flag, _ in FLAGS.values())])
+    config = tyro.cli(cli.Command, args=["train", *flags(FLAGS)])
     assert isinstance(config, TrainConfig)
     arrived = {**vars(config), **vars(config.graph), **vars(config.network)}
     assert {name: arrived[name] for name in FLAGS} == {name: v for name, (_, v) in FLAGS.items()}
@@ -102,8 +115,7 @@ def test_every_setting_reaches_the_network_and_the_trainer(tmp_path, settings):
     from model.network.crysmmnet import CrysMMNet, CrysMMNetConfig
     from model.training.trainer import make_trainer
 
-    alignn = [flag for name, (flag, _) in FLAGS.items() if name not in FOREIGN]
-    config = tyro.cli(cli.Command, args=["train", *alignn])
+    config = tyro.cli(cli.Command, args=["train", *flags(FLAGS.keys() - set(FOREIGN))])
     model = CrysMMNet(CrysMMNetConfig.from_settings(config.network, config.modality, 5))
     arrived = {**asdict(model.settings), **model.settings.encoder_settings}
     for field in fields(NetworkConfig):

@@ -1,4 +1,4 @@
-"""Fusion: concatenation as ever, and the seam for others, tried with one that reads atoms and tokens."""
+"""Fusion: concatenation as ever, a gate, and attention of the atoms to the tokens."""
 
 import json
 import shutil
@@ -20,38 +20,15 @@ from model.data.materials import load_rows
 from model.graphs.build import build_graphs
 from model.model_folder import PREPROCESSING, SETTINGS, ModelFolder
 from model.network.batch import Example, collate
-from model.network.crysmmnet import refuse_randomness
-from model.network.fusion import FUSIONS, Fusion
+from model.network.crysmmnet import CrysMMNet, CrysMMNetConfig, refuse_randomness
+from model.network.fusion import FUSIONS, ConcatFusion, CrossAttentionFusion, Seen, fusion_class
 from model.predict import Predictor
 from model.training.train import train
 
-
-class AtomsAskTokens(Fusion):
-    """Each atom attends to the tokens; a crystal is the mean of its atoms and of what they found."""
-
-    reads_atoms, reads_tokens = True, True
-
-    def __init__(self, width, n_modalities):
-        super().__init__(width, n_modalities)
-        self.width = 2 * width
-        self.query = nn.Linear(width, width)
-
-    def forward(self, graph, text, atoms_of=None, mask=None):
-        tokens = text[atoms_of.group]  # (n_atoms, n_tokens, width)
-        scores = torch.einsum("ad,atd->at", self.query(graph), tokens)
-        shares = scores.masked_fill(~mask[atoms_of.group], -torch.inf).softmax(1)
-        found = torch.einsum("at,atd->ad", shares, tokens)
-        return atoms_of.mean(torch.cat((graph, found), dim=1))
-
-
 SIZES = NetworkConfig(
-    width=16, alignn_layers=1, gcn_layers=1, embedding_width=8, dropout=0.0, fusion="atoms"
+    width=16, alignn_layers=1, gcn_layers=1, embedding_width=8, fusion="cross-attention"
 )
-
-
-@pytest.fixture
-def offered(monkeypatch):
-    monkeypatch.setitem(FUSIONS, "atoms", AtomsAskTokens)
+GATE = replace(SIZES, fusion="gate")
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +63,7 @@ def test_concatenation_adds_no_weights_and_the_head_reads_both_vectors(sample):
     assert model.fusion.width == model.head[0].in_features == 128
 
 
-def test_padding_of_a_longer_text_beside_it_changes_nothing(offered, sample):
+def test_padding_of_a_longer_text_beside_it_changes_nothing(sample):
     model, made = network(sizes=SIZES), examples(sample)
     together = collate(made)
     assert together.text.shape == (6, 8, TEXT_WIDTH)
@@ -95,7 +72,7 @@ def test_padding_of_a_longer_text_beside_it_changes_nothing(offered, sample):
     assert torch.allclose(model(together), alone, atol=1e-5)
 
 
-def test_a_fusion_of_atoms_gives_the_same_for_quotients_and_any_order_of_atoms(offered, sample):
+def test_a_fusion_of_atoms_gives_the_same_for_quotients_and_any_order_of_atoms(sample):
     model = network(sizes=SIZES)
     folded, full = (
         model(collate(examples(sample, GraphConfig(graph=g)))) for g in ("quotient", "full")
@@ -105,7 +82,7 @@ def test_a_fusion_of_atoms_gives_the_same_for_quotients_and_any_order_of_atoms(o
     assert torch.allclose(folded, turned, atol=1e-5)
 
 
-def test_a_vector_is_a_text_of_one_token(offered, sample):
+def test_a_vector_is_a_text_of_one_token(sample):
     model, made = network(sizes=SIZES), examples(sample)
     vectors = collate([replace(example, text=example.text[0]) for example in made])
     tokens = collate([replace(example, text=example.text[:1]) for example in made])
@@ -113,21 +90,110 @@ def test_a_vector_is_a_text_of_one_token(offered, sample):
     assert torch.equal(model(vectors), model(tokens))
 
 
-def test_dropout_on_single_atoms_is_refused(offered):
-    refuse_randomness(network(sizes=SIZES))
-    with pytest.raises(InputError, match="--graph full or --dropout 0"):
-        refuse_randomness(network(sizes=replace(SIZES, dropout=0.1)))
+def test_no_dropout_acts_on_single_atoms():
+    """So that quotients can be trained on; on crystals it does, as everywhere."""
+    model = network(sizes=replace(SIZES, dropout=0.5))
+    refuse_randomness(model)
+    assert model.graph_projection.dropout.p == 0.5 and model.atom_projection.dropout.p == 0
+    model.graph_encoder.dropout = nn.Dropout(0.5)
+    with pytest.raises(InputError, match=r"ALIGNNEncoder.dropout draws .* use --graph full"):
+        refuse_randomness(model)
+
+
+def test_attention_by_its_formula(sample):
+    """Atom by atom and head by head, from the whole graph."""
+    model, made = network(sizes=SIZES), examples(sample, GraphConfig(graph="full"))
+    fusion, batch = model.fusion, collate(made)
+    features = model.graph_encoder(batch)
+    atoms, tokens = model.atom_projection(features.atoms), model.text_projection(batch.text)
+    rows = []
+    for number, example in enumerate(made):
+        own = atoms[features.atoms_of.group == number]
+        known = tokens[number, : len(example.text)]
+        key, value = fusion.answer(known).split(64, dim=1)
+        found = []
+        for head in range(4):
+            part = slice(16 * head, 16 * head + 16)
+            scores = fusion.ask(own)[:, part] @ key[:, part].T / 4
+            found.append(scores.softmax(1) @ value[:, part])
+        rows.append(fusion.norm(own + fusion.join(torch.hstack(found))).mean(0))
+    expected = torch.hstack((model.graph_projection(model.readout(features)), torch.stack(rows)))
+    assert torch.allclose(model.fused(batch), expected, atol=1e-5)
+
+
+def test_gradients_of_quotients_are_those_of_whole_graphs(sample):
+    gradients = []
+    for graph in ("quotient", "full"):
+        model = network(sizes=SIZES)
+        model(collate(examples(sample, GraphConfig(graph=graph)))).sum().backward()
+        gradients.append([p.grad for p in model.fusion.parameters()])
+        assert model.text_projection.projection.weight.grad.abs().max() > 0
+    for one, other in zip(*gradients, strict=True):
+        assert torch.allclose(one, other, rtol=1e-3, atol=1e-5)
+
+
+def test_heads_must_divide_the_width():
+    with pytest.raises(InputError, match="--projection-width that 4 divides, not 10"):
+        network(sizes=replace(SIZES, projection_width=10))
+
+
+def test_the_gate_weighs_each_number_of_each_vector(sample):
+    model, found = network(sizes=GATE), batch(sample)
+    graph = model.graph_projection(model.readout(model.graph_encoder(found)))
+    text = model.text_projection(found.text)
+    raw = model.fusion.weigh(torch.hstack((graph, text)))
+    share = torch.sigmoid(raw[:, :64] - raw[:, 64:])  # the softmax of two
+    assert torch.allclose(model.fused(found), share * graph + (1 - share) * text, atol=1e-6)
+    assert share.min() > 0.01 and share.max() < 0.99
+
+
+@pytest.mark.parametrize("name", FUSIONS)
+def test_descriptors_are_joined_by_every_fusion(sample, name):
+    sizes, chance = replace(SIZES, fusion=name), np.random.default_rng(1)
+    config = CrysMMNetConfig.from_settings(sizes, "both", TEXT_WIDTH, n_descriptors=5)
+    torch.manual_seed(0)
+    model = CrysMMNet(config).eval()
+    made = [
+        replace(example, descriptors=chance.standard_normal(5, np.float32))
+        for example in examples(sample)
+    ]
+    if name != "cross-attention":
+        made = [replace(example, text=example.text[0]) for example in made]
+    found = model(collate(made))
+    changed = [replace(example, descriptors=example.descriptors + 1) for example in made]
+    assert found.shape == (6,) and (model(collate(changed)) - found).abs().min() > 1e-5
+    model(collate(made)).sum().backward()
+    assert model.descriptor_projection.projection.weight.grad.abs().max() > 0
+
+
+@pytest.mark.parametrize(
+    ("modality", "descriptors", "expected"),
+    [
+        ("graph", False, ["concat"] * 3),
+        ("text", True, ["concat", "gate", "concat"]),
+        ("graph", True, ["concat", "gate", "concat"]),
+        ("both", False, ["concat", "gate", "cross-attention"]),
+    ],
+)
+def test_without_two_to_join_the_vectors_stand_side_by_side(modality, descriptors, expected):
+    classes = [fusion_class(name, modality, descriptors) for name in FUSIONS]
+    assert classes == [FUSIONS[name] for name in expected]
+
+
+def test_of_one_vector_concatenation_is_the_vector_itself():
+    vector = torch.randn(3, 8)
+    assert torch.equal(ConcatFusion(8, 1)(Seen(text=vector)), vector)
 
 
 def test_a_fusion_of_tokens_is_trained_and_predicts_what_it_predicted(
-    offered, tmp_path, settings, dataset, cache
+    tmp_path, settings, dataset, cache
 ):
-    config = settings(tmp_path / "m", network=replace(TINY, dropout=0.0, fusion="atoms"), epochs=1)
+    config = settings(tmp_path / "m", network=replace(TINY, fusion="cross-attention"), epochs=1)
     train(config)
     folder = ModelFolder(config.out)
     assert folder.read(PREPROCESSING)["text_recipe"]["pooling"] == "tokens"
     predictor = Predictor.from_pretrained(config.out, cache)
-    assert isinstance(predictor.model.fusion, AtomsAskTokens)
+    assert isinstance(predictor.model.fusion, CrossAttentionFusion)
     known = {row["id"]: float(row["prediction"]) for row in folder.predictions}
     records = [record_of_row(row) for row in load_rows(dataset) if row["material_id"] in known]
     found = {p.id: p.value for p in predictor.predict(records)}
@@ -136,9 +202,11 @@ def test_a_fusion_of_tokens_is_trained_and_predicts_what_it_predicted(
     assert {p.id: p.value for p in predictor.predict(empty)} != found  # it reads the text
 
 
-def test_a_pooling_beside_a_fusion_of_tokens_is_refused(offered, tmp_path, settings):
-    network = replace(TINY, dropout=0.0, fusion="atoms")
-    with pytest.raises(InputError, match="--text-pooling mean: --fusion atoms reads every token"):
+def test_a_pooling_beside_a_fusion_of_tokens_is_refused(tmp_path, settings):
+    network = replace(TINY, fusion="cross-attention")
+    with pytest.raises(
+        InputError, match="--text-pooling mean: --fusion cross-attention reads every token"
+    ):
         train(settings(tmp_path / "m", network=network, text_pooling="mean"))
     assert not (tmp_path / "m").exists()
 
@@ -153,5 +221,5 @@ def test_a_record_of_settings_from_before_fusions_is_that_of_concatenation(
     record.write_text(json.dumps(asked))
     config = settings(tmp_path / "m", split="official")
     assert train(config) == ModelFolder(trained).metrics
-    with pytest.raises(InputError, match="fusion was 'concat', now 'atoms'"):
-        train(replace(config, network=replace(config.network, fusion="atoms")))
+    with pytest.raises(InputError, match="fusion was 'concat', now 'cross-attention'"):
+        train(replace(config, network=replace(config.network, fusion="cross-attention")))

@@ -10,7 +10,7 @@ from safetensors.numpy import save_file
 
 from curate.errors import InputError
 from curate.run.schema import record_of_row
-from model.data.materials import load_rows, read_materials
+from model.data.materials import label_column, load_rows, read_materials
 from model.data.prepare import prepare
 from model.model_folder import PREPROCESSING, TEXT_ENCODER, ModelFolder
 from model.predict.predictor import Predictor
@@ -87,7 +87,9 @@ def test_texts_without_a_common_word_are_one_sentence():
 
 def test_it_is_fitted_on_the_training_texts_alone(settings, tmp_path, dataset):
     config = settings(tmp_path / "m", text_encoder="tfidf", modality="text", split="official")
-    materials = read_materials(load_rows(dataset), config.target, official=True)
+    rows = load_rows(dataset)
+    column = label_column(rows, config.target, config.split, None)
+    materials = read_materials(rows, config.target, column)
     prepared = prepare(config, materials)
     texts = {m.id: m.record.description for m in materials}
     learned = [texts[name] for name in texts if name in set(prepared.parts["train"].ids)]

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import logging
 import math
 import pickle
 import re
@@ -21,11 +22,13 @@ from hostile_pickle import Touch
 from small import example
 
 from curate.errors import InputError
+from curate.run.schema import record_of_row
 from curate.sources.sample import Sample
-from model.config import LossName, NetworkConfig
+from model.config import GraphConfig, LossName, NetworkConfig
 from model.data.materials import load_rows, read_materials, usable
-from model.data.splits import split_ids, split_of
+from model.data.splits import split_of
 from model.network.batch import within_angles
+from model.predict import Predictor
 from model.training.train import train
 from model.training.trainer import LOSSES
 
@@ -188,6 +191,31 @@ def test_a_record_of_settings_from_before_losses_is_that_of_the_mean_square(
         train(replace(config, loss="l1"))
 
 
+def test_a_training_of_before_shells_had_a_tolerance_goes_on_with_theirs(
+    tmp_path, settings, dataset, cache, caplog
+):
+    """Started with 1e-6, as every training was, and with a record that says nothing of it."""
+    config = settings(
+        tmp_path / "m", modality="graph", epochs=1, graph=GraphConfig(shell_tolerance=1e-6)
+    )
+    metrics = train(config)
+    known = {row["id"]: float(row["prediction"]) for row in read(config.out / "predictions.csv")}
+    for name, inner in (("question.json", None), ("preprocessing.json", "graph")):
+        stored = json.loads((config.out / name).read_text())
+        assert (stored[inner] if inner else stored).pop("shell_tolerance") == 1e-6
+        (config.out / name).write_text(json.dumps(stored))
+    (config.out / "metrics.json").unlink()  # it was interrupted
+    assert GraphConfig().shell_tolerance == 1e-3
+    caplog.set_level(logging.INFO)
+    assert train(replace(config, graph=GraphConfig())) == metrics
+    assert "was started with --shell-tolerance 1e-06 and goes on with it" in caplog.text
+    records = [record_of_row(row) for row in load_rows(dataset)]
+    found = {p.id: p.value for p in Predictor.from_pretrained(config.out).predict(records)}
+    assert found == pytest.approx(known, abs=1e-4)
+    with pytest.raises(InputError, match=r"shell_tolerance was 1e-06, now 0\.01"):
+        train(replace(config, graph=GraphConfig(shell_tolerance=0.01)))
+
+
 def test_a_readout_of_bonds_is_refused_before_anything_is_written(tmp_path, settings):
     network = NetworkConfig(encoder="cgcnn", readout="atoms+bonds")
     with pytest.raises(InputError, match="--encoder cgcnn updates none"):
@@ -283,15 +311,6 @@ def test_early_stopping_ends_a_training_that_no_longer_improves(tmp_path, settin
     assert metrics["epochs"] == metrics["chosen_epoch"] + 2 < 60
 
 
-def test_random_split_is_seeded_disjoint_and_80_10_10():
-    ids = [f"mp-{number}" for number in range(100)]
-    split = split_ids(ids, seed=1)
-    assert (len(split.train), len(split.val), len(split.test)) == (80, 10, 10)
-    assert sorted(split.train + split.val + split.test) == sorted(ids)
-    assert split == split_ids(ids, seed=1)
-    assert split != split_ids(ids, seed=2)
-
-
 def test_an_unknown_target_lists_the_known_ones(dataset):
     with pytest.raises(InputError, match=r"unknown target 'gap'.*optb88vdw_bandgap"):
         read_materials(load_rows(dataset), "gap")
@@ -338,3 +357,26 @@ def test_usable_and_split_count_everything(dataset, settings, tmp_path):
     assert len(kept) + sum(map(len, dropped.values())) == len(materials) == 48
     split = split_of(kept, settings(tmp_path))
     assert len(split.train) + len(split.val) + len(split.test) == len(kept)
+
+
+def test_a_share_may_be_trained_as_many_updates_and_count_validation_labels(tmp_path, settings):
+    """40 training crystals in batches of 8 are 5 updates an epoch, 10 of them 2: 2.5 times the epochs."""
+    shared = {"modality": "text", "text": "constant", "epochs": 2, "batch_size": 8, "seed": 5}
+    whole = train(settings(tmp_path / "whole", equal_updates=True, **shared))
+    share = train(
+        settings(
+            *(tmp_path / "share",),
+            **(shared | {"train_fraction": 0.25, "equal_updates": True, "patience": 50}),
+            fraction_of_labels=True,
+        )
+    )
+    assert (whole["epochs"], share["epochs"]) == (2, 5)
+    assert [share[part]["n"] for part in ("train", "val", "test")] == [10, 1, 4]
+    assert [whole[part]["n"] for part in ("train", "val", "test")] == [40, 4, 4]
+
+
+def test_a_training_records_its_texts_and_its_code(trained):
+    origin = json.loads((trained / "training.json").read_text())
+    assert len(origin["code_sha256"]) == 64 == len(origin["texts"]["sha256"])
+    assert origin["texts"]["written_by"] == ["robocrys 0.2.13"]
+    assert origin["texts"]["encoder"] == "minilm" and origin["texts"]["recipe"]["pooling"] == "cls"
