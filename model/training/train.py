@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from accelerate import PartialState
 
-from curate.files import write_json
+from curate.files import sync, sync_tree, write_json
 from model.config import TrainConfig
 from model.data.materials import label_column, load_rows, read_materials
 from model.data.overlap import Overlap, overlap_with_training
@@ -194,6 +194,8 @@ def save_weights(model: CrysMMNet, folder: Path) -> None:
     partial = folder / "weights.partial"
     shutil.rmtree(partial, ignore_errors=True)
     model.save_pretrained(partial)
+    sync_tree(partial)
     for path in partial.iterdir():
         path.replace(folder / path.name)
     partial.rmdir()
+    sync(folder)
