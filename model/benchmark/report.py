@@ -27,6 +27,8 @@ from model.statistics.paired_difference import Difference, Errors, holm, paired_
 
 OF_MATBENCH, OF_JARVIS = "fold_matbench_", "split_"  # how a leaderboard's columns begin
 LIBRARIES = ("numpy", "scikit-learn", "scipy", "pymatgen", "robocrys", "torch")
+NAMED = 6  # published models in the plot
+LABELS = 24  # that fit above each other
 COMPARED = (  # what, against what, and the question
     ("blend", "blend without text", "the text's share"),
     ("blend, shuffled text", "blend without text", "texts of other crystals (null)"),
@@ -275,6 +277,14 @@ def difference_row(question: str, found: Difference, p: float) -> str:
     return f"| {question} | {found.mean:+.2f} | {found.low:+.2f} to {found.high:+.2f} | {p:.3f} | {word} |"
 
 
+def apart(heights: Sequence[float], least: float) -> list[float]:
+    """Heights of labels in rising order, moved up until `least` lies between two."""
+    moved: list[float] = []
+    for height in heights:
+        moved.append(max(height, moved[-1] + least) if moved else height)
+    return moved
+
+
 def plot_folds(
     config: BenchmarkConfig, answer: Answer, others: Sequence[Published], unit: str
 ) -> None:
@@ -284,10 +294,14 @@ def plot_folds(
     figure = Figure(figsize=(8, 4), layout="constrained")
     axes = figure.subplots()
     places = np.arange(len(answer.folds))
-    for other in others[:6]:
+    shown = sorted(others[:NAMED], key=lambda other: other.fold_maes[-1])
+    drawn = [
+        mae for one in (*(o.fold_maes for o in shown), answer.fold_maes("blend")) for mae in one
+    ]
+    heights = apart([other.fold_maes[-1] for other in shown], float(np.ptp(drawn)) / LABELS)
+    for other, height in zip(shown, heights, strict=True):
         axes.plot(places, other.fold_maes, "o-", color="0.75", markersize=4, linewidth=1)
-        axes.annotate(other.name, (places[-1], other.fold_maes[-1]), (5, 0), textcoords="offset points",
-                      fontsize=7, color="0.45", va="center")  # fmt: skip
+        axes.text(places[-1] + 0.1, height, other.name, fontsize=7, color="0.45", va="center")
     for model, color in zip(BLENDS, ("#dd8452", "#4c72b0", "#937860"), strict=True):
         maes = answer.fold_maes(model)
         axes.plot(places, maes, "o-", color=color, label=f"{model}, mean {np.mean(maes):.1f}")
