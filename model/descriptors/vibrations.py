@@ -34,6 +34,11 @@ class Vibrations(Descriptor):
 
     def compute(self, material: Described) -> np.ndarray:
         """(12,) numbers; frequencies in 1/cm, masses in u, of the highest mode at the zone centre."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return self._compute(material)
+
+    def _compute(self, material: Described) -> np.ndarray:
         matrix, positions, numbers, _ = primitive(material.record)
         phonons = displaced(matrix, positions, numbers)
         from model.descriptors.sevennet import energy_and_forces
@@ -81,11 +86,7 @@ def displaced(matrix: np.ndarray, positions: np.ndarray, numbers: np.ndarray):
     repeats = np.maximum(1, np.ceil(SHORT / lengths - 0.01)).astype(int)
     while len(numbers) * repeats.prod() > MOST_ATOMS and repeats.max() > 1:
         repeats[np.argmax(np.where(repeats > 1, repeats * lengths, 0))] -= 1
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        cell = PhonopyAtoms(numbers=numbers, cell=matrix, positions=positions)
-        phonons = Phonopy(
-            cell, np.diag(repeats), primitive_matrix=np.eye(3), symprec=1e-3, log_level=0
-        )
-        phonons.generate_displacements(distance=DISPLACED, is_plusminus=False)
+    cell = PhonopyAtoms(numbers=numbers, cell=matrix, positions=positions)
+    phonons = Phonopy(cell, np.diag(repeats), primitive_matrix=np.eye(3), symprec=1e-3, log_level=0)
+    phonons.generate_displacements(distance=DISPLACED, is_plusminus=False)
     return phonons
