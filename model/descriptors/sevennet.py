@@ -8,6 +8,7 @@ Dispersion: Grimme et al., J. Comput. Chem. 32, 1456 (2011), with PBE's paramete
 
 from __future__ import annotations
 
+import os
 import warnings
 from functools import lru_cache
 from typing import Any
@@ -23,6 +24,7 @@ HARTREE = 27.211386245988  # eV (CODATA 2018)
 @lru_cache
 def calculator(name: str) -> Any:
     """The potential of this name on one thread of the processor; InputError without the extra."""
+    os.environ.setdefault("JOBLIB_MULTIPROCESSING", "0")  # sevenn imports joblib, which leaves semaphores
     try:
         from sevenn.calculator import SevenNetCalculator
     except ImportError as error:
