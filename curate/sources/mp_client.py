@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import requests
 
-from curate.errors import InputError
-from curate.files import first_line, sync, sync_tree
+from curate.errors import InputError, first_line
+from curate.files import sync, sync_tree
 from curate.web.bounds import LONGEST_ANSWER, BoundedAdapter, Refusal, check_redirect, within
 from curate.web.retry import (
     TEMPORARY_STATUSES,
