@@ -81,7 +81,8 @@ def run(config: Command) -> int:
 
 
 def run_train(config: TrainConfig) -> int:
-    """Train and print the scores."""
+    """Train and print the scores, with what the test crystals share with the training crystals."""
+    from model.data.overlap import overlap_line
     from model.training.metrics import line
     from model.training.train import train
 
@@ -90,6 +91,7 @@ def run_train(config: TrainConfig) -> int:
         return 0  # one of several processes speaks
     for part in ("train", "val", "test"):
         print(line(part, result[part], result["unit"]))
+    print(overlap_line(result))
     for reason, count in result["dropped"].items():
         print(f"dropped: {count} {reason}")
     print(f"{config.target}: epoch {result['chosen_epoch']} of {result['epochs']} in {config.out}")

@@ -59,8 +59,11 @@ class GraphConfig:
     """Bonds as in the released code: shells cut by the last bits of a float, bonds of an atom with
     its own image counted twice, no such bond followed by itself."""
     self_bonds: bool = False
-    """Also bond each atom to its own images along the three shortest translations of the crystal;
-    Matformer always has them."""
+    """Also bond each atom to its own images along the shortest translations of the crystal; Matformer
+    always has them."""
+    self_bond_translations: Literal[3, 6] = 6
+    """How many: the three of the reduced cell, or also the sums of two of them, as Matformer's code has
+    it; models of earlier versions have 3."""
 
     @classmethod
     def recorded(cls, stored: dict[str, Any]) -> GraphConfig:
@@ -69,7 +72,7 @@ class GraphConfig:
 
 
 # Of settings whose default has changed: what held before they were recorded.
-BEFORE_RECORDED: dict[str, Any] = {"shell_tolerance": 1e-6}
+BEFORE_RECORDED: dict[str, Any] = {"shell_tolerance": 1e-6, "self_bond_translations": 3}
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import shlex
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import fields
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,14 @@ from model.training.settings_record import digest
 log = logging.getLogger(__name__)
 
 SETTINGS = "settings.json"
-NOT_SETTINGS = ("data", "out", "cache", "tensorboard", "published")
+ASKED = (
+    "target",
+    "split",
+    "folds",
+    "descriptors",
+    "seeds",
+    "inner_folds",
+)  # a network has its own record
 
 
 def benchmark(config: BenchmarkConfig) -> Path:
@@ -78,14 +85,14 @@ def benchmark(config: BenchmarkConfig) -> Path:
         "minutes of fitting": round(sum(answer.seconds.values()) / 60, 1),
         "minutes of this run": round((time.perf_counter() - started) / 60, 1),
     }
-    write_answer(config, answer, unit(config.target, rows.schema) or "", made)
+    write_answer(config, answer, unit(config.target, rows.schema) or "", made, labels)
     return config.out
 
 
 def check_settings(config: BenchmarkConfig, materials: Sequence[Material]) -> None:
     """Write what the folder answers; InputError where it holds the answer to something else."""
-    asked = {key: value for key, value in asdict(config).items() if key not in NOT_SETTINGS}
-    asked = json.loads(json.dumps({**asked, "contents": digest(materials)}, default=str))
+    asked = {name: getattr(config, name) for name in ASKED}
+    asked = json.loads(json.dumps({**asked, "contents": digest(materials)}))
     path = config.out / SETTINGS
     if not path.is_file():
         if config.out.exists() and any(config.out.iterdir()):

@@ -15,14 +15,17 @@ from typing import Any
 import numpy as np
 
 from curate import __version__
+from curate.dataset.splits import task_sizes
 from curate.errors import InputError
 from curate.files import whole_file, write_json, write_text
 from model.benchmark.answer import BLENDS, NETWORKS, Answer
 from model.benchmark.matbench import matbench_results
 from model.config import BenchmarkConfig
 from model.files import write_csv
+from model.publish.leaderboard import check_contribution, file_name, write_zip
 from model.statistics.paired_difference import Difference, Errors, holm, paired_difference
 
+OF_MATBENCH, OF_JARVIS = "fold_matbench_", "split_"  # how a leaderboard's columns begin
 LIBRARIES = ("numpy", "scikit-learn", "scipy", "pymatgen", "robocrys", "torch")
 COMPARED = (  # what, against what, and the question
     ("blend", "blend without text", "the text's share"),
@@ -45,7 +48,7 @@ class Published:
 
 
 def write_answer(
-    config: BenchmarkConfig, answer: Answer, unit: str, made: Mapping[str, Any]
+    config: BenchmarkConfig, answer: Answer, unit: str, made: Mapping[str, Any], column: str
 ) -> None:
     """Write all files of an answer into OUT.
 
@@ -54,6 +57,7 @@ def write_answer(
         answer: All predictions.
         unit: Of the target; empty where it has none.
         made: How the numbers came about: command, machine, digest of the data.
+        column: Of the folds or the split; its name tells the leaderboard.
     """
     others = published(config, answer)
     differences = compared(answer)
@@ -98,14 +102,27 @@ def write_answer(
                      "versions": versions()},
         },
     )  # fmt: skip
-    if config.folds and config.folds.startswith("fold_matbench_"):
-        task = config.folds.removeprefix("fold_")
-        with whole_file(config.out / "results.json.gz") as partial:
-            found = matbench_results(task, answer, asdict_shown(config))
-            partial.write_bytes(gzip.compress(json.dumps(found).encode(), mtime=0))
+    write_contribution(config, answer, column)
     plot_folds(config, answer, others, unit)
     text = report(config, answer, others, differences, against, unit, made)
     write_text(config.out / "report.md", text)
+
+
+def write_contribution(config: BenchmarkConfig, answer: Answer, column: str) -> None:
+    """What Matbench or the JARVIS-Leaderboard takes, the blend's predictions; nothing for another column."""
+    if column.startswith(OF_MATBENCH):
+        task = column.removeprefix(OF_MATBENCH)
+        found = matbench_results(f"matbench_{task}", answer, asdict_shown(config))
+        with whole_file(config.out / "results.json.gz") as partial:
+            partial.write_bytes(gzip.compress(json.dumps(found).encode(), mtime=0))
+    elif (task := column.removeprefix(OF_JARVIS)) in task_sizes():
+        (fold,) = answer.folds
+        rows = zip(fold.test, answer.test("blend", fold), strict=True)
+        inputs = answer.inputs
+        predicted = {inputs.ids[n]: (str(inputs.targets[n]), str(float(v))) for n, v in rows}
+        path = config.out / file_name(task)
+        write_zip(path, predicted)
+        check_contribution(path, task)
 
 
 def asdict_shown(config: BenchmarkConfig) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from curate.files import write_json, write_text
 from model.config import ExperimentConfig, TrainConfig
+from model.data.overlap import overlap_line
 from model.data.splits import IN_TWO_PARTS, PARTS
 from model.experiments.variants import (
     COMPOSITION,
@@ -234,22 +235,9 @@ def crystal_lines(config: ExperimentConfig, plan: Plan) -> list[str]:
         fold = "" if training.fold is None else f", fold {training.fold}"
         lines.append(
             f"- {training.target}, seed {training.seed}{fold}: {sizes} crystals; "
-            f"{shared_line(metrics)}; {leaks} ids in two splits left out."
+            f"{overlap_line(metrics)}; {leaks} ids in two splits left out."
         )
     return lines
-
-
-def shared_line(metrics: dict[str, Any]) -> str:
-    """Of how many test crystals the training part has the formula, the elements, or a near-duplicate."""
-    shared = metrics.get("shared_with_training")
-    if shared is None:
-        return "trained by an earlier version, which did not count what test and training share"
-    test = shared["test"]
-    return (
-        f"of the test crystals {test['formula']} have their formula in training, "
-        f"{test['chemical_system']} their elements, {test['near_duplicate']} a near-duplicate (same "
-        "formula, matching structure)"
-    )
 
 
 def draw(config: ExperimentConfig, folder: Path, plan: Plan, rows: Rows) -> list[Path]:

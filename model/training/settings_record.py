@@ -13,6 +13,7 @@ from curate.errors import InputError
 from curate.files import sweep, write_json
 from model.config import BEFORE_RECORDED, GraphConfig, NetworkConfig, TrainConfig
 from model.data.materials import Material
+from model.encoder_settings import VERSION
 from model.model_folder import SETTINGS, ModelFolder
 from model.network.encoders import encoder_settings
 
@@ -66,8 +67,9 @@ def as_started(config: TrainConfig, folder: ModelFolder) -> TrainConfig:
         if name not in recorded and getattr(now, name) == getattr(GraphConfig(), name) != value
     }
     for name, value in earlier.items():
-        flag = name.replace("_", "-")
-        log.info("%s was started with --%s %s and goes on with it", folder.path, flag, value)
+        if now.self_bonds or name != "self_bond_translations":  # else it has no meaning
+            flag = name.replace("_", "-")
+            log.info("%s was started with --%s %s and goes on with it", folder.path, flag, value)
     return replace(config, graph=replace(now, **earlier))
 
 
@@ -75,7 +77,7 @@ def with_defaults(recorded: dict[str, Any], settings: dict[str, Any]) -> dict[st
     """A record with the defaults of those settings that its version of this package did not know."""
     known = (field for kind in (GraphConfig, NetworkConfig, TrainConfig) for field in fields(kind))
     defaults = {field.name: field.default for field in known if field.default is not MISSING}
-    defaults |= BEFORE_RECORDED
+    defaults |= {**BEFORE_RECORDED, VERSION: 1}
     return {name: defaults[name] for name in settings if name in defaults} | recorded
 
 

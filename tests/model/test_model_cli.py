@@ -47,6 +47,7 @@ FLAGS = {
     "shell_tolerance": ("--shell-tolerance=0.01", 0.01),
     "exact_shell": ("--exact-shell", True),
     "self_bonds": ("--self-bonds", True),
+    "self_bond_translations": ("--self-bond-translations=3", 3),
     "encoder": ("--encoder=schnet", "schnet"),
     "width": ("--width=32", 32),
     "layers": ("--layers=2", 2),

@@ -196,13 +196,18 @@ def test_a_training_of_before_shells_had_a_tolerance_goes_on_with_theirs(
 ):
     """Started with 1e-6, as every training was, and with a record that says nothing of it."""
     config = settings(
-        tmp_path / "m", modality="graph", epochs=1, graph=GraphConfig(shell_tolerance=1e-6)
+        tmp_path / "m",
+        modality="graph",
+        epochs=1,
+        graph=GraphConfig(shell_tolerance=1e-6, self_bond_translations=3),
     )
     metrics = train(config)
     known = {row["id"]: float(row["prediction"]) for row in read(config.out / "predictions.csv")}
     for name, inner in (("question.json", None), ("preprocessing.json", "graph")):
         stored = json.loads((config.out / name).read_text())
-        assert (stored[inner] if inner else stored).pop("shell_tolerance") == 1e-6
+        rules = stored[inner] if inner else stored
+        assert rules.pop("shell_tolerance") == 1e-6
+        assert rules.pop("self_bond_translations") == 3
         (config.out / name).write_text(json.dumps(stored))
     (config.out / "metrics.json").unlink()  # it was interrupted
     assert GraphConfig().shell_tolerance == 1e-3
