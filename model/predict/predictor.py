@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -131,7 +132,12 @@ class Predictor:
         for (position, example), value in zip(ready, values, strict=True):
             lacks_text = self.model.sees_text and example.text is None
             unit = self.preprocessing.unit
-            results[position] = Prediction(example.id, float(value), unit, without_text=lacks_text)
+            result = Prediction(example.id, float(value), unit, without_text=lacks_text)
+            if not math.isfinite(value):  # of weights that are damaged
+                result = Prediction(
+                    example.id, error=f"the model gives {value}, which is no number"
+                )
+            results[position] = result
         return [result for result in results if result is not None]
 
     def unseen_elements(self, record: StructureRecord) -> list[str]:
