@@ -230,6 +230,8 @@ def test_an_answer_is_complete_and_comes_out_the_same_again(tmp_path, dataset, c
     before = [path.stat().st_mtime_ns for path in metrics]
     run(config_of(tmp_path / "one", dataset, cache, "low-data"))  # nothing is trained again
     assert [path.stat().st_mtime_ns for path in metrics] == before
+    made = json.loads((first / "made.json").read_text())
+    assert made["reproduction"] == "all 12 results came out as before"
 
 
 def test_the_description_is_compared_with_each_text_that_says_less(tmp_path, dataset, cache):
