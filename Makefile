@@ -13,7 +13,7 @@ for name in "graph", "both":
 endef
 export COMPARE
 
-.PHONY: attack demo test test-browser test-services test-slurm test-wheel resolve lint bench clean
+.PHONY: attack demo test test-browser test-services test-slurm test-wheel test-potential resolve lint bench clean
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -51,6 +51,10 @@ test-slurm: $(VENV)/installed  # as root: it installs and starts a SLURM of its 
 		{ apt-get -qq update && apt-get -qq install -y --no-install-recommends \
 		slurmctld slurmd slurm-client munge > /dev/null; }
 	$(BIN)/python tests/helpers/with_slurm.py $(BIN)/pytest -n 0 -m slurm
+
+test-potential: $(VENV)/installed
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[demo,dev,potential]'
+	$(BIN)/pytest -n 0 -m potential
 
 test-wheel: $(VENV)/installed  # wheel and sdist, each in an environment of its own
 	$(BIN)/pytest -n 0 -m wheel

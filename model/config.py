@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
@@ -52,12 +52,27 @@ class GraphConfig:
     """Nearest neighbours an atom is bonded to; the shell of the last one is kept whole."""
     cutoff_angstrom: float = 8.0
     """Radius searched for them, grown where an atom has fewer."""
+    shell_tolerance: float = 1e-3
+    """Neighbours whose distances differ by less than this share of them are one shell. A CIF of four
+    digits moves distances by some 1e-4 of their length; models of earlier versions have 1e-6."""
     exact_shell: bool = False
     """Bonds as in the released code: shells cut by the last bits of a float, bonds of an atom with
     its own image counted twice, no such bond followed by itself."""
     self_bonds: bool = False
-    """Also bond each atom to its own images along the three shortest translations of the crystal;
-    Matformer always has them."""
+    """Also bond each atom to its own images along the shortest translations of the crystal; Matformer
+    always has them."""
+    self_bond_translations: Literal[3, 6] = 6
+    """How many: the three of the reduced cell, or also the sums of two of them, as Matformer's code has
+    it; models of earlier versions have 3."""
+
+    @classmethod
+    def recorded(cls, stored: dict[str, Any]) -> GraphConfig:
+        """The rules that a folder records; what its version did not know is as that version had it."""
+        return cls(**{**BEFORE_RECORDED, **stored})
+
+
+# Of settings whose default has changed: what held before they were recorded.
+BEFORE_RECORDED: dict[str, Any] = {"shell_tolerance": 1e-6, "self_bond_translations": 3}
 
 
 @dataclass(frozen=True)
@@ -112,7 +127,8 @@ class TrainSettings:
     trained with: what its `1_Pooling/config.json` says, [CLS] where it has none."""
     descriptors: tuple[DescriptorName, ...] = ()
     """Numbers of a crystal that need no learning, which the network reads beside graph and text: its
-    `composition`, `magpie`'s statistics of its elements, its `cell`, what its `condensed` structure says."""
+    `composition`, `magpie`'s statistics of its elements, its `cell`, what its `condensed` structure says;
+    and what a potential computes in seconds a crystal, the binding of its `layers` and its `vibrations`."""
     split: str = "random"
     """`official`: the dataset's own column split_<task>. `random`: 80/10/10 drawn with the seed. `formula`,
     `chemical-system`: likewise, but crystals of one formula, or of the same elements, stay in one part. Else
@@ -159,6 +175,10 @@ class TrainSettings:
             raise InputError(
                 "--modality-dropout must be at least 0 and below 1, not "
                 f"{self.network.modality_dropout}"
+            )
+        if not 0 <= self.graph.shell_tolerance < 1:
+            raise InputError(
+                f"--shell-tolerance must be at least 0 and below 1, not {self.graph.shell_tolerance}"
             )
         if len(set(self.descriptors)) < len(self.descriptors):
             raise InputError(f"--descriptors {' '.join(self.descriptors)}: one is named twice")

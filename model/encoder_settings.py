@@ -19,14 +19,18 @@ SIZES = {  # the flags, and what they mean
     "angle_bins": "ALIGNN's functions between -1 and 1 that describe the cosine of a bond angle.",
     "embedding_width": "ALIGNN's width between those functions and the features.",
 }
+VERSION = "encoder_version"  # which of its networks a name stands for
 ENCODERS: dict[str, type[Any]] = {}  # settings by the name of the encoder
 
 
 def encoder(name: str) -> Callable[[type], type]:
-    """Register the settings of an encoder under its name; every size needs a line in SIZES."""
+    """Register the settings of an encoder under its name; every size needs a line in SIZES.
+
+    A field `encoder_version` is no flag: it is recorded, and models without it have the first version.
+    """
 
     def register(settings: type) -> type:
-        if unknown := {field.name for field in fields(settings)} - SIZES.keys():
+        if unknown := {field.name for field in fields(settings)} - SIZES.keys() - {VERSION}:
             raise TypeError(f"{settings.__name__}: SIZES does not explain {', '.join(unknown)}")
         ENCODERS[name] = settings
         return settings
@@ -60,7 +64,8 @@ class CGCNNSettings:
 @encoder("schnet")
 @dataclass(frozen=True)
 class SchNetSettings:
-    """The defaults are those of the widely used implementation in PyTorch Geometric."""
+    """The defaults are the sizes of the widely used implementation in PyTorch Geometric; the network is
+    that of the paper's figure, whose filters have two activations and no envelope."""
 
     width: int = 128
     layers: int = 6
@@ -94,7 +99,7 @@ class MatformerSettings:
 
     width: int = 128
     layers: int = 5
-    distance_bins: int = 80
+    distance_bins: int = 128
 
 
 @encoder("cogn")
@@ -104,4 +109,5 @@ class CoGNSettings:
 
     width: int = 128
     layers: int = 5
-    distance_bins: int = 32
+    distance_bins: int = 32  # every 0.25 Å up to 8 Å
+    encoder_version: int = 2  # 1: each block hands its bonds on, and the functions are narrower

@@ -85,7 +85,7 @@ DOORS = {
         "model/publish/push.py",
         "model/publish/space.py",
     },
-    "matplotlib": {"model/experiments/report.py"},
+    "matplotlib": {"model/benchmark/report.py", "model/experiments/report.py"},
     "mp_api": {"curate/sources/mp_client.py"},
     "optimade": {"curate/sources/optimade_client.py"},
     "dftd3": {"model/descriptors/sevennet.py"},

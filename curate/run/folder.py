@@ -291,8 +291,11 @@ class Run:
             error.path.unlink()
 
     def drop_damaged_descriptions(self, numbers: Iterable[int] | None = None) -> None:
-        """Remove the damaged files of texts, which are then described again."""
+        """Remove the damaged files of texts, which are then described again; DamagedFile where the
+        structures are damaged."""
         for error in self.damaged_descriptions(numbers):
+            if error.path.parent != self.descriptions:  # the structures that they belong to
+                raise error
             log.warning("%s is described again (%s)", error.path, error.reason)
             error.path.unlink(missing_ok=True)
 

@@ -8,8 +8,7 @@ import shlex
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
-from functools import cached_property
+from dataclasses import fields
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -18,76 +17,33 @@ import numpy as np
 
 from curate.errors import InputError
 from curate.files import write_json
+from model.benchmark.answer import BLENDS, NETWORKS, Answer
 from model.benchmark.blend import shares
 from model.benchmark.folds import Fold, outer_folds
 from model.benchmark.inputs import Inputs, shuffled
 from model.benchmark.members import Member, members
+from model.benchmark.report import write_answer
 from model.benchmark.run import Fitted, fit_all
-from model.config import BenchmarkConfig, TextInput, TrainConfig, TrainSettings
+from model.config import BenchmarkConfig, TrainConfig, TrainSettings
 from model.data.materials import Material, label_column, load_rows, read_materials, usable
 from model.data.preprocessing import unit
 from model.descriptors import descriptor_values
 from model.files import read_csv
 from model.model_folder import PREDICTIONS, ModelFolder
-from model.statistics.paired_difference import Errors
 from model.training.provenance import hardware
 from model.training.settings_record import digest
 
 log = logging.getLogger(__name__)
 
 SETTINGS = "settings.json"
-BLENDS = {"blend without text": "", "blend": "text", "blend, shuffled text": "shuffled text"}
-NETWORKS: Mapping[str, tuple[str, TextInput]] = {
-    "network, graph": ("graph", "description"),
-    "network, graph and text": ("both", "description"),
-    "network, graph and shuffled text": ("both", "shuffled"),
-}
-NOT_SETTINGS = ("data", "out", "cache", "tensorboard", "published")
-
-
-@dataclass(frozen=True)
-class Answer:
-    """All predictions of a benchmark. A model's name is that of a member, a blend or a network."""
-
-    inputs: Inputs
-    folds: Sequence[Fold]
-    seeds: Sequence[int]
-    models: Sequence[str]
-    by_seed: Mapping[tuple[str, str, int], np.ndarray]  # model, fold, seed: (n_test,)
-    chosen: Mapping[str, Any]  # by blend and fold: shares; by member, fold and seed: settings
-    seconds: Mapping[str, float]  # by model
-
-    def test(self, model: str, fold: Fold) -> np.ndarray:
-        """(n_test,) predictions, the mean over the seeds."""
-        return np.mean([self.by_seed[model, fold.name, seed] for seed in self.seeds], axis=0)
-
-    def fold_maes(self, model: str) -> list[float]:
-        """Mean absolute error of each fold."""
-        targets = self.inputs.targets
-        return [
-            float(np.abs(self.test(model, fold) - targets[fold.test]).mean()) for fold in self.folds
-        ]
-
-    def errors(self, model: str) -> Errors:
-        """Absolute error of each training, its seed and fold, and crystal."""
-        targets, ids = self.inputs.targets, self.inputs.ids
-        return {
-            ((seed, fold.name), ids[row]): abs(float(value) - float(targets[row]))
-            for fold in self.folds
-            for seed in self.seeds
-            for row, value in zip(fold.test, self.by_seed[model, fold.name, seed], strict=True)
-        }
-
-    @cached_property
-    def predictions(self) -> dict[str, np.ndarray]:
-        """(n,) of each model, by row; NaN for rows that no fold tests."""
-        found = {}
-        for model in self.models:
-            values = np.full(len(self.inputs.ids), np.nan)
-            for fold in self.folds:
-                values[fold.test] = self.test(model, fold)
-            found[model] = values
-        return found
+ASKED = (
+    "target",
+    "split",
+    "folds",
+    "descriptors",
+    "seeds",
+    "inner_folds",
+)  # a network has its own record
 
 
 def benchmark(config: BenchmarkConfig) -> Path:
@@ -102,8 +58,6 @@ def benchmark(config: BenchmarkConfig) -> Path:
     Raises:
         InputError: The dataset has no such folds, or the folder holds another benchmark.
     """
-    from model.benchmark.report import write_answer
-
     started = time.perf_counter()
     column = config.folds or config.split
     rows = load_rows(config.data)
@@ -137,8 +91,8 @@ def benchmark(config: BenchmarkConfig) -> Path:
 
 def check_settings(config: BenchmarkConfig, materials: Sequence[Material]) -> None:
     """Write what the folder answers; InputError where it holds the answer to something else."""
-    asked = {key: value for key, value in asdict(config).items() if key not in NOT_SETTINGS}
-    asked = json.loads(json.dumps({**asked, "contents": digest(materials)}, default=str))
+    asked = {name: getattr(config, name) for name in ASKED}
+    asked = json.loads(json.dumps({**asked, "contents": digest(materials)}))
     path = config.out / SETTINGS
     if not path.is_file():
         if config.out.exists() and any(config.out.iterdir()):

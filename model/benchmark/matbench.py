@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from model.benchmark.benchmark import Answer
+from model.benchmark.answer import Answer
 
 VERSION = "0.6"
 

@@ -17,7 +17,7 @@ import numpy as np
 from curate import __version__
 from curate.errors import InputError
 from curate.files import whole_file, write_json, write_text
-from model.benchmark.benchmark import BLENDS, NETWORKS, Answer
+from model.benchmark.answer import BLENDS, NETWORKS, Answer
 from model.benchmark.matbench import matbench_results
 from model.config import BenchmarkConfig
 from model.files import write_csv

@@ -65,7 +65,7 @@ class Preprocessing:
         stored = folder.read(PREPROCESSING)
         scale = stored.get("descriptors")
         descriptors = None if scale is None else DescriptorScale(**scale)
-        graph = GraphConfig(**stored["graph"])
+        graph = GraphConfig.recorded(stored["graph"])
         return cls(**{**stored, "graph": graph, "descriptors": descriptors})
 
     @classmethod

@@ -51,7 +51,8 @@ def encoder_rows(n: int) -> Iterator[EncoderRow]:
             milliseconds=1000 * step_seconds(model, examples) / len(examples),
             sizes=", ".join(f"{key} {value}" for key, value in sizes.items()),
             reads="bonds and angles" if kind.reads_angles else "bonds",
-            reference=kind.reference,
+            reference=kind.reference
+            + (f"; published with {kind.published_with}" if kind.published_with else ""),
         )
 
 

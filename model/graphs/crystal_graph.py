@@ -11,9 +11,10 @@ from curate.record import StructureRecord
 from model.config import GraphConfig
 from model.graphs.elements import atomic_numbers
 
-SHELL_TOLERANCE = 1e-6  # relative; distances closer than this belong to one shell
 SAME_PLACE = 0.15  # Å; nearer atoms are one atom written twice and not a bond
 SAME_SITE = 1e-3  # Å; how well a translation must map atoms onto atoms
+SAME_CELL = 1e-3  # Å²; how far squares of lengths may differ where a cell is reduced
+RIGHT_ANGLE = 0.01  # cosine; an angle with a smaller one is right
 PERIODIC = np.ones(3, np.int64)
 
 
@@ -69,14 +70,13 @@ class Bonds:
         positions = cell.positions
         return positions[self.second] - positions[self.first] + self.images @ cell.lattice
 
-    def with_self_bonds(self, n_atoms: int) -> Bonds:
-        """These, and a bond of each atom to its images along the three translations of the cell."""
-        atoms = np.repeat(np.arange(n_atoms), 3)
-        translations = np.tile(np.eye(3, dtype=np.int64), (n_atoms, 1))
+    def with_self_bonds(self, n_atoms: int, translations: np.ndarray) -> Bonds:
+        """These, and a bond of each atom to its images along the translations, (n, 3) whole numbers."""
+        atoms = np.repeat(np.arange(n_atoms), len(translations))
         return Bonds(
             np.concatenate((self.first, atoms)),
             np.concatenate((self.second, atoms)),
-            np.concatenate((self.images, translations)),
+            np.concatenate((self.images, np.tile(translations, (n_atoms, 1)))),
         )
 
 
@@ -100,10 +100,13 @@ def build_graph(record: StructureRecord, config: GraphConfig | None = None) -> C
         np.array(record.lattice_vectors, np.float64),
     )
     if config.self_bonds:
-        cell = primitive(cell)
+        cell = primitive(cell, SAME_CELL if config.self_bond_translations == 6 else 1e-5)
     shells = neighbor_shells(cell, config)
     if config.self_bonds:
-        shells = shells.with_self_bonds(len(cell.numbers))
+        translations = np.eye(3, dtype=np.int64)
+        if config.self_bond_translations == 6:
+            translations = with_sums(cell.lattice)
+        shells = shells.with_self_bonds(len(cell.numbers), translations)
     bonds = unique_bonds(shells, merge_self_bonds=not config.exact_shell)
     vectors = bonds.vectors(cell)
     src = np.concatenate((bonds.first, bonds.second))
@@ -118,10 +121,11 @@ def build_graph(record: StructureRecord, config: GraphConfig | None = None) -> C
     )
 
 
-def primitive(cell: Cell) -> Cell:
+def primitive(cell: Cell, tolerance: float) -> Cell:
     """The same crystal by its smallest cell, whose rows are its three shortest translations.
 
-    Lengths of the self-bonds would else depend on the cell it came in.
+    Lengths of the self-bonds would else depend on the cell it came in. Squares of lengths (Å²) that
+    differ by less than the tolerance are equal.
     """
     import spglib
 
@@ -131,10 +135,26 @@ def primitive(cell: Cell) -> Cell:
     small = spglib.standardize_cell(given, to_primitive=True, no_idealize=True, symprec=SAME_SITE)
     small = small or given  # spglib finds no symmetry at all
     lattice = np.array(small[0], np.float64)
-    shortest = spglib.niggli_reduce(lattice.tolist())
+    shortest = spglib.niggli_reduce(lattice.tolist(), eps=tolerance)
     positions = np.array(small[1], np.float64) @ lattice
     reduced = lattice if shortest is None else np.array(shortest, np.float64)
     return Cell(np.array(small[2], np.uint8), positions, reduced)
+
+
+def with_sums(lattice: np.ndarray) -> np.ndarray:
+    """(6, 3) a, b, c of a reduced cell, and a + b, a + c, b + c, in whole numbers of its rows.
+
+    Which of b and -b is meant is Niggli's choice: all angles acute, or none. Where an angle is right to
+    within RIGHT_ANGLE none is acute, so that the last digits of the cell decide nothing.
+    """
+    unit = lattice / np.linalg.norm(lattice, axis=1, keepdims=True)
+    cosines = unit @ unit.T
+    ways = np.array([(1, 1, 1), (1, -1, 1), (1, 1, -1), (1, -1, -1)])
+    pairs = ([0, 0, 1], [1, 2, 2])
+    found = ways[:, pairs[0]] * ways[:, pairs[1]] * cosines[pairs]  # (4, 3)
+    acute = (found > RIGHT_ANGLE).all(1)
+    way = ways[acute.argmax() if acute.any() else found.sum(1).argmin()]
+    return np.vstack((np.eye(3, dtype=np.int64), np.eye(3, dtype=np.int64)[pairs, :].sum(0))) * way
 
 
 def neighbor_shells(cell: Cell, config: GraphConfig) -> Bonds:
@@ -146,7 +166,7 @@ def neighbor_shells(cell: Cell, config: GraphConfig) -> Bonds:
     from pymatgen.optimization.neighbors import find_points_in_spheres
 
     positions, lattice = cell.positions, cell.lattice
-    tolerance = 0.0 if config.exact_shell else SHELL_TOLERANCE
+    tolerance = 0.0 if config.exact_shell else config.shell_tolerance
     radius = config.cutoff_angstrom
     while True:
         atoms, neighbors, images, distances = find_points_in_spheres(

@@ -18,6 +18,7 @@ from torch.nn import functional as F  # noqa: N812
 from curate.errors import InputError, first_line
 from curate.files import write_json
 from model.config import FusionName, Modality, NetworkConfig, ReadoutName
+from model.encoder_settings import VERSION
 from model.model_folder import NETWORK, WEIGHTS, ModelFolder
 from model.network.batch import Batch
 from model.network.encoders import encoder_class, encoder_settings, refuse_readout
@@ -65,7 +66,11 @@ class CrysMMNetConfig:
     @classmethod
     def load(cls, folder: Path) -> CrysMMNetConfig:
         """The configuration of a model folder; keys that transformers wrote beside ours are passed over."""
-        stored = ModelFolder(folder).network
+        stored = dict(ModelFolder(folder).network)
+        sizes = stored.get("encoder_settings")
+        settings = encoder_class(stored.get("encoder", cls.encoder)).settings
+        if sizes is not None and VERSION in {field.name for field in fields(settings)}:
+            stored["encoder_settings"] = {VERSION: 1, **sizes}  # from before there were others
         return cls(
             **{field.name: stored[field.name] for field in fields(cls) if field.name in stored}
         )

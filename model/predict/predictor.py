@@ -210,7 +210,9 @@ class Predictor:
         if scale is None:
             return [None] * len(crystals)
         scale.check()
-        return list(scale.standardise(descriptor_values(scale.names, crystals)))
+        return list(
+            scale.standardise(descriptor_values(scale.names, crystals, self.cache.path.parent))
+        )
 
     @cached_property
     def encoder(self) -> AnyEncoder:

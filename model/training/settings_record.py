@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Sequence
-from dataclasses import MISSING, asdict, fields
+from dataclasses import MISSING, asdict, fields, replace
 from typing import Any
 
 from curate.errors import InputError
 from curate.files import sweep, write_json
-from model.config import GraphConfig, NetworkConfig, TrainConfig
+from model.config import BEFORE_RECORDED, GraphConfig, NetworkConfig, TrainConfig
 from model.data.materials import Material
+from model.encoder_settings import VERSION
 from model.model_folder import SETTINGS, ModelFolder
 from model.network.encoders import encoder_settings
+
+log = logging.getLogger(__name__)
 
 IGNORED_FIELDS = ("data", "out", "cache", "tensorboard")  # the data count by their contents
 CONTENTS = "contents of the dataset"
@@ -51,10 +55,29 @@ def check_settings(folder: ModelFolder, settings: dict[str, Any]) -> None:
         )
 
 
+def as_started(config: TrainConfig, folder: ModelFolder) -> TrainConfig:
+    """The same settings, but for those at their default which the folder's own version had otherwise: a
+    training that was started before goes on as it was started."""
+    if not folder.has(SETTINGS):
+        return config
+    recorded, now = folder.settings, config.graph
+    earlier = {
+        name: value
+        for name, value in BEFORE_RECORDED.items()
+        if name not in recorded and getattr(now, name) == getattr(GraphConfig(), name) != value
+    }
+    for name, value in earlier.items():
+        if now.self_bonds or name != "self_bond_translations":  # else it has no meaning
+            flag = name.replace("_", "-")
+            log.info("%s was started with --%s %s and goes on with it", folder.path, flag, value)
+    return replace(config, graph=replace(now, **earlier))
+
+
 def with_defaults(recorded: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
     """A record with the defaults of those settings that its version of this package did not know."""
     known = (field for kind in (GraphConfig, NetworkConfig, TrainConfig) for field in fields(kind))
     defaults = {field.name: field.default for field in known if field.default is not MISSING}
+    defaults |= {**BEFORE_RECORDED, VERSION: 1}
     return {name: defaults[name] for name in settings if name in defaults} | recorded
 
 

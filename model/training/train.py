@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from accelerate import PartialState
 
-from curate.files import write_json
+from curate.files import sync, sync_tree, write_json
 from model.config import TrainConfig
 from model.data.materials import label_column, load_rows, read_materials
 from model.data.overlap import Overlap, overlap_with_training
@@ -29,7 +29,13 @@ from model.text.tfidf import TfidfEncoder
 from model.training.allocator import tune_glibc_malloc
 from model.training.metrics import scores
 from model.training.provenance import message_passing, provenance
-from model.training.settings_record import CONTENTS, check_settings, settings_of, write_settings
+from model.training.settings_record import (
+    CONTENTS,
+    as_started,
+    check_settings,
+    settings_of,
+    write_settings,
+)
 from model.training.trainer import (
     CrysMMNetTrainer,
     history_of,
@@ -63,6 +69,7 @@ def train(config: TrainConfig) -> dict[str, Any]:
     if config.modality != "text":
         refuse_readout(config.network.encoder, config.network.readout)
     folder = ModelFolder(config.out)
+    config = as_started(config, folder)
     with PartialState(cpu=on_cpu(), timeout=timedelta(days=1)).main_process_first():
         # of several processes the first encodes the texts and writes the settings, for all
         rows = load_rows(config.data)
@@ -187,6 +194,8 @@ def save_weights(model: CrysMMNet, folder: Path) -> None:
     partial = folder / "weights.partial"
     shutil.rmtree(partial, ignore_errors=True)
     model.save_pretrained(partial)
+    sync_tree(partial)
     for path in partial.iterdir():
         path.replace(folder / path.name)
     partial.rmdir()
+    sync(folder)

@@ -188,6 +188,7 @@ def main() -> None:
     """One line of JSON for each kill."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("task", choices=TASKS)
+    parser.add_argument("--events", action="store_true", help="print the events, kill nothing")
     parser.add_argument("--sample", type=int, help="kill at so many events only")
     parser.add_argument("--seed", type=int, default=0)
     words = parser.parse_args()
@@ -201,6 +202,11 @@ def main() -> None:
         import model.training.train  # noqa: F401
 
         torch.set_num_threads(1)
+    if words.events:
+        with tempfile.TemporaryDirectory() as name:
+            run(TASKS[words.task], Path(name) / "whole", log=Path(name) / "events")
+            print((Path(name) / "events").read_text())
+        return
     for outcome in attack(TASKS[words.task], words.sample, words.seed):
         print(json.dumps(vars(outcome)), flush=True)
 

@@ -28,6 +28,30 @@ def test_a_kill_at_a_file_event(task, n):
     assert {outcome["result"] for outcome in outcomes} == {"same"}, outcomes
 
 
+@pytest.mark.parametrize("task", ["build", "train"])
+def test_what_is_renamed_was_synced(task):
+    """So that a power cut leaves no name without its content."""
+    command = [sys.executable, str(KILLS), task, "--events"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200)
+    synced, opened, n_renamed = set(), set(), 0
+    for line in done.stdout.splitlines():
+        side, event, *words = line.split(" ", 2)
+        name = words[0] if words else ""
+        if (side, event) == ("before", "open"):
+            synced.discard(name)
+            opened.add(name)
+        elif (side, event) == ("after", "fsync"):
+            synced.add(name)
+        elif side == "before" and event in ("replace", "rename"):
+            n_renamed += 1
+            inside = {other for other in opened if other.startswith(f"{name}/")}
+            gone = {other for other in inside if other.endswith(".partial")}
+            assert name in synced and inside - gone <= synced, line
+        elif side == "after" and event in ("replace", "rename"):
+            synced.discard(".")  # the folder must be synced again
+    assert n_renamed > 5 and "." in synced
+
+
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory) -> list[dict]:
     run = tmp_path_factory.mktemp("whole") / "run"

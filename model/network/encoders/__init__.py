@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from curate.errors import InputError
-from model.encoder_settings import ENCODERS, SIZES
+from model.encoder_settings import ENCODERS, SIZES, VERSION
 
 if TYPE_CHECKING:
     from model.config import NetworkConfig, ReadoutName
@@ -40,7 +40,7 @@ def encoder_settings(network: NetworkConfig) -> dict[str, Any]:
     Raises InputError where a size is given that the encoder does not have.
     """
     settings = ENCODERS[network.encoder]
-    known = {field.name for field in fields(settings)}
+    known = {field.name for field in fields(settings)} - {VERSION}
     given = {name: getattr(network, name) for name in SIZES}
     given = {name: value for name, value in given.items() if value is not None}
     if strange := sorted(given.keys() - known):

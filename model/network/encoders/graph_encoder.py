@@ -20,6 +20,7 @@ class GraphEncoder(nn.Module, ABC):
 
     settings: ClassVar[type[Any]]  # dataclass of its sizes; the defaults are the published ones
     reference: ClassVar[str]
+    published_with: ClassVar[str] = ""  # flags of the published training that are not our defaults
     reads_angles: ClassVar[bool]  # whether it needs the line graph
     self_bonds: ClassVar[bool]  # whether it needs bonds of each atom to its own images
     updates_bonds: ClassVar[bool]  # whether its features of a crystal include those of the bonds

@@ -17,7 +17,11 @@ LONGEST_BOND = 10.0  # Å, end of the radial functions
 
 
 class SchNetEncoder(GraphEncoder):
-    """Atoms updated by filters that are functions of distance alone, then the mean."""
+    """Atoms updated by filters that are functions of distance alone, then the mean.
+
+    As the paper's figure has it: two activations in a filter and no envelope. PyTorch Geometric's SchNet
+    has one, and a cosine that fades its filters out towards the cutoff.
+    """
 
     settings = SchNetSettings
     reference = "Schütt et al., J. Chem. Phys. 148, 241722 (2018)"

@@ -132,6 +132,34 @@ def test_cutoff_grows_where_an_atom_has_too_few_neighbours():
 
 
 @pytest.mark.dgl
+def rounded(record, digits=5):
+    """As a CIF with that many digits after the point has it."""
+    cell = Lattice(record.lattice_vectors)
+    short = Lattice.from_parameters(*(round(value, digits) for value in cell.parameters))
+    fractions = np.round(cell.get_fractional_coords(record.cartesian_site_positions), digits)
+    positions = short.get_cartesian_coords(fractions).tolist()
+    return replace(
+        record,
+        lattice_vectors=tuple(map(tuple, short.matrix.tolist())),
+        cartesian_site_positions=tuple(map(tuple, positions)),
+    )
+
+
+def test_five_digits_of_a_cif_change_no_bond_and_with_a_millionth_they_do():
+    records = list(Sample().records())[:120]
+    cut = {
+        tolerance: [
+            record.material_id
+            for record in records
+            if build_graph(record, GraphConfig(shell_tolerance=tolerance)).n_bonds
+            != build_graph(rounded(record), GraphConfig(shell_tolerance=tolerance)).n_bonds
+        ]
+        for tolerance in (1e-3, 1e-6)
+    }
+    assert GraphConfig().shell_tolerance == 1e-3 and not cut[1e-3]
+    assert len(cut[1e-6]) > 3
+
+
 def test_exact_shell_gives_the_released_edges_to_the_last_one(sample):
     """jarvis-tools holds the loops that the released code copied."""
     from jarvis.core.atoms import Atoms

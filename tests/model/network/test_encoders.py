@@ -1,10 +1,14 @@
-"""Every graph network: the same formula written plainly, physics, quotients, published sizes."""
+"""Every graph network: the same formula written plainly, physics, quotients, published sizes and outputs."""
 
+import json
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from golden import set_weights
+from pymatgen.core import Lattice
 from small import batch, network, predict, reordered, rotated, shifted, supercell
 from torch.nn import functional as F  # noqa: N812
 
@@ -13,9 +17,11 @@ from curate.errors import InputError
 from curate.sources.sample import Sample
 from model.config import GraphConfig, NetworkConfig
 from model.encoder_settings import ENCODERS, encoder
-from model.graphs.crystal_graph import build_graph
+from model.graphs.crystal_graph import build_graph, with_sums
+from model.network.crysmmnet import CrysMMNet
 from model.network.encoders import encoder_class, encoder_settings
 
+GOLDEN = Path(__file__).parents[2] / "data" / "golden"
 SMALL = {name: NetworkConfig(encoder=name, width=16, layers=2) for name in ENCODERS}
 SMALL["alignn"] = NetworkConfig(width=16, alignn_layers=1, gcn_layers=1, embedding_width=8)
 
@@ -141,7 +147,7 @@ def test_one_crystal_of_one_atom_can_be_trained_on(name):
         # Matformer: keys, queries, values and bonds of four heads, and what joins them, five times
         (
             "matformer",
-            (93 + 81 + 129) * 128
+            (93 + 129 + 129) * 128
             + 5 * (3 * 129 * 512 + 128 * 512 + 385 * 384 + 385 * 128 + 513 * 128 + 129 * 128)
             + 5 * (2 * 384 + 2 * 128 + 2 * 128),
         ),
@@ -254,18 +260,28 @@ def softplus(x):
     return np.log1p(np.exp(x))
 
 
-def test_cogn_by_its_formula(rutile):
-    encoder = small("cogn").graph_encoder.double()
+@pytest.mark.parametrize(
+    ("version", "gaussians"),
+    [
+        (1, lambda x: np.exp(-0.5 * ((x[:, None] - np.linspace(0, 8, 32)) / (8 / 31)) ** 2)),
+        (2, lambda x: np.exp(-0.5 * ((x[:, None] - np.arange(1, 33) / 4) / 0.5) ** 2)),
+    ],
+)
+def test_cogn_by_its_formula(rutile, version, gaussians):
+    """As published, and as it was before: models of then keep their numbers."""
+    sizes = {"width": 16, "layers": 2, "encoder_version": version}
+    config = replace(network(sizes=SMALL["cogn"]).settings, encoder_settings=sizes)
+    torch.manual_seed(0)
+    encoder = CrysMMNet(config).graph_encoder.double()
     found = in_double(batch([rutile], graph_config("cogn", "full")))
     weights = {name: value.numpy() for name, value in encoder.state_dict().items()}
     graph = build_graph(rutile)
     x = linear(weights, "atom_embedding", weights["atom_features.features"][graph.atomic_numbers])
     lengths = np.linalg.norm(graph.vectors.astype(np.float32), axis=1)
-    y = np.exp(-0.5 * ((lengths[:, None] - np.linspace(0, 8, 32)) / (8 / 31)) ** 2)
-    y = linear(weights, "bond_embedding", y)
+    embedded = y = linear(weights, "bond_embedding", gaussians(lengths))
     for k in range(2):
         w = np.hstack([weights[f"layers.{k}.pairs.of_{part}.weight"] for part in PARTS])
-        joined = np.hstack((x[graph.dst], x[graph.src], y))
+        joined = np.hstack((x[graph.dst], x[graph.src], y if version == 1 else embedded))
         y = silu(joined @ w.T + weights[f"layers.{k}.pairs.of_head.bias"])
         for n in (1, 3, 5, 7):
             y = silu(linear(weights, f"layers.{k}.bond_update.{n}", y))
@@ -287,7 +303,7 @@ def test_matformer_by_its_formula(rutile):
     graph = build_graph(rutile, config)
     x = linear(weights, "atom_embedding", weights["atom_features.features"][graph.atomic_numbers])
     lengths = np.linalg.norm(graph.vectors.astype(np.float32), axis=1)
-    y = np.exp(-((lengths[:, None] - np.linspace(0, 8, 80)) ** 2) * 79 / 8)
+    y = np.exp(-((lengths[:, None] - np.linspace(0, 8, 128)) ** 2) * 127 / 8)
     y = softplus(linear(weights, "bond_embedding.1", y))
     y = linear(weights, "bond_embedding.3", y)
     for k in range(2):
@@ -372,14 +388,69 @@ def sigmoid(x):
     return 1 / (1 + np.exp(-x))
 
 
-def test_self_bonds_are_the_shortest_translations(silicon):
-    """fcc silicon, cubic cell of 5.43 Å: three translations of 5.43/√2 Å, both ways, per atom."""
-    config = GraphConfig(max_neighbors=4, self_bonds=True)
+@pytest.mark.parametrize("translations", [3, 6])
+def test_self_bonds_are_the_shortest_translations(silicon, translations):
+    """fcc silicon, cubic cell of 5.43 Å: three translations of 5.43/√2 Å, both ways, per atom; sums of two
+    of them, at 60 degrees, are √3 times as long."""
+    config = GraphConfig(max_neighbors=4, self_bonds=True, self_bond_translations=translations)
     graph = build_graph(supercell(silicon, (2, 1, 1)), config)
     own = graph.src == graph.dst
-    assert graph.n_atoms == 2 and own.sum() == 2 * 3 * 2
+    assert graph.n_atoms == 2 and own.sum() == 2 * translations * 2
     length = np.linalg.norm(np.array(silicon.lattice_vectors), axis=1).min()
-    assert np.linalg.norm(graph.vectors[own], axis=1) == pytest.approx(length, rel=1e-5)
+    expected = [length] * 12 + [length * 3**0.5] * (12 if translations == 6 else 0)
+    assert sorted(np.linalg.norm(graph.vectors[own], axis=1)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_self_bonds_of_rutile_are_the_released_six(rutile):
+    """Matformer's a, b, c, a + b, a + c and b + c of a tetragonal cell."""
+    graph = build_graph(rutile, GraphConfig(max_neighbors=3, self_bonds=True))
+    own = (graph.src == 0) & (graph.dst == 0)
+    a, c = 4.594, 2.959
+    expected = sorted([c, a, a, a * 2**0.5, np.hypot(a, c), np.hypot(a, c)] * 2)
+    assert sorted(np.linalg.norm(graph.vectors[own], axis=1)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_sums_of_translations_do_not_depend_on_the_last_digits_of_a_right_angle():
+    """Acute beside an angle of 90.0001 or 89.9999 degrees: none counts as acute."""
+    found = []
+    for angle in (89.9999, 90.0001):
+        lattice = Lattice.from_parameters(3, 4, 5, 80, 75, angle).matrix
+        lengths = np.linalg.norm(with_sums(lattice) @ lattice, axis=1)
+        found.append(sorted(lengths))
+    assert found[0] == pytest.approx(found[1], abs=1e-4)
+    acute = Lattice.from_parameters(3, 4, 5, 80, 75, 70).matrix
+    assert with_sums(acute).tolist()[3:] == [[1, 1, 0], [1, 0, 1], [0, 1, 1]]
+
+
+@pytest.mark.parametrize("name", ["cogn", "matformer"])
+def test_an_encoder_gives_what_its_authors_code_gave(name, rutile):
+    golden = json.loads((GOLDEN / f"{name}.json").read_text())
+    sizes = replace(NetworkConfig(encoder=name), **golden["sizes"])
+    encoder = network("graph", sizes=sizes).graph_encoder.double().eval()
+    for key, value in encoder.named_buffers():
+        if "running" in key:
+            value.fill_(float("var" in key))
+    set_weights(encoder)
+    rules = replace(graph_config(name, "full"), max_neighbors=golden["max_neighbors"])
+    found = crystals(encoder, in_double(batch([rutile], rules)))
+    assert found[0] == pytest.approx(golden["output"], abs=1e-5)
+    assert len(golden["output"]) == encoder.width == 8
+
+
+def test_a_cogn_of_before_it_was_as_published_keeps_its_numbers(tmp_path, sample):
+    """Its configuration knows no version of the encoder."""
+    model = small("cogn")
+    earlier = {"width": 16, "layers": 2, "distance_bins": 32, "encoder_version": 1}
+    old = CrysMMNet(replace(model.settings, encoder_settings=earlier)).eval()
+    old.load_state_dict(
+        {**model.state_dict(), "graph_encoder.distances.centers": torch.linspace(0, 8, 32)}
+    )
+    old.save_pretrained(tmp_path)
+    stored = json.loads((tmp_path / "config.json").read_text())
+    assert stored["encoder_settings"].pop("encoder_version") == 1
+    (tmp_path / "config.json").write_text(json.dumps(stored))
+    loaded = CrysMMNet.from_pretrained(tmp_path)
+    assert predict(loaded, sample) == predict(old, sample) != predict(model, sample)
 
 
 def test_a_size_that_an_encoder_lacks_is_refused():

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import logging
 import math
 import pickle
 import re
@@ -21,11 +22,13 @@ from hostile_pickle import Touch
 from small import example
 
 from curate.errors import InputError
+from curate.run.schema import record_of_row
 from curate.sources.sample import Sample
-from model.config import LossName, NetworkConfig
+from model.config import GraphConfig, LossName, NetworkConfig
 from model.data.materials import load_rows, read_materials, usable
 from model.data.splits import split_of
 from model.network.batch import within_angles
+from model.predict import Predictor
 from model.training.train import train
 from model.training.trainer import LOSSES
 
@@ -186,6 +189,36 @@ def test_a_record_of_settings_from_before_losses_is_that_of_the_mean_square(
     assert train(config)["test"]["n"] == 3
     with pytest.raises(InputError, match="loss was 'mse', now 'l1'"):
         train(replace(config, loss="l1"))
+
+
+def test_a_training_of_before_shells_had_a_tolerance_goes_on_with_theirs(
+    tmp_path, settings, dataset, cache, caplog
+):
+    """Started with 1e-6, as every training was, and with a record that says nothing of it."""
+    config = settings(
+        tmp_path / "m",
+        modality="graph",
+        epochs=1,
+        graph=GraphConfig(shell_tolerance=1e-6, self_bond_translations=3),
+    )
+    metrics = train(config)
+    known = {row["id"]: float(row["prediction"]) for row in read(config.out / "predictions.csv")}
+    for name, inner in (("question.json", None), ("preprocessing.json", "graph")):
+        stored = json.loads((config.out / name).read_text())
+        rules = stored[inner] if inner else stored
+        assert rules.pop("shell_tolerance") == 1e-6
+        assert rules.pop("self_bond_translations") == 3
+        (config.out / name).write_text(json.dumps(stored))
+    (config.out / "metrics.json").unlink()  # it was interrupted
+    assert GraphConfig().shell_tolerance == 1e-3
+    caplog.set_level(logging.INFO)
+    assert train(replace(config, graph=GraphConfig())) == metrics
+    assert "was started with --shell-tolerance 1e-06 and goes on with it" in caplog.text
+    records = [record_of_row(row) for row in load_rows(dataset)]
+    found = {p.id: p.value for p in Predictor.from_pretrained(config.out).predict(records)}
+    assert found == pytest.approx(known, abs=1e-4)
+    with pytest.raises(InputError, match=r"shell_tolerance was 1e-06, now 0\.01"):
+        train(replace(config, graph=GraphConfig(shell_tolerance=0.01)))
 
 
 def test_a_readout_of_bonds_is_refused_before_anything_is_written(tmp_path, settings):
