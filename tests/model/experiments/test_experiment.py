@@ -224,6 +224,9 @@ def test_an_answer_is_complete_and_comes_out_the_same_again(tmp_path, dataset, c
     assert len(tests) == 1  # every share and modality is judged by the same crystals
     for name in ("curve.png", "parity.png", "differences.json"):
         assert (first / name).stat().st_size > 100
+    assert (
+        "Each share is trained as many updates as the whole." in (first / "report.md").read_text()
+    )
     again = run(config_of(tmp_path / "two", dataset, cache, "low-data"))
     assert (again / "report.md").read_text() == (first / "report.md").read_text()
     metrics = [tmp_path / "one" / row["checkpoint"] / "metrics.json" for row in table]
