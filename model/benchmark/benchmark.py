@@ -85,7 +85,7 @@ def benchmark(config: BenchmarkConfig) -> Path:
         "minutes of fitting": round(sum(answer.seconds.values()) / 60, 1),
         "minutes of this run": round((time.perf_counter() - started) / 60, 1),
     }
-    write_answer(config, answer, unit(config.target, rows.schema) or "", made)
+    write_answer(config, answer, unit(config.target, rows.schema) or "", made, labels)
     return config.out
 
 

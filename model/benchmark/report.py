@@ -15,15 +15,20 @@ from typing import Any
 import numpy as np
 
 from curate import __version__
+from curate.dataset.splits import task_sizes
 from curate.errors import InputError
 from curate.files import whole_file, write_json, write_text
 from model.benchmark.answer import BLENDS, NETWORKS, Answer
 from model.benchmark.matbench import matbench_results
 from model.config import BenchmarkConfig
 from model.files import write_csv
+from model.publish.leaderboard import check_contribution, file_name, write_zip
 from model.statistics.paired_difference import Difference, Errors, holm, paired_difference
 
+OF_MATBENCH, OF_JARVIS = "fold_matbench_", "split_"  # how a leaderboard's columns begin
 LIBRARIES = ("numpy", "scikit-learn", "scipy", "pymatgen", "robocrys", "torch")
+NAMED = 6  # published models in the plot
+LABELS = 24  # that fit above each other
 COMPARED = (  # what, against what, and the question
     ("blend", "blend without text", "the text's share"),
     ("blend, shuffled text", "blend without text", "texts of other crystals (null)"),
@@ -45,7 +50,7 @@ class Published:
 
 
 def write_answer(
-    config: BenchmarkConfig, answer: Answer, unit: str, made: Mapping[str, Any]
+    config: BenchmarkConfig, answer: Answer, unit: str, made: Mapping[str, Any], column: str
 ) -> None:
     """Write all files of an answer into OUT.
 
@@ -54,6 +59,7 @@ def write_answer(
         answer: All predictions.
         unit: Of the target; empty where it has none.
         made: How the numbers came about: command, machine, digest of the data.
+        column: Of the folds or the split; its name tells the leaderboard.
     """
     others = published(config, answer)
     differences = compared(answer)
@@ -98,14 +104,27 @@ def write_answer(
                      "versions": versions()},
         },
     )  # fmt: skip
-    if config.folds and config.folds.startswith("fold_matbench_"):
-        task = config.folds.removeprefix("fold_")
-        with whole_file(config.out / "results.json.gz") as partial:
-            found = matbench_results(task, answer, asdict_shown(config))
-            partial.write_bytes(gzip.compress(json.dumps(found).encode(), mtime=0))
+    write_contribution(config, answer, column)
     plot_folds(config, answer, others, unit)
     text = report(config, answer, others, differences, against, unit, made)
     write_text(config.out / "report.md", text)
+
+
+def write_contribution(config: BenchmarkConfig, answer: Answer, column: str) -> None:
+    """What Matbench or the JARVIS-Leaderboard takes, the blend's predictions; nothing for another column."""
+    if column.startswith(OF_MATBENCH):
+        task = column.removeprefix(OF_MATBENCH)
+        found = matbench_results(f"matbench_{task}", answer, asdict_shown(config))
+        with whole_file(config.out / "results.json.gz") as partial:
+            partial.write_bytes(gzip.compress(json.dumps(found).encode(), mtime=0))
+    elif (task := column.removeprefix(OF_JARVIS)) in task_sizes():
+        (fold,) = answer.folds
+        rows = zip(fold.test, answer.test("blend", fold), strict=True)
+        inputs = answer.inputs
+        predicted = {inputs.ids[n]: (str(inputs.targets[n]), str(float(v))) for n, v in rows}
+        path = config.out / file_name(task)
+        write_zip(path, predicted)
+        check_contribution(path, task)
 
 
 def asdict_shown(config: BenchmarkConfig) -> dict[str, Any]:
@@ -258,6 +277,14 @@ def difference_row(question: str, found: Difference, p: float) -> str:
     return f"| {question} | {found.mean:+.2f} | {found.low:+.2f} to {found.high:+.2f} | {p:.3f} | {word} |"
 
 
+def apart(heights: Sequence[float], least: float) -> list[float]:
+    """Heights of labels in rising order, moved up until `least` lies between two."""
+    moved: list[float] = []
+    for height in heights:
+        moved.append(max(height, moved[-1] + least) if moved else height)
+    return moved
+
+
 def plot_folds(
     config: BenchmarkConfig, answer: Answer, others: Sequence[Published], unit: str
 ) -> None:
@@ -267,10 +294,14 @@ def plot_folds(
     figure = Figure(figsize=(8, 4), layout="constrained")
     axes = figure.subplots()
     places = np.arange(len(answer.folds))
-    for other in others[:6]:
+    shown = sorted(others[:NAMED], key=lambda other: other.fold_maes[-1])
+    drawn = [
+        mae for one in (*(o.fold_maes for o in shown), answer.fold_maes("blend")) for mae in one
+    ]
+    heights = apart([other.fold_maes[-1] for other in shown], float(np.ptp(drawn)) / LABELS)
+    for other, height in zip(shown, heights, strict=True):
         axes.plot(places, other.fold_maes, "o-", color="0.75", markersize=4, linewidth=1)
-        axes.annotate(other.name, (places[-1], other.fold_maes[-1]), (5, 0), textcoords="offset points",
-                      fontsize=7, color="0.45", va="center")  # fmt: skip
+        axes.text(places[-1] + 0.1, height, other.name, fontsize=7, color="0.45", va="center")
     for model, color in zip(BLENDS, ("#dd8452", "#4c72b0", "#937860"), strict=True):
         maes = answer.fold_maes(model)
         axes.plot(places, maes, "o-", color=color, label=f"{model}, mean {np.mean(maes):.1f}")

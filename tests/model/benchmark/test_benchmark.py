@@ -4,6 +4,7 @@ import csv
 import gzip
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,17 @@ import pyarrow.parquet as pq
 import pytest
 from corpus import TARGET, rows, write_dataset
 
+from curate.dataset.splits import ids_in_split
 from curate.errors import InputError
 from model.benchmark import run
+from model.benchmark.answer import Answer
 from model.benchmark.benchmark import benchmark
+from model.benchmark.folds import Fold
+from model.benchmark.inputs import Inputs
 from model.benchmark.matbench import ordered, scores
+from model.benchmark.report import write_contribution
 from model.config import BenchmarkConfig
+from model.publish.leaderboard import check_contribution, file_name
 
 ROOT = Path(__file__).parents[3]
 FOLDS = "fold_matbench_small"
@@ -143,3 +150,19 @@ def test_published_predictions_have_their_published_scores(task, model, mae):
         wanted = np.array([targets[row["id"]] for row in tested])
         maes.append(scores(wanted, np.array([row["prediction"] for row in tested]))["mae"])
     assert np.mean(maes) == pytest.approx(mae, abs=1e-3)
+
+
+def test_the_jarvis_leaderboards_file_is_checked_against_its_test_ids(folder, tmp_path):
+    task = "dft_3d_exfoliation_energy"
+    ids = sorted(ids_in_split(task, "test"))
+    fold = Fold("test", np.arange(0), np.arange(len(ids)))
+    targets = np.linspace(1, 2, len(ids))
+    inputs = Inputs(ids, targets, {}, {})
+    answer = Answer(inputs, [fold], [0], ["blend"], {("blend", "test", 0): targets + 0.5}, {}, {})
+    asked = config(folder, folds=None, split="official", out=tmp_path)
+    write_contribution(asked, answer, f"split_{task}")
+    path = tmp_path / file_name(task)
+    assert check_contribution(path, task) == len(ids) == 81
+    short = replace(answer, inputs=replace(inputs, ids=[*ids[1:], "JVASP-0"]))
+    with pytest.raises(InputError, match="lacks 1 test ids"):
+        write_contribution(asked, short, f"split_{task}")

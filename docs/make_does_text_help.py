@@ -1,0 +1,124 @@
+"""Write docs/does-text-help.md from the results of `crysmmnet benchmark` and of benchmarks/ablation.py.
+
+python docs/make_does_text_help.py
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+DOCS = Path(__file__).parent
+RESULTS = DOCS.parent / "benchmarks" / "results"
+SEEN = {  # rows of the table: what a model sees, and its name in the results
+    "composition": "trees on the composition",
+    "descriptors, trees": "trees",
+    "descriptors, kernel": "kernel",
+    "descriptors and text, trees": "trees and text",
+    "descriptors and text, kernel": "kernel and text",
+    "descriptors and shuffled text, trees": "trees and shuffled text",
+    "descriptors and shuffled text, kernel": "kernel and shuffled text",
+    "blend without text": "blend without text",
+    "blend with shuffled text": "blend, shuffled text",
+    "blend with text": "blend",
+}
+
+
+@dataclass(frozen=True)
+class Task:
+    """One benchmark: where its results lie, and what others published."""
+
+    folder: str
+    name: str
+    published: str  # the best scores, in words
+    goal: float  # the best score on the public leaderboard
+
+
+TASKS = (
+    Task("jdft2d", "Matbench jdft2d", "MODNet v0.1.12 33.19; 28.86 outside the leaderboard", 33.19),
+    Task("exfoliation", "JARVIS exfoliation energy", "matminer-XGBoost 40.89; ALIGNN 52.70", 40.89),
+    Task(
+        "phonons", "Matbench phonons", "MEGNet (kgcnn) 28.76; 20.57 outside the leaderboard", 28.76
+    ),
+)
+
+
+def results(folder: str) -> dict[str, Any]:
+    """The results of a task; FileNotFoundError where they are gone."""
+    path = RESULTS / "benchmark" / folder / "results.json"
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def scores() -> list[list[str]]:
+    """A row for each entry of SEEN, a column for each task."""
+    found = [results(task.folder)["models"] for task in TASKS]
+    return [
+        [seen, *(f"{models[name]['mae']:.2f}" for models in found)] for seen, name in SEEN.items()
+    ]
+
+
+def differences() -> list[list[str]]:
+    """A row for each question and task."""
+    rows = []
+    for task in TASKS:
+        for found in results(task.folder)["differences"]:
+            rows.append(
+                [
+                    task.name,
+                    f"{found['model']} − {found['base']}",
+                    f"{found['mean']:+.2f}",
+                    f"{found['low']:+.2f} to {found['high']:+.2f}",
+                    f"{found['p corrected']:.3f}",
+                ]
+            )
+    return rows
+
+
+def ingredients() -> list[list[str]]:
+    """A row for each task and ingredient of the ablation; empty where none was run."""
+    path = RESULTS / "ablation.json"
+    if not path.is_file():
+        return []
+    rows = []
+    for task, variants in json.loads(path.read_text(encoding="utf-8"))["tasks"].items():
+        for name, found in variants.items():
+            told = [
+                task,
+                name,
+                f"{found['mae']:.4g}",
+                str(len(found["maes"])),
+                f"{found['seconds']:.0f}",
+            ]
+            if "difference" in found:
+                low, high = found["interval"]
+                told += [found["base"], f"{found['difference']:+.3g} ({low:+.3g} to {high:+.3g})"]
+            else:
+                told += ["", ""]
+            rows.append(told)
+    return rows
+
+
+def page() -> str:
+    """The page."""
+    templates = Environment(
+        loader=FileSystemLoader(DOCS),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return templates.get_template("does-text-help.md.jinja").render(
+        tasks=TASKS,
+        scores=scores(),
+        differences=differences(),
+        ingredients=ingredients(),
+        made={task.folder: results(task.folder)["made"] for task in TASKS},
+        units={task.folder: results(task.folder)["unit"] for task in TASKS},
+    )
+
+
+if __name__ == "__main__":
+    (DOCS / "does-text-help.md").write_text(page(), encoding="utf-8")
