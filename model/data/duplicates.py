@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from curate.record import StructureRecord
@@ -27,16 +28,21 @@ def near_duplicates(
     from pymatgen.analysis.structure_matcher import StructureMatcher
 
     matcher = StructureMatcher()
-    same_formula: dict[str, list[Structure]] = defaultdict(list)
+    of_formula: dict[str, list[StructureRecord]] = defaultdict(list)
     for record in known:
-        same_formula[record.chemical_formula_reduced].append(reduced(record))
+        of_formula[record.chemical_formula_reduced].append(record)
+    reduced_of_formula: dict[str, list[Structure]] = {}
     found = set()
     for record in records:
-        twins = same_formula.get(record.chemical_formula_reduced, ())
-        if not twins:
+        formula = record.chemical_formula_reduced
+        if formula not in of_formula:
             continue
+        if formula not in reduced_of_formula:
+            reduced_of_formula[formula] = [reduced(twin) for twin in of_formula[formula]]
         structure = reduced(record)
-        if any(matcher.fit(structure, twin, skip_structure_reduction=True) for twin in twins):
+        # most polymorphs differ in the size of the primitive cell, which is told without matching
+        alike = (twin for twin in reduced_of_formula[formula] if len(twin) == len(structure))
+        if any(matcher.fit(structure, twin, skip_structure_reduction=True) for twin in alike):
             found.add(record.material_id)
     return found
 
@@ -44,7 +50,6 @@ def near_duplicates(
 def reduced(record: StructureRecord) -> Structure:
     """The primitive Niggli cell, which the matcher would make anew for each pair."""
     structure = record.to_pymatgen()
-    try:
-        return structure.get_reduced_structure().get_primitive_structure()
-    except ValueError:  # no Niggli cell within the steps that pymatgen takes
-        return structure.get_primitive_structure()
+    with suppress(ValueError):  # no Niggli cell within the steps that pymatgen takes
+        structure = structure.get_reduced_structure()
+    return structure.get_primitive_structure()

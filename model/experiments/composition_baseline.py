@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 import time
 from collections.abc import Mapping
@@ -128,7 +129,9 @@ def trees_predictions(
     from sklearn.ensemble import ExtraTreesRegressor
 
     known = np.log10(targets[learned]) if log_target else targets[learned]
-    trees = ExtraTreesRegressor(N_TREES, random_state=seed).fit(values[learned], known)
+    trees = ExtraTreesRegressor(N_TREES, random_state=seed, n_jobs=len(os.sched_getaffinity(0)))
+    trees.fit(values[learned], known)
+    trees.n_jobs = 1  # several threads add the trees up in any order
     found = trees.predict(values)
     return 10.0**found if log_target else found
 

@@ -124,6 +124,10 @@ def setting_lines(config: ExperimentConfig, compared: Sequence[Comparison]) -> l
         if one
         else "over trainings and test crystals together"
     )
+    shares = [
+        "Labels are those of the training and of the validation crystals, and a share is one of both. Each "
+        "share is trained as many updates as the whole."
+    ]
     return [
         f"Trainings of {config.epochs} epochs, batches of {config.batch_size}, learning rate "
         f"{config.learning_rate:g}, {config.graph.max_neighbors} neighbours, text by "
@@ -134,6 +138,7 @@ def setting_lines(config: ExperimentConfig, compared: Sequence[Comparison]) -> l
         f"A star marks the differences that hold at 5 % after Holm's correction for all {len(compared)} of "
         "this report.",
         "Composition: extra trees on statistics of elemental properties, from the formula alone.",
+        *(shares if config.kind == "low-data" else []),
     ]
 
 

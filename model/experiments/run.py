@@ -27,6 +27,7 @@ from model.data.materials import as_label, label_column, load_rows
 from model.encoder_settings import ENCODERS, SIZES
 from model.experiments.composition_baseline import Compositions, fit_baseline
 from model.experiments.report import Plan, write_report
+from model.experiments.reproduction import reproduction
 from model.experiments.variants import Variant, baselines, variants
 from model.files import write_csv
 from model.model_folder import PREDICTIONS, ModelFolder
@@ -111,9 +112,13 @@ def run(config: ExperimentConfig) -> Path:
     for _, training in planned:
         name = f"{training.out.name}.csv"
         shutil.copyfile(training.out / PREDICTIONS, answer / "predictions" / name)
+    made = made_by([training.out for _, training in networks], rows)
+    if before := reproduction(answer, rows, made):
+        log.log(logging.WARNING if before.different else logging.INFO, "%s", before.sentence)
+        made["reproduction"] = before.sentence
     write_csv(answer / "results.csv", COLUMNS, ([row[name] for name in COLUMNS] for row in rows))
     write_report(config, answer, planned, rows)
-    write_json(answer / "made.json", made_by([training.out for _, training in networks], rows))
+    write_json(answer / "made.json", made)
     return answer
 
 

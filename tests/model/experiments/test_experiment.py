@@ -224,12 +224,17 @@ def test_an_answer_is_complete_and_comes_out_the_same_again(tmp_path, dataset, c
     assert len(tests) == 1  # every share and modality is judged by the same crystals
     for name in ("curve.png", "parity.png", "differences.json"):
         assert (first / name).stat().st_size > 100
+    assert (
+        "Each share is trained as many updates as the whole." in (first / "report.md").read_text()
+    )
     again = run(config_of(tmp_path / "two", dataset, cache, "low-data"))
     assert (again / "report.md").read_text() == (first / "report.md").read_text()
     metrics = [tmp_path / "one" / row["checkpoint"] / "metrics.json" for row in table]
     before = [path.stat().st_mtime_ns for path in metrics]
     run(config_of(tmp_path / "one", dataset, cache, "low-data"))  # nothing is trained again
     assert [path.stat().st_mtime_ns for path in metrics] == before
+    made = json.loads((first / "made.json").read_text())
+    assert made["reproduction"] == "all 12 results came out as before"
 
 
 def test_the_description_is_compared_with_each_text_that_says_less(tmp_path, dataset, cache):
