@@ -13,7 +13,7 @@ for name in "graph", "both":
 endef
 export COMPARE
 
-.PHONY: demo test test-browser test-services test-slurm test-wheel resolve lint bench clean
+.PHONY: attack demo test test-browser test-services test-slurm test-wheel test-potential resolve lint bench clean
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -52,8 +52,15 @@ test-slurm: $(VENV)/installed  # as root: it installs and starts a SLURM of its 
 		slurmctld slurmd slurm-client munge > /dev/null; }
 	$(BIN)/python tests/helpers/with_slurm.py $(BIN)/pytest -n 0 -m slurm
 
+test-potential: $(VENV)/installed
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[demo,dev,potential]'
+	$(BIN)/pytest -n 0 -m potential
+
 test-wheel: $(VENV)/installed  # wheel and sdist, each in an environment of its own
 	$(BIN)/pytest -n 0 -m wheel
+
+attack: $(VENV)/installed  # half an hour; SCALE=0.1 CRYSTALS=1000 for a short one
+	$(BIN)/python tests/attack/run.py --scale $(or $(SCALE),1) --crystals $(or $(CRYSTALS),20000)
 
 resolve:  # every requirement has a wheel for Python 3.14, which need not be on this machine
 	$(PYTHON) .ci/resolve.py 3.14

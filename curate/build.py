@@ -9,8 +9,8 @@ import hashlib
 import logging
 import platform
 import shlex
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from datetime import date
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -27,10 +27,13 @@ from curate.properties import parse_units, without_unit
 from curate.record import SkippedEntry, StructureRecord
 from curate.run.counts import Counts, count
 from curate.run.folder import Run
-from curate.run.schema import DATASET
-from curate.sources.base import PreviousRun, Request, Snapshot, Source
+from curate.run.schema import DATASET, SPLIT
+from curate.run.sealed import DamagedFile
+from curate.sources.base import Entry, PreviousRun, Read, ReadEach, Request, Snapshot, Source
 from curate.work.load_balance import largest_first, shares
+from curate.work.pool import FailedTask, Limits
 from curate.work.progress import Progress, Watch
+from curate.work.reading import read_each
 from curate.work.shards import Describe, describe_shards, describe_share
 
 log = logging.getLogger(__name__)
@@ -62,17 +65,23 @@ def build(
     run = Run(config.out)
     with run.lock():
         ids, units = wanted_ids(config), parse_units(config.units)
+        damaged = run.damaged_structures()
         source = source or config.source.open(
             Request(
                 ids,
                 units,
-                previous_run(run),
+                previous_run(run, not damaged),
                 lambda done, total: watch(Progress("downloading", done, total)),
+                in_a_worker(config),
             )
         )
         run.check_settings(settings_record(config, source, ids), default_settings(config))
-        if run.fetched is None:
+        for error in damaged:
+            log.warning("the source is read again: %s (%s)", error.path, error.reason)
+        if damaged or run.fetched is None:
             fetch(run, source, config, ids, watch)
+        run.drop_damaged_descriptions()
+        run.drop_damaged_verification()
         state_units(run, units)
         missing = run.missing_shards()
         if missing and config.executor == "slurm":
@@ -86,11 +95,31 @@ def build(
         return finish(run)
 
 
-def previous_run(run: Run) -> PreviousRun | None:
-    """What the run folder was read from before; None if it is new."""
-    if not run.settings_file.exists():
+def in_a_worker(config: BuildConfig) -> ReadEach:
+    """Reading of local files with the limits of describing: one that takes too long costs itself."""
+    limits = Limits(1, config.timeout, config.memory)
+
+    def read(function: Read, tasks: Sequence[tuple]) -> Iterator[tuple[int, Entry]]:
+        for number, value in read_each(function, tasks, limits):
+            if isinstance(value, FailedTask):
+                value = SkippedEntry("", value.status, value.error_type, value.error_message)
+            yield number, value
+
+    return read
+
+
+def previous_run(run: Run, is_intact: bool = True) -> PreviousRun | None:
+    """What the run folder was read from before; None if it is new or its record is damaged.
+
+    Args:
+        run: The run.
+        is_intact: Whether the entries that it holds, if all were read, are as they were written.
+    """
+    try:
+        snapshot = Snapshot(**run.settings_record["source"])
+    except (DamagedFile, TypeError):
         return None
-    return PreviousRun(Snapshot(**run.settings_record["source"]), run.fetched is not None)
+    return PreviousRun(snapshot, is_intact and run.fetched is not None)
 
 
 def describe_rank(config: DescribeConfig, watch: Watch = lambda progress: None) -> None:
@@ -113,6 +142,7 @@ def describe_rank(config: DescribeConfig, watch: Watch = lambda progress: None) 
     if run.fetched is None:
         raise InputError(f"{config.run} is not read whole yet: run the command that began it again")
     share = shares(run.sizes(run.shards()), config.of)[config.rank]
+    run.drop_damaged_descriptions(set(share) & set(run.described_shards()))
     describe_share(run, share, config.workers, watch=watch)
 
 
@@ -219,12 +249,11 @@ def fetch(
         for entry in shard:
             if isinstance(entry, StructureRecord):
                 for name, value in entry.properties.items():
+                    check_name(name, entry.material_id)
                     types[name] = wider(types.get(name), value)
         watch(Progress("reading", n_entries, config.limit))
     if not n_entries:
         raise InputError("the source holds no entries")
-    if clash := types.keys() & set(DATASET):
-        raise InputError(f"property {min(clash)} has the name of a dataset column; rename it")
     read_on = date.today().isoformat()
     summary = {
         "entries": n_entries,
@@ -234,6 +263,16 @@ def fetch(
         "read_on": read_on,
     }
     run.finish_fetching(summary)
+
+
+def check_name(name: str, material_id: str) -> None:
+    """InputError where a property has no name or that of a column which the dataset has anyway."""
+    if not name:
+        raise InputError(f"{material_id} has a property without a name; give it one")
+    if name in DATASET or name.startswith(SPLIT):
+        raise InputError(
+            f"property {name} has the name of a dataset column (of {material_id}); rename it"
+        )
 
 
 def state_units(run: Run, given: Mapping[str, str]) -> None:
@@ -265,7 +304,7 @@ def selected(
 ) -> Iterator[StructureRecord | SkippedEntry]:
     """The entries that the build wants; InputError where an id occurs twice or is missing."""
     seen: set[str] = set()
-    for entry in source.records():
+    for entry in map(storable_entry, source.records()):
         if config.limit is not None and len(seen) == config.limit:
             return
         if wanted is not None and entry.material_id not in wanted:
@@ -276,6 +315,25 @@ def selected(
         yield entry
     if wanted and (missing := wanted - seen):
         raise InputError(f"--ids {config.ids}: the source has no entry {named(missing)}")
+
+
+def storable_entry(entry: StructureRecord | SkippedEntry) -> StructureRecord | SkippedEntry:
+    """The entry with all its texts such that a file can hold them."""
+    texts: dict[str, Any] = {
+        name: storable(text) for name, text in vars(entry).items() if isinstance(text, str)
+    }
+    if not isinstance(entry, StructureRecord):
+        return replace(entry, **texts)
+    properties = {storable(name): value for name, value in entry.properties.items()}
+    for name, value in properties.items():
+        if isinstance(value, str):
+            properties[name] = storable(value)
+    return replace(entry, **texts, properties=properties)
+
+
+def storable(text: str) -> str:
+    """The text with halves of surrogate pairs, which UTF-8 has not, written as their numbers."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def wider(type_name: str | None, value: Any) -> str | None:

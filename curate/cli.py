@@ -30,9 +30,10 @@ class StatusConfig:
 
 @dataclass(frozen=True)
 class VerifyConfig:
-    """Describe a random sample of a run again with stock Robocrystallographer and compare the texts.
+    """Check that every file of a run is as it was written, then describe a random sample again with stock
+    Robocrystallographer and compare the texts.
 
-    The result goes onto the dataset's card; exit code 1 if a text differs.
+    The result goes onto the dataset's card; exit code 1 if a file is damaged or a text differs.
     """
 
     run: tyro.conf.Positional[Path]
@@ -118,34 +119,34 @@ def run_status(config: StatusConfig) -> int:
     from curate.run.counts import count
     from curate.run.folder import Run
 
-    show(count(Run.load(config.run)))
+    run = Run.load(config.run)
+    _ = run.settings_record  # says if it is damaged
+    show(count(run))
     return 0
 
 
 def run_verify(config: VerifyConfig) -> int:
-    """Compare a sample with stock; the exit code is 1 if a text differs."""
-    from dataclasses import asdict
-
-    from curate.dataset.write import write_card
-    from curate.files import write_json
-    from curate.run.counts import count
+    """Check every file of a run, then compare a sample with stock; the exit code is 1 if a file is
+    damaged or a text differs."""
     from curate.run.folder import Run
     from curate.work.console import progress_bar
     from curate.work.progress import Progress
-    from curate.work.verify import verify
+    from curate.work.verify import keep, verify
 
     if config.n <= 0:
         raise InputError(f"--n {config.n}: must be above 0")
     run = Run.load(config.run)
+    if damage := run.damage():
+        for error in damage:
+            print(printable(error))
+        return 1
     with progress_bar() as watch:
         result = verify(
             run, config.n, config.seed, lambda done: watch(Progress("comparing", done, config.n))
         )
     if not result.checked:
         raise InputError(f"{config.run} holds no crystal that was described here")
-    write_json(run.verification_file, asdict(result))
-    if run.dataset.exists():
-        write_card(run, count(run), run.dataset)
+    keep(run, result)
     for difference in result.differences:
         print(printable(difference))
     print(f"{len(result.checked)} checked, {len(result.differences)} differ from stock")
@@ -169,7 +170,9 @@ def examples(dataset: Path, n: int) -> list[dict]:
     """The first n described crystals of a dataset folder."""
     import pyarrow.parquet as pq
 
-    file = pq.ParquetFile(min((dataset / "default").glob("*.parquet")))
+    file = pq.ParquetFile(
+        min((dataset / "default").glob("*.parquet")), page_checksum_verification=True
+    )
     batches = file.iter_batches(n, columns=["material_id", "description"])
     return next(batches).to_pylist() if file.metadata.num_rows else []
 
@@ -180,9 +183,11 @@ def run_push(config: PushConfig) -> int:
     from curate.hub.publish import plan_push
     from curate.run.folder import Run
 
-    dataset = Run.load(config.run).dataset
+    run = Run.load(config.run)
+    if damage := run.damaged_dataset_files():
+        raise damage[0]
     logging.getLogger("httpx2").setLevel(logging.WARNING)  # it reports every request
-    plan = plan_push(dataset, config.name, private=config.private, tag=config.tag)
+    plan = plan_push(run.dataset, config.name, private=config.private, tag=config.tag)
     print(plan if config.dry_run else mirror(plan))
     return 0
 

@@ -120,7 +120,7 @@ class BuildConfig:
     """Tokenizer of the text encoder that the card counts tokens for: a folder, a name on the Hub
     (m3rg-iitd/matscibert), or `minilm` (extra `demo`)."""
     timeout: float = 300.0
-    """Seconds after which describing a crystal is stopped."""
+    """Seconds after which reading or describing a crystal is stopped."""
     memory: float = 4.0
     """GiB that a worker may use beyond what it starts with; requested per processor from a scheduler."""
     shard_size: int = 200

@@ -9,13 +9,18 @@ import hashlib
 import json
 import os
 import platform
+import re
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+PARTIAL = re.compile(r".+\.(?P<host>[^/]+)-(?P<pid>\d+)\.partial")  # names of `whole_file`
+ABANDONED = 3600.0  # s; a temporary file that old belongs to a process that was killed
 
 
 @contextmanager
@@ -35,11 +40,37 @@ def whole_file(path: Path) -> Iterator[Path]:
     partial = path.with_name(f"{path.name}.{platform.node()}-{os.getpid()}.partial")
     try:
         yield partial
-        _sync(partial)
+        sync(partial)
         partial.replace(path)
-        _sync(path.parent)
+        sync(path.parent)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def sweep(folder: Path) -> None:
+    """Remove the temporary files that killed processes left in a folder.
+
+    They are known by their names, which hold host and process: one of this host whose process is gone is
+    removed at once, another an hour after it was last written.
+    """
+    for path in folder.glob("*.partial"):
+        named = PARTIAL.fullmatch(path.name)
+        if named is None:
+            continue
+        with suppress(FileNotFoundError):
+            is_gone = named["host"] == platform.node() and not _is_alive(int(named["pid"]))
+            if is_gone or time.time() - path.lstat().st_mtime > ABANDONED:
+                path.unlink()
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
 
 
 def sha256_of(path: Path) -> bytes:
@@ -72,7 +103,15 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "crysmmnet"
 
 
-def _sync(path: Path) -> None:
+def sync_tree(folder: Path) -> None:
+    """Wait until all files and folders below a folder, and its own name, are on disk."""
+    for path in sorted(folder.rglob("*")):
+        sync(path)
+    sync(folder)
+    sync(folder.parent)
+
+
+def sync(path: Path) -> None:
     """Wait until a file's content, or a folder's names, are on disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:

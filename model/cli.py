@@ -14,6 +14,7 @@ from curate.errors import shown as printable
 from curate.work.command import run_command
 from model.config import (
     AppConfig,
+    BenchmarkConfig,
     EncodersConfig,
     EvaluateConfig,
     ExperimentConfig,
@@ -33,6 +34,7 @@ Command = (
     | Annotated[PushModelConfig, tyro.conf.subcommand("push")]
     | Annotated[EncodersConfig, tyro.conf.subcommand("encoders")]
     | Annotated[ExperimentConfig, tyro.conf.subcommand("experiment")]
+    | Annotated[BenchmarkConfig, tyro.conf.subcommand("benchmark")]
     | Annotated[LeaderboardConfig, tyro.conf.subcommand("leaderboard")]
 )
 
@@ -72,12 +74,15 @@ def run(config: Command) -> int:
             return run_encoders(config)
         case ExperimentConfig():
             return run_experiment(config)
+        case BenchmarkConfig():
+            return run_benchmark(config)
         case LeaderboardConfig():
             return run_leaderboard(config)
 
 
 def run_train(config: TrainConfig) -> int:
-    """Train and print the scores."""
+    """Train and print the scores, with what the test crystals share with the training crystals."""
+    from model.data.overlap import overlap_line
     from model.training.metrics import line
     from model.training.train import train
 
@@ -86,6 +91,7 @@ def run_train(config: TrainConfig) -> int:
         return 0  # one of several processes speaks
     for part in ("train", "val", "test"):
         print(line(part, result[part], result["unit"]))
+    print(overlap_line(result))
     for reason, count in result["dropped"].items():
         print(f"dropped: {count} {reason}")
     print(f"{config.target}: epoch {result['chosen_epoch']} of {result['epochs']} in {config.out}")
@@ -191,6 +197,16 @@ def run_experiment(config: ExperimentConfig) -> int:
     folder = answer(config)
     print((folder / "report.md").read_text())
     print(f"in {folder}: report.md, results.csv, differences.json, predictions/, plots")
+    return 0
+
+
+def run_benchmark(config: BenchmarkConfig) -> int:
+    """Run every fold, and print the answer."""
+    from model.benchmark.benchmark import benchmark
+
+    logging.getLogger("model.training").setLevel(logging.WARNING)
+    folder = benchmark(config)
+    print((folder / "report.md").read_text(encoding="utf-8"))
     return 0
 
 

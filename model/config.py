@@ -213,6 +213,11 @@ class TrainConfig(TrainSettings):
     train_fraction: float = 1.0
     """Learn from this share of the training crystals, drawn with the seed; a smaller share is part of
     a larger one."""
+    equal_updates: bool = False
+    """With --train-fraction: as many updates as the whole training part would take, so more epochs, and as
+    much more patience; fewer crystals are then not also less training."""
+    fraction_of_labels: bool = False
+    """With --train-fraction: keep the same share of the validation crystals, whose labels are labels too."""
     seed: int = 123
     """Of the random split, the initial weights and the order of the crystals."""
 
@@ -257,6 +262,38 @@ class ExperimentConfig(TrainSettings):
                 raise InputError(f"--{name} needs at least one")
         if self.parallel < 1:
             raise InputError(f"--parallel must be positive, not {self.parallel}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchmarkConfig(TrainSettings):
+    """Score models with and without text on every fold of a benchmark: composition, descriptors, a blend.
+
+    What a fold may learn from is parted again; settings, and shares of the blend, are chosen there. The same
+    command goes on where it was stopped.
+    """
+
+    target: str
+    """Property to learn."""
+    out: Path
+    """Folder of the answer: report.md, results.json, predictions.csv, what a leaderboard takes."""
+    descriptors: tuple[DescriptorName, ...] = ("magpie", "cell", "condensed")
+    """Numbers of a crystal; `layers` and `vibrations` are computed with a potential (extra `potential`)."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Each parts what may be learned from anew; predictions are the mean."""
+    inner_folds: int = 5
+    """Parts of what a fold may learn from."""
+    networks: bool = False
+    """Train the network too, with the settings of a training: graph, both, both with shuffled texts."""
+    published: Path | None = None
+    """Parquet table of others' predictions (task, model, fold, id, prediction) to stand beside these."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("descriptors", "seeds"):
+            if not getattr(self, name):
+                raise InputError(f"--{name} needs at least one")
+        if self.inner_folds < 2:
+            raise InputError(f"--inner-folds must be at least 2, not {self.inner_folds}")
 
 
 @dataclass(frozen=True)

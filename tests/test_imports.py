@@ -32,6 +32,7 @@ ROOMS = {
     "model": (
         ("__main__",),
         ("cli",),
+        ("benchmark",),
         ("publish", "pages", "experiments"),
         ("predict",),
         ("training",),
@@ -72,7 +73,7 @@ MODEL_MAY_USE = (
 # Heavy or optional libraries: the only files, or folders, that may import them, at the top or lazily.
 DOORS = {
     "accelerate": {"model/training"},
-    "ase": {"curate/sources/extxyz.py"},
+    "ase": {"curate/sources/extxyz.py", "model/descriptors/sevennet.py"},
     "datasets": {"model/data/materials.py", "model/data/rows.py"},
     "datatrove": {"curate/work/slurm.py"},
     "dgl": {"model/network/message_passing.py"},
@@ -84,10 +85,12 @@ DOORS = {
         "model/publish/push.py",
         "model/publish/space.py",
     },
-    "matplotlib": {"model/experiments/report.py"},
+    "matplotlib": {"model/benchmark/report.py", "model/experiments/report.py"},
     "mp_api": {"curate/sources/mp_client.py"},
     "optimade": {"curate/sources/optimade_client.py"},
+    "dftd3": {"model/descriptors/sevennet.py"},
     "pebble": {"curate/work/pool.py"},
+    "phonopy": {"model/descriptors/vibrations.py"},
     "plotly": {"curate/pages/page.py"},
     "pymatviz": {"curate/pages/figures.py", "curate/pages/palette.py"},
     "robocrys": {
@@ -95,9 +98,12 @@ DOORS = {
         "curate/describe/molecules.py",
         "curate/describe/render.py",
     },
+    "sevenn": {"model/descriptors/sevennet.py"},
+    "sklearn": {"model/benchmark", "model/experiments/composition_baseline.py"},
     "tokenizers": {"curate/dataset/token_lengths.py", "curate/report/survey.py"},
     "torch": {
         "model/experiments/encoder_table.py",
+        "model/descriptors/sevennet.py",
         "model/experiments/run.py",
         "model/network",
         "model/text",

@@ -59,7 +59,7 @@ def dataset_card(run: Run, counts: Counts, default: Path) -> str:
             pretty_name=pretty_name,
             metadata=Verbatim(metadata(pretty_name, licenses, counts, default.parent)),
             counts=counts,
-            reasons=counts.reasons.most_common(),
+            reasons=[(cell(reason), n) for reason, n in counts.reasons.most_common()],
             source=record["source"],
             read_on=run.fetched["read_on"],
             facts=facts,
@@ -78,7 +78,9 @@ def dataset_card(run: Run, counts: Counts, default: Path) -> str:
             ],
             folds=[name for name in dataset.schema.names if name.startswith(FOLD_PREFIX)],
             verification=run.verification,
-            origins=origins,
+            origins=[
+                ((database, cell(license or "unknown")), n) for (database, license), n in origins
+            ],
             citations={
                 database: citation_of(database) or record["source"]["citation"]
                 for (database, _), _ in origins
@@ -104,6 +106,11 @@ def inert(value: Any) -> Any:
     ):
         line = line.replace(sign, written)
     return line
+
+
+def cell(text: str) -> str:
+    """A text from outside for a table: it ends neither its cell nor the code that it stands in."""
+    return text.replace("|", "&#124;").replace("`", "'")
 
 
 def metadata(
@@ -160,7 +167,7 @@ def _column(field) -> dict[str, str]:
     known = BY_NAME.get(field.name)
     if known is not None and known.level and known.unit == unit:  # else another's property
         meaning += f"; {known.level}"
-    return {"name": field.name, "type": kind, "unit": unit, "meaning": meaning}
+    return {"name": cell(field.name), "type": kind, "unit": cell(unit), "meaning": meaning}
 
 
 def _split(dataset: pq.ParquetDataset, name: str, facts: TextFacts) -> dict[str, Any]:

@@ -39,14 +39,15 @@ def text_facts(default: Path, tokenizer_name: str) -> TextFacts:
     for path in sorted(default.glob("*.parquet")):
         file = pq.ParquetFile(path)
         splits = [name for name in file.schema_arrow.names if name.startswith("split_")]
+        for name in splits:
+            labels.setdefault(name.removeprefix("split_"), [])
         for batch in file.iter_batches(ROWS_AT_ONCE, columns=["description", *splits]):
             texts = batch["description"].to_pylist()
             digests += [hashlib.blake2b(text.encode(), digest_size=16).digest() for text in texts]
             if tokenizer is not None:
                 lengths += [len(encoding) for encoding in tokenizer.encode_batch(texts)]
             for name in splits:
-                task = name.removeprefix("split_")
-                labels.setdefault(task, []).extend(batch[name].to_pylist())
+                labels[name.removeprefix("split_")] += batch[name].to_pylist()
     times = Counter(digests)
     return TextFacts(
         tokens=TokenLengths(tokenizer_name, tuple(sorted(lengths))) if lengths else None,

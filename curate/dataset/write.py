@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
@@ -15,13 +16,16 @@ import pyarrow.parquet as pq
 from curate.batches import in_batches
 from curate.dataset.card import dataset_card
 from curate.dataset.splits import official_splits
-from curate.files import write_text
+from curate.files import sync, sync_tree, write_text
 from curate.properties import UNITS
 from curate.record import Description, SkippedEntry, StructureRecord
 from curate.run.counts import Counts, count
-from curate.run.folder import Run, shard_file
+from curate.run.folder import Run
 from curate.run.schema import COLUMNS, DATASET, MANIFEST, dataset_row
 
+log = logging.getLogger(__name__)
+
+OLD = "dataset.old"  # the dataset that is replaced, until the new one is in its place
 ROWS_PER_PIECE = 1_000  # rows in memory at a time, and of a Parquet row group
 PIECES_PER_FILE = 20  # fixed, so that a grown run keeps its first files
 ARROW_TYPES = {"number": pa.float64(), "boolean": pa.bool_(), "string": pa.string()}
@@ -39,14 +43,15 @@ def finish(run: Run) -> Counts:
     counts = count(run)
     if counts.left:
         raise ValueError(f"{counts.left} structures are unaccounted for")
+    shutil.rmtree(run.folder / OLD, ignore_errors=True)  # of a killed build
     if not run.is_dataset_current:
         write_dataset(run, counts)
-        run.sweep()
     return counts
 
 
 def write_dataset(run: Run, counts: Counts) -> None:
     """Write RUN/dataset anew: the described rows, the manifest of all rows, and the card."""
+    made_of = run.contents()
     partial = run.folder / "dataset.partial"
     shutil.rmtree(partial, ignore_errors=True)
     tasks = tasks_of(run)
@@ -55,7 +60,9 @@ def write_dataset(run: Run, counts: Counts) -> None:
     write_files(partial / "default", (default_row(*pair, tasks) for pair in pairs), schema)
     write_files(partial / "manifest", manifest_rows(run), MANIFEST)
     write_card(run, counts, partial)
+    sync_tree(partial)
     replace_folder(partial, run.dataset)
+    run.record_dataset(made_of)
 
 
 def write_card(run: Run, counts: Counts, dataset: Path) -> None:
@@ -81,8 +88,7 @@ def default_schema(run: Run, tasks: Iterable[str]) -> pa.Schema:
 def described_pairs(run: Run) -> Iterator[tuple[StructureRecord, Description]]:
     """Record and description of every crystal that has one, in the source's order."""
     for number in run.described_shards():
-        shard = zip(run.read_structures(number), run.read_descriptions(number), strict=True)
-        for entry, description in shard:
+        for entry, description in run.read_pairs(number):
             if description.status == "described" and not isinstance(entry, SkippedEntry):
                 yield entry, description
 
@@ -106,8 +112,7 @@ def tasks_of(run: Run) -> dict[str, dict[str, str]]:
     """The official benchmarks that list any material of the run."""
     ids: set[str] = set()
     for number in run.shards():
-        table = pq.read_table(shard_file(run.structures, number), columns=["material_id"])
-        ids.update(table["material_id"].to_pylist())
+        ids.update(run.ids(number))
     return official_splits(ids)
 
 
@@ -120,27 +125,34 @@ def write_files(folder: Path, rows: Iterable[dict[str, Any]], schema: pa.Schema)
         if first is None and number:
             return
         path = folder / f"train-{number:05d}.parquet"
-        with pq.ParquetWriter(path, schema, compression="zstd") as file:
+        with pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True) as file:
             for piece in chain([first or []], islice(pieces, PIECES_PER_FILE - 1)):
                 table = [_typed(row, schema) for row in piece]
                 file.write_table(pa.Table.from_pylist(table, schema))
 
 
 def _typed(row: dict[str, Any], schema: pa.Schema) -> dict[str, Any]:
-    """The row with its values as text where the column is text."""
-    return {
-        name: str(value) if value is not None and schema.field(name).type == pa.string() else value
-        for name, value in row.items()
-    }
+    """The row with its values as text where the column is text, and as floats where it is one of numbers."""
+    typed = dict(row)
+    for name, value in row.items():
+        kind = schema.field(name).type
+        if value is not None and kind == pa.string():
+            typed[name] = str(value)
+        elif isinstance(value, int) and kind == pa.float64():
+            try:
+                typed[name] = float(value)
+            except OverflowError:  # of runs that version 0.1.0 read
+                log.warning("%s: %s is larger than any number", row.get("material_id"), name)
+                typed[name] = None
+    return typed
 
 
 def replace_folder(new: Path, old: Path) -> None:
-    """Replace the folder `old` by `new`."""
+    """Replace the folder `old` by `new`, whose files are on disk."""
+    gone = old.with_name(OLD)
+    shutil.rmtree(gone, ignore_errors=True)
     if old.exists():
-        gone = old.with_name(f"{old.name}.old")
-        shutil.rmtree(gone, ignore_errors=True)
         old.rename(gone)
-        new.rename(old)
-        shutil.rmtree(gone)
-    else:
-        new.rename(old)
+    new.rename(old)
+    sync(old.parent)
+    shutil.rmtree(gone, ignore_errors=True)

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curate.errors import InputError
+from curate.errors import InputError, first_line
 from curate.record import StructureRecord
 from curate.run.folder import Run
 from curate.run.schema import GEOMETRY
@@ -31,6 +31,8 @@ class DatasetFiles:
 def find_dataset(folder: Path) -> DatasetFiles:
     """The dataset of a run folder, or of a dataset folder; InputError where there is none."""
     run = Run(folder) if (folder / "run.json").is_file() else None
+    if run and (damage := run.damaged_dataset_files()):
+        raise damage[0]
     dataset = run.dataset if run else folder
     rows = sorted(dataset.glob("default/*.parquet")) or sorted(dataset.glob("*.parquet"))
     if run and not rows:
@@ -41,12 +43,17 @@ def find_dataset(folder: Path) -> DatasetFiles:
 
 
 def batches(place: DatasetFiles) -> Iterator[tuple[int, pa.Table]]:
-    """Yield tables of consecutive rows, each with the number of its first row."""
+    """Yield tables of consecutive rows, each with the number of its first row; InputError where a file
+    can't be read."""
     start = 0
     for path in place.rows:
-        for batch in pq.ParquetFile(path).iter_batches(ROWS_AT_ONCE):
-            yield start, pa.Table.from_batches([batch])
-            start += len(batch)
+        try:
+            file = pq.ParquetFile(path, page_checksum_verification=True)
+            for batch in file.iter_batches(ROWS_AT_ONCE):
+                yield start, pa.Table.from_batches([batch])
+                start += len(batch)
+        except (pa.ArrowException, OSError) as error:
+            raise InputError(f"{path} can't be read: {first_line(error)}") from error
 
 
 def check(schema: pa.Schema, place: DatasetFiles) -> None:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-import pyarrow.parquet as pq
-
-from curate.run.folder import Run, shard_file
+from curate.run.folder import Run
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,8 @@ class Counts:
 
 
 def count(run: Run) -> Counts:
-    """Counts of the finished shards; ValueError where entries are unaccounted for."""
+    """Counts of the finished shards; DamagedFile where one can't be read, ValueError where entries are
+    unaccounted for."""
     fetched = run.fetched["entries"] if run.fetched else 0
     failed: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
@@ -40,8 +39,7 @@ def count(run: Run) -> Counts:
     slowest: dict = {}
     columns = ["material_id", "status", "error_type", "seconds"]
     for number in run.described_shards():
-        table = pq.read_table(shard_file(run.descriptions, number), columns=columns)
-        for row in table.to_pylist():
+        for row in run.description_columns(number, columns):
             seconds.append(row["seconds"])
             slowest = max(slowest or row, row, key=lambda row: row["seconds"])
             if row["status"] == "described":

@@ -3,17 +3,20 @@
     RUN/run.json                  the record: settings, versions, source snapshot
     RUN/structures/00000.parquet  the source's entries; structures.json when they are complete
     RUN/descriptions/00000.parquet  the texts of structures/00000.parquet, in the same order
-    RUN/dataset/                  what is pushed
+    RUN/dataset/                  what is pushed; dataset.json says of which shards it was made
 
-Each file is written atomically, so the files that exist say what is left to do.
+Each file is written atomically, so the files that exist say what is left to do, and holds a digest that is
+compared when it is read (`curate.run.sealed`). A shard names the run and the shard that it belongs to.
 """
 
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
-import time
-from collections.abc import Iterable, Iterator, Mapping
+import logging
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -21,14 +24,27 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from curate.errors import InputError
-from curate.files import write_json, write_table
+from curate.files import PARTIAL, sha256_of, sweep
 from curate.record import Description, SkippedEntry, StructureRecord
 from curate.run.schema import DESCRIPTIONS, RECORD_FIELDS, STRUCTURES, record_of_row
+from curate.run.sealed import (
+    KEY,
+    DamagedFile,
+    SealedTable,
+    digest_of,
+    open_table,
+    parse_record,
+    read_record,
+    write_record,
+    write_table,
+)
 
-ABANDONED = 3600.0  # s; a temporary file that old belongs to a process that was killed
+log = logging.getLogger(__name__)
+
+RECORD_KEYS = ("source", "settings", "describe", "versions")  # of run.json
+FETCHED_KEYS = ("entries", "shards", "properties", "read_on")  # of structures.json
 
 
 class Run:
@@ -42,6 +58,7 @@ class Run:
         self.descriptions = folder / "descriptions"
         self.verification_file = folder / "verification.json"
         self.dataset = folder / "dataset"
+        self.dataset_file = folder / "dataset.json"
 
     @classmethod
     def load(cls, folder: Path) -> Run:
@@ -53,13 +70,16 @@ class Run:
 
     @property
     def settings_record(self) -> dict[str, Any]:
-        """Settings, versions and source snapshot this run was started with."""
-        return json.loads(self.settings_file.read_text())
+        """Settings, versions and source snapshot this run was started with; DamagedFile if unreadable."""
+        return read_record(self.settings_file, RECORD_KEYS)
 
     def check_settings(
         self, record: dict[str, Any], defaults: Mapping[str, Any] | None = None
     ) -> None:
         """Start the run with these settings, or check that it was started with them.
+
+        A run.json that is missing or can't be read is written again where all shards say that they were
+        made with these settings.
 
         Args:
             record: Snapshot, settings and versions that define the run.
@@ -68,20 +88,51 @@ class Run:
         Raises:
             InputError: The run was started with other settings, or the folder holds other files.
         """
-        if not self.settings_file.exists():
-            if self.folder.is_dir() and any(p.name != ".lock" for p in self.folder.iterdir()):
-                raise InputError(f"{self.folder} holds other files; give --out a new folder")
-            write_json(self.settings_file, record)
-            return
         new = json.loads(json.dumps(record))  # as it would be read back
-        old = self.settings_record
+        try:
+            old = parse_record(self.settings_file, RECORD_KEYS)
+        except DamagedFile as error:
+            if not self._agrees(new):
+                if self.settings_file.exists():
+                    raise InputError(
+                        f"{self.settings_file} is damaged ({error.reason}), and the shards were not made "
+                        "with these settings; repeat those of the run or give --out a new folder"
+                    ) from error
+                raise InputError(
+                    f"{self.folder} holds other files; give --out a new folder"
+                ) from None
+            if self.settings_file.exists():
+                log.warning("%s is written again (%s)", self.settings_file, error.reason)
+            write_record(self.settings_file, new)
+            return
+        digest = old.pop(KEY, None)
+        is_damaged = digest is not None and digest != digest_of(old)
         for each in (old, new):
             each["settings"] = {**(defaults or {}), **each["settings"]}
         if differences := list(_differences(old, new)):
+            or_damaged = ", or its run.json is damaged: its digest does not fit" * is_damaged
             raise InputError(
-                f"{self.folder} was started with other settings ({'; '.join(differences)}); "
+                f"{self.folder} was started with other settings ({'; '.join(differences)}){or_damaged}; "
                 "repeat them or give --out a new folder"
             )
+        if is_damaged:
+            write_record(self.settings_file, record)
+
+    def _agrees(self, record: dict[str, Any]) -> bool:
+        """Whether the folder holds nothing but shards that were made with these settings."""
+        files = [
+            path
+            for path in (self.folder.iterdir() if self.folder.is_dir() else ())
+            if path.name not in (".lock", self.settings_file.name)
+            and not PARTIAL.fullmatch(path.name)
+        ]
+        if not files:
+            return True
+        shards = [*self.structures.glob("*.parquet"), *self.descriptions.glob("*.parquet")]
+        with suppress(DamagedFile):
+            runs = {open_table(path).about.get("run") for path in shards}
+            return runs == {digest_of(record)}
+        return False
 
     @contextmanager
     def lock(self, wait: bool = False) -> Iterator[None]:
@@ -94,11 +145,13 @@ class Run:
             wait: Wait for another process that holds the lock, instead of raising InputError.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / ".lock").open("w") as file:
+        descriptor = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        with os.fdopen(descriptor, "r+") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             except BlockingIOError:
                 raise InputError(f"another build is at work in {self.folder}") from None
+            self.sweep()
             yield
 
     @property
@@ -106,29 +159,32 @@ class Run:
         """The result of the last `curate verify`; None if it has not been run."""
         if not self.verification_file.exists():
             return None
-        return json.loads(self.verification_file.read_text())
+        return read_record(self.verification_file)
 
     @property
     def fetched(self) -> dict[str, Any] | None:
-        """Counts, property types and units of the source's entries; None until all are written."""
+        """Counts, property types and units of the source's entries; None until all are written.
+
+        Raises DamagedFile where they can't be read.
+        """
         if not self.structures_file.exists():
             return None
-        return json.loads(self.structures_file.read_text())
+        return read_record(self.structures_file, FETCHED_KEYS)
 
     def finish_fetching(self, summary: dict[str, Any]) -> None:
         """Record that all entries are written; shards beyond them are removed."""
         for number in self.shards():
             if number >= summary["shards"]:
                 shard_file(self.structures, number).unlink()
-        write_json(self.structures_file, summary)
+        write_record(self.structures_file, summary)
 
     def shards(self) -> list[int]:
         """Numbers of the structure shards."""
-        return sorted(int(path.stem) for path in self.structures.glob("*.parquet"))
+        return _numbers(self.structures)
 
     def described_shards(self) -> list[int]:
         """Numbers of the shards whose descriptions are complete."""
-        return sorted(int(path.stem) for path in self.descriptions.glob("*.parquet"))
+        return _numbers(self.descriptions)
 
     def missing_shards(self) -> list[int]:
         """Numbers of the shards that are yet to be described."""
@@ -140,54 +196,235 @@ class Run:
 
     @property
     def is_dataset_current(self) -> bool:
-        """Whether the dataset was written after the last shard was described and units were stated."""
-        written = [path.stat().st_mtime_ns for path in self.dataset.glob("*/*.parquet")]
-        read = [
-            *self.descriptions.glob("*.parquet"),
-            self.structures_file,
-        ]  # the latter has the units
-        return bool(written) and min(written) > max(path.stat().st_mtime_ns for path in read)
+        """Whether the dataset is as it was written, from the entries, texts and units that the run has."""
+        try:
+            made_of = read_record(self.dataset_file, ("made_of", "files"))
+        except DamagedFile:
+            return False
+        return made_of["made_of"] == self.contents() and not self.damaged_dataset_files()
+
+    def contents(self) -> dict[str, str | None]:
+        """What a dataset is made of: a digest of settings, entries, units and texts, and one of the
+        verification."""
+        total = hashlib.sha256()
+        files = [self.settings_file, self.structures_file]
+        files += [shard_file(self.structures, number) for number in self.shards()]
+        files += [shard_file(self.descriptions, number) for number in self.described_shards()]
+        for path in files:
+            total.update(f"{path.relative_to(self.folder)}\0".encode())
+            total.update(sha256_of(path))
+        is_verified = self.verification_file.exists()
+        verified = sha256_of(self.verification_file).hex() if is_verified else None
+        return {"shards": total.hexdigest(), "verification": verified}
+
+    def record_dataset(self, made_of: Mapping[str, str | None]) -> None:
+        """Record of what the dataset was made, and the digests of its files."""
+        files = {
+            str(path.relative_to(self.dataset)): sha256_of(path).hex()
+            for path in sorted(self.dataset.rglob("*"))
+            if path.is_file()
+        }
+        write_record(self.dataset_file, {"made_of": dict(made_of), "files": files})
+
+    def damaged_dataset_files(self) -> list[DamagedFile]:
+        """The dataset's files that are not as they were written; those of version 0.1.0 have no digests."""
+        if not self.dataset_file.exists() and not (self.dataset.exists() and self._identity()[0]):
+            return []
+        try:
+            written = read_record(self.dataset_file, ("made_of", "files"))["files"]
+        except DamagedFile as error:
+            return [error]
+        found = []
+        for name, digest in written.items():
+            path = self.dataset / name
+            if not path.is_file():
+                found.append(DamagedFile(path, "it is missing"))
+            elif sha256_of(path).hex() != digest:
+                found.append(DamagedFile(path, "its bytes do not fit its digest"))
+        for path in sorted(self.dataset.glob("*/*.parquet")):
+            if str(path.relative_to(self.dataset)) not in written:
+                found.append(DamagedFile(path, "it is not the dataset's"))
+        return found
 
     def sweep(self) -> None:
-        """Remove what killed processes left of shards they were writing."""
-        for path in self.descriptions.glob("*.partial"):
-            with suppress(FileNotFoundError):
-                if time.time() - path.stat().st_mtime > ABANDONED:
-                    path.unlink()
+        """Remove what killed processes left of files they were writing."""
+        for folder in (self.folder, self.structures, self.descriptions, self.dataset):
+            sweep(folder)
+
+    def damage(self) -> list[DamagedFile]:
+        """Every file that is missing or is not as it was written, each with the reason."""
+        found: list[DamagedFile] = []
+
+        def attempt(check: Callable[[], object]) -> None:
+            try:
+                check()
+            except DamagedFile as error:
+                found.append(error)
+
+        attempt(lambda: self.settings_record)
+        attempt(lambda: self.verification)
+        found += self.damaged_structures()
+        found += self.damaged_descriptions()
+        return found + self.damaged_dataset_files()
+
+    def damaged_structures(self) -> list[DamagedFile]:
+        """The damaged files of the source's entries; none while these are not complete."""
+        try:
+            fetched = self.fetched
+        except DamagedFile as error:
+            return [error]
+        numbers = range(fetched["shards"]) if fetched else ()
+        return _damaged(lambda number: self._open(self.structures, number), numbers)
+
+    def damaged_descriptions(self, numbers: Iterable[int] | None = None) -> list[DamagedFile]:
+        """The damaged files of these shards' texts, or of all; also those that belong to other structures."""
+        return _damaged(
+            self._open_descriptions, self.described_shards() if numbers is None else numbers
+        )
+
+    def drop_damaged_verification(self) -> None:
+        """Remove the result of a verification that can't be read."""
+        try:
+            _ = self.verification
+        except DamagedFile as error:
+            log.warning("%s is removed (%s); curate verify writes it", error.path, error.reason)
+            error.path.unlink()
+
+    def drop_damaged_descriptions(self, numbers: Iterable[int] | None = None) -> None:
+        """Remove the damaged files of texts, which are then described again; DamagedFile where the
+        structures are damaged."""
+        for error in self.damaged_descriptions(numbers):
+            if error.path.parent != self.descriptions:  # the structures that they belong to
+                raise error
+            log.warning("%s is described again (%s)", error.path, error.reason)
+            error.path.unlink(missing_ok=True)
 
     def sizes(self, numbers: Iterable[int]) -> dict[int, list[int]]:
         """Atoms of each entry of these shards; 0 where it could not become a record."""
         found = {}
         for number in numbers:
-            path = shard_file(self.structures, number)
-            species = pq.read_table(path, columns=["species_at_sites"])["species_at_sites"]
+            table = self._open(self.structures, number).read(["species_at_sites"])
+            species = table["species_at_sites"]
             found[number] = pc.fill_null(pc.list_value_length(species), 0).to_pylist()
         return found
 
+    def ids(self, number: int) -> list[str]:
+        """The ids of one shard's entries."""
+        return self._open(self.structures, number).read(["material_id"])["material_id"].to_pylist()
+
     def read_structures(self, number: int) -> list[StructureRecord | SkippedEntry]:
-        """The entries of one shard."""
-        rows = pq.read_table(shard_file(self.structures, number)).to_pylist()
-        return [_entry(row) for row in rows]
+        """The entries of one shard; DamagedFile where it is not as it was written."""
+        shard = self._open(self.structures, number)
+        try:
+            return [_entry(row) for row in shard.read().to_pylist()]
+        except (KeyError, TypeError, ValueError) as error:
+            raise (
+                error
+                if isinstance(error, DamagedFile)
+                else DamagedFile(shard.path, f"a row can't be read: {error}")
+            ) from error
 
     def read_descriptions(self, number: int) -> list[Description]:
-        """The descriptions of one shard, in the order of its structures."""
-        rows = pq.read_table(shard_file(self.descriptions, number)).to_pylist()
-        return [Description(**row) for row in rows]
+        """The descriptions of one shard; DamagedFile where it is not as it was written."""
+        shard = self._open_descriptions(number)
+        try:
+            return [Description(**row) for row in shard.read().to_pylist()]
+        except TypeError as error:
+            raise DamagedFile(shard.path, f"a row can't be read: {error}") from error
+
+    def description_columns(self, number: int, columns: list[str]) -> list[dict[str, Any]]:
+        """Some columns of one shard's descriptions, row by row; DamagedFile as for all of them."""
+        return self._open_descriptions(number).read(columns).to_pylist()
+
+    def read_pairs(
+        self, number: int
+    ) -> Iterator[tuple[StructureRecord | SkippedEntry, Description]]:
+        """The entries of one shard in the source's order, each with the description of its id.
+
+        Raises DamagedFile where an entry has none.
+        """
+        by_id = {found.material_id: found for found in self.read_descriptions(number)}
+        for entry in self.read_structures(number):
+            if entry.material_id not in by_id:
+                path = shard_file(self.descriptions, number)
+                raise DamagedFile(path, f"it has no row for {entry.material_id}")
+            yield entry, by_id[entry.material_id]
 
     def write_structures(self, number: int, entries: list[StructureRecord | SkippedEntry]) -> None:
         """Save one shard of the source's entries."""
         table = pa.Table.from_pylist([_row(entry) for entry in entries], schema=STRUCTURES)
-        write_table(shard_file(self.structures, number), table)
+        path = shard_file(self.structures, number)
+        write_table(path, table, self._about(number))
 
     def write_descriptions(self, number: int, descriptions: list[Description]) -> None:
         """Save the finished descriptions of one shard."""
         table = pa.Table.from_pylist([asdict(d) for d in descriptions], schema=DESCRIPTIONS)
-        write_table(shard_file(self.descriptions, number), table)
+        about = {**self._about(number), "structures": self._structures_digest(number)}
+        write_table(shard_file(self.descriptions, number), table, about)
+
+    def _about(self, number: int) -> dict[str, str]:
+        """What is recorded with a shard: the run that it belongs to, and its number."""
+        return {"run": digest_of(self.settings_record), "shard": str(number)}
+
+    def _structures_digest(self, number: int) -> str:
+        return sha256_of(shard_file(self.structures, number)).hex()
+
+    def _identity(self) -> tuple[bool, str | None]:
+        """Whether the run's files hold digests, and what its shards call it, unless run.json is damaged."""
+        try:
+            record = parse_record(self.settings_file, RECORD_KEYS)
+        except DamagedFile:
+            return True, None
+        digest, run = record.pop(KEY, None), digest_of(record)
+        return digest is not None, run if digest in (None, run) else None
+
+    def _open(self, folder: Path, number: int) -> SealedTable:
+        """A shard of this run; DamagedFile where it is damaged or another's."""
+        path = shard_file(folder, number)
+        shard = open_table(path)
+        is_sealed, run = self._identity()
+        if is_sealed and shard.digest is None:
+            raise DamagedFile(path, "it has no digest: it was not written by the build")
+        if run is not None and shard.about.get("run", run) != run:
+            raise DamagedFile(path, "it belongs to another run")
+        if shard.about.get("shard", str(number)) != str(number):
+            raise DamagedFile(path, f"it is shard {shard.about['shard']}")
+        if shard.digest is None:  # of version 0.1.0: whether it can be read at all
+            shard.read(["material_id"])
+        return shard
+
+    def _open_descriptions(self, number: int) -> SealedTable:
+        """The texts of a shard; DamagedFile where they are damaged or not those of its structures."""
+        shard = self._open(self.descriptions, number)
+        if not shard_file(self.structures, number).exists():
+            raise DamagedFile(shard.path, "there are no structures that it belongs to")
+        if shard.digest is None:
+            if shard.read(["material_id"])["material_id"].to_pylist() != self.ids(number):
+                raise DamagedFile(shard.path, "its ids are not those of its structures")
+        elif shard.about.get("structures") != self._structures_digest(number):
+            raise DamagedFile(shard.path, "it was written for other structures")
+        return shard
 
 
 def shard_file(folder: Path, number: int) -> Path:
     """`folder/00007.parquet`"""
     return folder / f"{number:05d}.parquet"
+
+
+def _numbers(folder: Path) -> list[int]:
+    """Numbers of the shards in a folder."""
+    return sorted(int(path.stem) for path in folder.glob("*.parquet") if path.stem.isdecimal())
+
+
+def _damaged(check: Callable[[int], object], numbers: Iterable[int]) -> list[DamagedFile]:
+    """What a check says against each of the shards."""
+    found = []
+    for number in numbers:
+        try:
+            check(number)
+        except DamagedFile as error:
+            found.append(error)
+    return found
 
 
 def _row(entry: StructureRecord | SkippedEntry) -> dict[str, Any]:

@@ -96,6 +96,7 @@ DATASET = (
     *("cartesian_site_positions", "species_at_sites", "spacegroup_number", "description"),
     *("condensed_structure", "description_origin", "license"),
 )
+SPLIT = "split_"  # how the columns of official splits begin
 # columns of DATASET that come from the description, by its attribute; the others from the record
 OF_DESCRIPTION = {
     "description": "text",

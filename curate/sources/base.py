@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Protocol
 
@@ -42,6 +42,18 @@ class Source(Protocol):
         """Entry by entry; an entry that can't become a record is a SkippedEntry."""
 
 
+Entry = StructureRecord | SkippedEntry
+Read = Callable[..., Iterator[Entry]]  # the entries of one of many parts of a source
+ReadEach = Callable[[Read, Sequence[tuple]], Iterator[tuple[int, Entry]]]
+
+
+def read_here(function: Read, tasks: Sequence[tuple]) -> Iterator[tuple[int, Entry]]:
+    """The number of each part and its entries, read in this process, without a limit of time."""
+    for number, task in enumerate(tasks):
+        for entry in function(*task):
+            yield number, entry
+
+
 @dataclass(frozen=True)
 class Request:
     """What a build wants of a source beside the source's own settings."""
@@ -50,6 +62,9 @@ class Request:
     units: Mapping[str, str] = field(default_factory=dict)  # by property, as the user states them
     previous: PreviousRun | None = None
     watch: Callable[[int, int | None], None] = lambda done, total: None  # bytes of a download
+    read_each: ReadEach = (
+        read_here  # how local files are read; one that fails is a SkippedEntry without id
+    )
 
 
 # Metadata of a settings field whose effect the snapshot records by itself, such as the file to read.

@@ -16,7 +16,15 @@ from typing import IO, Any, ClassVar, Literal
 
 from curate.errors import InputError, named
 from curate.record import SkippedEntry, StructureRecord, Value
-from curate.sources.base import IN_SNAPSHOT, Request, Snapshot, Source, SourceSettings
+from curate.sources.base import (
+    IN_SNAPSHOT,
+    ReadEach,
+    Request,
+    Snapshot,
+    Source,
+    SourceSettings,
+    read_here,
+)
 from curate.sources.entries import record_of
 from curate.sources.file_names import (
     KINDS,
@@ -76,6 +84,7 @@ class FilesSettings(SourceSettings):
             self.allow_missing_hydrogen,
             self.ids_from,
             self.property_name,
+            request.read_each,
         )
         if self.properties is not None and request.previous is None:
             check_units(self.properties, files.table, {**files.units, **request.units})
@@ -95,6 +104,7 @@ class Files:
         allow_missing_hydrogen: Take a CIF whose formula has hydrogen that its sites lack, with a note.
         ids_from: `path` keeps the folders below `pattern` in the ids.
         property_name: The name of the one property of a table without a line of names, as `gap:eV`.
+        read_each: How the files are read: here, or in a worker with a limit of time.
 
     Raises:
         InputError: There is no structure file, or the table of targets can't be read.
@@ -108,7 +118,9 @@ class Files:
         allow_missing_hydrogen: bool = False,
         ids_from: IdsFrom = "name",
         property_name: str | None = None,
+        read_each: ReadEach = read_here,
     ) -> None:
+        self.read_each = read_each
         self.pattern = pattern
         self.license = license
         self.allow_missing_hydrogen = allow_missing_hydrogen
@@ -142,21 +154,31 @@ class Files:
         self.say_passed_over()
         unmatched = set(self.table)
         places: dict[str, Path] = {}
-        for path in self.paths:
-            name = self.name_of(path)
-            for entry in read_file(path, self.license, self.allow_missing_hydrogen, name):
-                if other := places.get(entry.material_id):
-                    raise InputError(twice(entry.material_id, other, path))
-                places[entry.material_id] = path
-                key = next((k for k in self.keys(entry.material_id, path) if k in self.table), "")
-                unmatched.discard(key)
-                if isinstance(entry, StructureRecord):
-                    self.note_units(path, entry)
-                    if self.table:
-                        empty = dict.fromkeys(next(iter(self.table.values())))
-                        targets = self.table.get(key, empty)
-                        entry = replace(entry, properties={**entry.properties, **targets})
-                yield entry
+        tasks = [
+            (path, self.license, self.allow_missing_hydrogen, self.name_of(path))
+            for path in self.paths
+        ]
+        last, n_entries = -1, 0
+        for number, entry in self.read_each(read_file, tasks):
+            path = self.paths[number]
+            n_entries = n_entries + 1 if number == last else 0
+            last = number
+            if isinstance(entry, SkippedEntry) and not entry.material_id:  # reading was stopped
+                name = tasks[number][-1] + (f"-{n_entries}" if n_entries else "")
+                reason = in_one_line(path, f"reading: {entry.error_message}")
+                entry = replace(entry, material_id=name, error_message=reason)
+            if other := places.get(entry.material_id):
+                raise InputError(twice(entry.material_id, other, path))
+            places[entry.material_id] = path
+            key = next((k for k in self.keys(entry.material_id, path) if k in self.table), "")
+            unmatched.discard(key)
+            if isinstance(entry, StructureRecord):
+                self.note_units(path, entry)
+                if self.table:
+                    empty = dict.fromkeys(next(iter(self.table.values())))
+                    targets = self.table.get(key, empty)
+                    entry = replace(entry, properties={**entry.properties, **targets})
+            yield entry
         if unmatched:
             raise InputError(
                 f"{self.table_path}: no structure for {named(unmatched)}; "
@@ -210,7 +232,7 @@ def find(pattern: Path) -> tuple[list[Path], list[Path]]:
                 paths.append(path)
             elif path.is_file() or path.is_symlink():
                 passed_over.append(path)
-    elif pattern.exists():
+    elif pattern.is_file():
         paths = [pattern]
     else:
         paths = [Path(name) for name in sorted(glob.glob(str(pattern), recursive=True))]  # noqa: PTH207 (absolute patterns too)

@@ -32,7 +32,7 @@ def entries(file: IO[str], is_lines: bool = False) -> Iterator[Any]:
     text = first + rest + file.read()
     try:
         yield json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         some = text.splitlines()
         if len(some) > 1 and any(map(is_dictionary, some)):  # lines whose first is broken
             yield from lines(some[0], "\n".join(some[1:]), None)
@@ -50,7 +50,7 @@ def lines(first: str, rest: str, file: IO[str] | None) -> Iterator[Any]:
                 continue
             try:
                 yield json.loads(line)
-            except (json.JSONDecodeError, RecursionError) as error:
+            except (ValueError, RecursionError) as error:  # whole numbers of 4,301 digits too
                 yield ValueError(f"line {number} is no JSON: {error}")
 
 
@@ -68,7 +68,7 @@ def listed(file: IO[str]) -> Iterator[Any]:
             member, end = decoder.raw_decode(text, at)
             if end == len(text) and not is_end:
                 raise json.JSONDecodeError("may go on", text, end)
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             if is_end:
                 reason = "the list has no end" if at >= len(text) else str(error)
                 yield ValueError(f"entry {number} can't be read, nor what follows it: {reason}")
@@ -83,5 +83,5 @@ def listed(file: IO[str]) -> Iterator[Any]:
 def is_dictionary(line: str) -> bool:
     try:
         return isinstance(json.loads(line), dict)
-    except (json.JSONDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return False

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import requests
 
-from curate.errors import InputError, first_line
+from curate.errors import InputError
+from curate.files import first_line, sync, sync_tree
 from curate.web.bounds import LONGEST_ANSWER, BoundedAdapter, Refusal, check_redirect, within
 from curate.web.retry import (
     TEMPORARY_STATUSES,
@@ -152,7 +153,10 @@ class MPClient:
         rester = self._open(partial).materials
         search = {"summary": rester.summary.search, "robocrys": rester.robocrys.search_docs}
         search[collection]()
-        (partial / "build" / "collections" / collection).rename(folder)
+        downloaded = partial / "build" / "collections" / collection
+        sync_tree(downloaded)
+        downloaded.rename(folder)
+        sync(folder.parent)
         shutil.rmtree(partial)
 
     @cached_property

@@ -16,7 +16,7 @@ import httpx2
 
 from curate import __version__
 from curate.errors import InputError, first_line
-from curate.files import write_json
+from curate.files import sync, write_json
 from curate.web.retry import (
     TEMPORARY_STATUSES,
     LongWait,
@@ -161,7 +161,9 @@ class Download:
         except ValueError as error:
             self._forget()
             raise TemporaryFault(f"{url} sent a damaged file: {error}") from error
+        sync(self.part)
         self.part.replace(self.path)
+        sync(self.path.parent)
         self.note.unlink(missing_ok=True)
 
     @property

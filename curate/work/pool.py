@@ -18,11 +18,16 @@ from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
 
+from curate.errors import InputError
 from curate.work import interrupt
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 POLL_SECONDS = 0.5  # how long a Ctrl-C that reached only the workers goes unseen
 TASKS_PER_WORKER = 1000  # then it is replaced, so that no library's leak can grow
+UNKNOWN_EXIT = 255  # of a worker whose forkserver was killed with it
+MOST_POOLS = (
+    5  # that one call of `work` starts, the later ones where the machine killed the forkserver
+)
 WORKER_ENVIRONMENT = {
     "PYTHONHASHSEED": "0",  # Robocrystallographer iterates over sets of strings
     "OMP_NUM_THREADS": "1",
@@ -59,38 +64,70 @@ def work(
     """Call `function(*arguments)` for each (key, arguments), yield (key, value or FailedTask) as they finish.
 
     Workers share what the module `preload` imports. The tasks are taken from the iterable a few at a
-    time. Leaving the loop early, Ctrl-C included, kills the workers.
+    time. One whose worker is killed from outside, as for want of memory, is tried once more. Leaving the
+    loop early, Ctrl-C included, kills the workers.
     """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([preload])
-    with _environment(WORKER_ENVIRONMENT):
-        forkserver.ensure_running()
-    pool = ProcessPool(
-        max_workers=limits.workers,
-        max_tasks=TASKS_PER_WORKER,
-        initializer=_start_worker,
-        initargs=[int(limits.memory * 2**30)],
-        context=context,
-    )
+    pool = _pool(limits, preload)
     tasks = iter(tasks)
-    running: dict[Future, Any] = {}
+    running: dict[Future, tuple[Any, tuple]] = {}
+    killed: set[Any] = set()  # keys of tasks whose worker was killed once
+    n_pools = 1
 
-    def submit(n: int) -> None:
-        for key, arguments in islice(tasks, n):
-            running[pool.schedule(function, args=arguments, timeout=limits.timeout)] = key
+    def submit(some: Iterable[tuple[Any, tuple]]) -> None:
+        for key, arguments in some:
+            future = pool.schedule(function, args=arguments, timeout=limits.timeout)
+            running[future] = (key, arguments)
 
     try:
-        submit(4 * limits.workers)
+        submit(islice(tasks, 4 * limits.workers))
         while running:
             finished, _ = wait(running, POLL_SECONDS, FIRST_COMPLETED)
             interrupt.check()
+            again, n_ended = [], 0
             for future in finished:
-                yield running.pop(future), _outcome(future, limits)
-            submit(len(finished))
+                key, arguments = running.pop(future)
+                if _was_killed(future) and key not in killed:
+                    killed.add(key)
+                    again.append((key, arguments))
+                    continue
+                n_ended += 1
+                yield key, _outcome(future, limits)
+            if not pool.active:  # its forkserver was killed
+                n_pools += 1
+                if n_pools > MOST_POOLS:
+                    raise InputError(
+                        "all workers were killed again and again; the machine may have run out of "
+                        "memory: the same command with fewer --workers goes on"
+                    )
+                pool.stop()
+                again += running.values()
+                running.clear()
+                pool = _pool(limits, preload)
+            submit(again)
+            submit(islice(tasks, n_ended))
     finally:
         pool.stop()
         with suppress(TimeoutError):  # a worker that outlives this dies with the forkserver
             pool.join(timeout=10)
+
+
+def _pool(limits: Limits, preload: str) -> ProcessPool:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([preload])
+    with environment(WORKER_ENVIRONMENT):
+        forkserver.ensure_running()
+    return ProcessPool(
+        max_workers=limits.workers,
+        max_tasks=TASKS_PER_WORKER,
+        initializer=start_worker,
+        initargs=[int(limits.memory * 2**30)],
+        context=context,
+    )
+
+
+def _was_killed(future: Future) -> bool:
+    error = future.exception()
+    return isinstance(error, ProcessExpired) and error.exitcode in (-signal.SIGKILL, UNKNOWN_EXIT)
 
 
 def _outcome(future, limits: Limits) -> Any:
@@ -101,7 +138,7 @@ def _outcome(future, limits: Limits) -> Any:
             "timeout", "Timeout", f"not finished after {limits.timeout:g} s", limits.timeout
         )
     except ProcessExpired as error:
-        return FailedTask("crashed", "WorkerDied", _death(error.exitcode), 0.0)
+        return FailedTask("crashed", "WorkerDied", death(error.exitcode), 0.0)
     except MemoryError:
         message = f"needed more than {limits.memory:g} GiB"
         return FailedTask("out_of_memory", "MemoryError", message, 0.0)
@@ -109,7 +146,8 @@ def _outcome(future, limits: Limits) -> Any:
         return FailedTask("error", type(error).__name__, str(error)[:500], 0.0)
 
 
-def _death(exitcode: int | None) -> str:
+def death(exitcode: int | None) -> str:
+    """How a worker ended, in words."""
     if exitcode is None or exitcode >= 0:
         return f"the worker exited with code {exitcode}"
     name = signal.Signals(-exitcode).name
@@ -117,7 +155,7 @@ def _death(exitcode: int | None) -> str:
     return f"the worker was ended by {name}{hint}"
 
 
-def _start_worker(memory_bytes: int) -> None:
+def start_worker(memory_bytes: int) -> None:
     """In the worker: ignore Ctrl-C (the owner decides), die with the forkserver, keep to the limit."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -127,7 +165,7 @@ def _start_worker(memory_bytes: int) -> None:
 
 
 @contextmanager
-def _environment(settings: dict[str, str]) -> Iterator[None]:
+def environment(settings: dict[str, str]) -> Iterator[None]:
     """The settings are in os.environ inside the block, and only there."""
     before = {name: os.environ.get(name) for name in settings}
     os.environ.update(settings)

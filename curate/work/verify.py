@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 
-import pyarrow.parquet as pq
-
+from curate.dataset.write import write_card
 from curate.describe.description import describe
 from curate.describe.options import DescribeOptions
 from curate.record import Description, StructureRecord
-from curate.run.folder import Run, shard_file
+from curate.run.counts import count
+from curate.run.folder import Run
+from curate.run.sealed import write_record
 
 
 @dataclass(frozen=True)
@@ -95,19 +96,28 @@ def verify(
     return Verification(seed, tuple(checked), tuple(differences))
 
 
+def keep(run: Run, result: Verification) -> None:
+    """Keep the result in the run folder and on the card of its dataset, if there is one."""
+    with run.lock(wait=True):
+        is_current = run.is_dataset_current
+        write_record(run.verification_file, asdict(result))
+        if run.dataset.exists():
+            write_card(run, count(run), run.dataset)
+        if is_current:
+            run.record_dataset(run.contents())
+
+
 def sample(run: Run, n: int, seed: int) -> Iterator[tuple[StructureRecord, Description]]:
     """Yield n random crystals of a run that were described or failed, in the run's order."""
-    seen: list[tuple[int, int]] = []  # shard, position in it
+    seen: list[tuple[int, str]] = []  # shard, id
     for number in run.described_shards():
-        columns = ["status", "symprec"]
-        rows = pq.read_table(shard_file(run.descriptions, number), columns=columns).to_pylist()
-        for position, row in enumerate(rows):
+        for row in run.description_columns(number, ["material_id", "status", "symprec"]):
             if row["status"] == "error" or row["symprec"] is not None:
-                seen.append((number, position))
-    drawn = sorted(random.Random(seed).sample(seen, min(n, len(seen))))
+                seen.append((number, row["material_id"]))
+    places = sorted(random.Random(seed).sample(range(len(seen)), min(n, len(seen))))
+    drawn = [seen[place] for place in places]
     for number, group in groupby(drawn, key=lambda pair: pair[0]):
-        records, descriptions = run.read_structures(number), run.read_descriptions(number)
-        for _, position in group:
-            record = records[position]
-            if isinstance(record, StructureRecord):
-                yield record, descriptions[position]
+        wanted = {material_id for _, material_id in group}
+        for record, description in run.read_pairs(number):
+            if record.material_id in wanted and isinstance(record, StructureRecord):
+                yield record, description

@@ -1,4 +1,4 @@
-"""A blend of models: shares that add up to one, chosen on predictions for crystals none of them learned from."""
+"""A blend of models: shares that add up to one, chosen on crystals none of them learned from."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 def shares(predictions: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """The shares with the least mean absolute error.
 
-    A linear program: the error of each crystal is bounded from both sides, and the sum of the bounds is least.
+    A linear program: each error is bounded from both sides, and the sum of the bounds is least.
 
     Args:
         predictions: (n, n_models) for crystals that the models did not learn from.

@@ -12,6 +12,7 @@ from model.text.tfidf import TfidfEncoder
 
 Reads = tuple[str, ...]  # blocks of columns side by side: "composition", "descriptors", a text
 TEXTS = ("text", "shuffled text")
+TEXT_COLUMNS = 16  # the first components; more of them crowd out the descriptors
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Blocks:
     def _text(self, name: str) -> np.ndarray:
         texts = self.inputs.texts[name]
         encoder = TfidfEncoder.fit(texts[row] for row in self.fit)
-        return encoder.vectors(texts).astype(float)
+        return encoder.vectors(texts).astype(float)[:, :TEXT_COLUMNS]
 
     @cached_property
     def _made(self) -> dict[str, np.ndarray]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from model.benchmark.inputs import TEXTS, Blocks, Reads
 
-TREES = 150  # of a forest
+TREES = 80  # of a forest
 COMPONENTS = 100  # principal components that a kernel sees
 EPSILON = 0.05  # error of the standardised target that a kernel machine does not count
 COSTS = (1.0, 3.0, 10.0)  # of its errors beyond that
@@ -77,7 +77,9 @@ class Scale:
         unit = float(np.quantile(positive, 0.1)) if name == "log" and len(positive) else None
         written = targets if unit is None else np.log1p(targets / unit)
         deviation = float(written.std()) or 1.0
-        return cls(unit, float(written.mean()), deviation, float(targets.min()), float(targets.max()))
+        return cls(
+            unit, float(written.mean()), deviation, float(targets.min()), float(targets.max())
+        )
 
     def to(self, targets: np.ndarray) -> np.ndarray:
         written = targets if self.unit is None else np.log1p(targets / self.unit)

@@ -15,7 +15,6 @@ import numpy as np
 
 from curate.errors import InputError
 from curate.files import write_json
-from model.benchmark.blend import shares
 from model.benchmark.folds import Fold, inner_folds
 from model.benchmark.inputs import Inputs
 from model.benchmark.members import Member
@@ -85,12 +84,21 @@ def fit_all(
                     found[member.name, fold.name, seed] = read_fitted(path)
                     continue
                 fitted = fit_fold(member, inputs, fold, seed, n_inner, made)
-                kept = {key: value.tolist() if isinstance(value, np.ndarray) else value
-                        for key, value in asdict(fitted).items()}
+                kept = {
+                    key: value.tolist() if isinstance(value, np.ndarray) else value
+                    for key, value in asdict(fitted).items()
+                }
                 write_json(path, kept)
                 found[member.name, fold.name, seed] = fitted
-                log.info("%d of %d: fold %s, seed %d, %s, %.0f s", len(found), total, fold.name, seed,
-                         member.name, fitted.seconds)
+                log.info(
+                    "%d of %d: fold %s, seed %d, %s, %.0f s",
+                    len(found),
+                    total,
+                    fold.name,
+                    seed,
+                    member.name,
+                    fitted.seconds,
+                )
     return found
 
 
@@ -102,30 +110,6 @@ def read_fitted(path: Path) -> Fitted:
             kept["chosen"], np.array(kept["held_out"]), np.array(kept["test"]), kept["seconds"]
         )
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} is damaged; delete it, and the same command makes it again") from error
-
-
-@dataclass(frozen=True)
-class Blend:
-    """The blend of some models on one fold."""
-
-    shares: dict[str, float]  # by model
-    held_out_mae: float
-    test: np.ndarray  # (n_test,)
-
-
-def blend(
-    names: Sequence[str],
-    fits: dict[tuple[str, str, int], Fitted],
-    fold: Fold,
-    seeds: Sequence[int],
-    targets: np.ndarray,
-) -> Blend:
-    """Shares of models chosen on held-out predictions of one fold, each the mean over its seeds."""
-    held_out = np.stack(
-        [np.mean([fits[n, fold.name, s].held_out for s in seeds], axis=0) for n in names], axis=1
-    )
-    test = np.stack([np.mean([fits[n, fold.name, s].test for s in seeds], axis=0) for n in names], axis=1)
-    parts = shares(held_out, targets[fold.learn])
-    error = float(np.abs(held_out @ parts - targets[fold.learn]).mean())
-    return Blend(dict(zip(names, parts.tolist(), strict=True)), error, test @ parts)
+        raise InputError(
+            f"{path} is damaged; delete it, and the same command makes it again"
+        ) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from model.data.duplicates import near_duplicates
 from model.data.materials import Material
@@ -54,3 +55,20 @@ def overlap_with_training(
         for part, names in parts.items()
         if part != "train" and names
     }
+
+
+def overlap_line(metrics: Mapping[str, Any]) -> str:
+    """In words, how many of a model's test crystals share something with its training crystals.
+
+    Args:
+        metrics: The content of a model's metrics.json.
+    """
+    shared = metrics.get("shared_with_training")
+    if shared is None:
+        return "trained by an earlier version, which did not count what test and training share"
+    test = shared["test"]
+    return (
+        f"of the test crystals {test['formula']} have their formula in training, "
+        f"{test['chemical_system']} their elements, {test['near_duplicate']} a near-duplicate (same "
+        "formula, matching structure)"
+    )

@@ -15,7 +15,7 @@ from model.data.descriptor_scale import DescriptorScale
 from model.data.materials import Material, Records, usable
 from model.data.preprocessing import Preprocessing, scale_of, unit
 from model.data.splits import LEAK, PARTS, Split, part_of, split_of
-from model.data.text_inputs import input_texts, spacegroups
+from model.data.text_inputs import Checksum, input_texts, spacegroups
 from model.descriptors import DESCRIPTORS, descriptor_values
 from model.graphs.build import AnyGraph
 from model.graphs.store import StoredGraphs, stored_graphs
@@ -39,6 +39,7 @@ class Prepared:
     preprocessing: Preprocessing
     encoder: AnyEncoder | None = None  # of the texts; None where the model reads none
     ids: Mapping[str, list[str]] = field(default_factory=dict)  # of each part
+    texts_sha256: str | None = None  # of what stands for the texts; None where the model reads none
 
     @property
     def text_width(self) -> int:
@@ -86,7 +87,10 @@ def prepare(config: TrainConfig, materials: Sequence[Material]) -> Prepared:
     ids = ids_by_part(split, targets, config)
     refuse_empty_parts(ids, dropped, config)
     encoder = text_encoder(config, seen, ids)
-    texts = text_embeddings(seen, encoder, config, ids) if config.modality != "graph" else None
+    checksum = Checksum()
+    texts = None
+    if config.modality != "graph":
+        texts = text_embeddings(seen, encoder, config, ids, checksum)
     learned = {name: targets[name] for name in ids["train"]}
     values, scale = descriptors_of(seen, learned, config)
     preprocessing = fitted(config, learned, seen, encoder, scale)
@@ -105,7 +109,8 @@ def prepare(config: TrainConfig, materials: Sequence[Material]) -> Prepared:
         )
         for part, names in ids.items()
     }
-    return Prepared(parts, targets, dropped, preprocessing, encoder, ids)
+    sha256 = None if encoder is None else checksum.hex
+    return Prepared(parts, targets, dropped, preprocessing, encoder, ids, sha256)
 
 
 def reads_descriptions(config: TrainConfig) -> bool:
@@ -132,11 +137,13 @@ def remaining(
 def ids_by_part(
     split: Split, targets: dict[str, float], config: TrainConfig
 ) -> dict[str, list[str]]:
-    """Ids of train, val, test and leak that are left; of train the share that is asked for."""
+    """Ids of train, val, test and leak that are left; of train, and of val, the share that is asked for."""
     ids = {
         part: [name for name in getattr(split, part) if name in targets] for part in (*PARTS, LEAK)
     }
-    return {**ids, "train": part_of(ids["train"], config.train_fraction, config.seed)}
+    shared = ("train", "val") if config.fraction_of_labels else ("train",)
+    fraction, seed = config.train_fraction, config.seed
+    return {**ids, **{part: part_of(ids[part], fraction, seed) for part in shared}}
 
 
 def refuse_empty_parts(
@@ -280,12 +287,13 @@ def text_embeddings(
     encoder: AnyEncoder | None,
     config: TrainConfig,
     parts: Mapping[str, Sequence[str]],
+    checksum: Checksum,
 ) -> TextEmbeddings:
     """What stands for the text of each crystal: (n, text_width), or the embeddings of its tokens."""
     if encoder is None:
         return spacegroups(Records(materials))
     texts = input_texts(materials, config.text, config.seed, parts)
-    return EmbeddingCache(config.cache).embed(texts, encoder)
+    return EmbeddingCache(config.cache).embed(checksum.over(texts), encoder)
 
 
 def merged(*counts: dict[str, list[str]]) -> dict[str, list[str]]:

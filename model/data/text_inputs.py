@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -49,6 +50,24 @@ def input_texts(
                 )
         return (view(str(material.condensed), kind) for material in materials)
     return own
+
+
+class Checksum:
+    """SHA-256 of texts, taken while they are read by something else."""
+
+    def __init__(self) -> None:
+        self._total = hashlib.sha256()
+
+    def over(self, texts: Iterable[str]) -> Iterator[str]:
+        """The same texts, in their order."""
+        for text in texts:
+            self._total.update(f"{len(text)} {text}".encode())
+            yield text
+
+    @property
+    def hex(self) -> str:
+        """Of the texts that were read so far."""
+        return self._total.hexdigest()
 
 
 def shuffled_texts(

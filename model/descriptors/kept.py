@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from curate.errors import InputError
 from curate.record import StructureRecord
 from curate.work.pool import FailedTask, Limits, work
 from model.descriptors.descriptor import Crystal, Descriptor
@@ -55,7 +57,7 @@ def kept_values(
         }
         if missing:
             log.info("%s: %d crystals to compute, %d kept", name, len(missing), len(found))
-        tasks = [(key, (name, record)) for key, record in missing.items()]
+        tasks = [(key, (descriptor, record)) for key, record in missing.items()]
         limits = Limits(workers or processors(), TIMEOUT, MEMORY)
         failures = 0
         for done, (key, values) in enumerate(work(compute, tasks, limits, __name__), 1):
@@ -64,8 +66,6 @@ def kept_values(
                 record = missing[key]
                 log.warning("%s of %s: %s", name, record.material_id, values.error_message)
                 if values.error_type == "InputError":
-                    from curate.errors import InputError
-
                     raise InputError(values.error_message)
             else:
                 keep(kept, key, values)
@@ -76,11 +76,9 @@ def kept_values(
     return np.array([found.get(key, nothing) for key in keys]).reshape(len(keys), len(nothing))
 
 
-def compute(name: str, record: StructureRecord) -> np.ndarray:
+def compute(descriptor: Descriptor, record: StructureRecord) -> np.ndarray:
     """The numbers of one crystal, in a worker."""
-    from model.descriptors import DESCRIPTORS
-
-    return DESCRIPTORS[name].compute(Crystal(record))
+    return descriptor.compute(Crystal(record))
 
 
 def key_of(record: StructureRecord, recipe: str) -> str:
@@ -119,6 +117,4 @@ def keep(kept: sqlite3.Connection, key: str, numbers: np.ndarray) -> None:
 
 def processors() -> int:
     """Processors this process may use."""
-    import os
-
     return len(os.sched_getaffinity(0))

@@ -11,7 +11,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,9 @@ from model.config import (
 )
 from model.data.materials import as_label, label_column, load_rows
 from model.encoder_settings import ENCODERS, SIZES
-from model.experiments.report import write_report
-from model.experiments.variants import Variant, variants
+from model.experiments.composition_baseline import Compositions, fit_baseline
+from model.experiments.report import Plan, write_report
+from model.experiments.variants import Variant, baselines, variants
 from model.files import write_csv
 from model.model_folder import PREDICTIONS, ModelFolder
 
@@ -61,16 +62,25 @@ def trainings(config: ExperimentConfig) -> Iterator[tuple[Variant, TrainConfig]]
     folds = fold_labels(config.data, config.folds)
     for target, seed, fold in product(config.targets, config.seeds, folds):
         for variant in variants(config):
-            name = f"{target}-{variant.slug}-{seed}" + ("" if fold is None else f"-fold-{fold}")
             settings = {
                 **shared,
                 "network": sized(config.network, variant.encoder),
                 "modality": variant.modality,
                 "text": variant.text,
                 "train_fraction": variant.train_fraction,
+                "equal_updates": variant.train_fraction < 1,
+                "fraction_of_labels": variant.train_fraction < 1,
             }
-            out = config.out / "runs" / name.replace(" ", "_").replace("/", "_")
+            out = folder_of(config, target, variant, seed, fold)
             yield variant, TrainConfig(target=target, seed=seed, fold=fold, out=out, **settings)
+
+
+def folder_of(
+    config: ExperimentConfig, target: str, variant: Variant, seed: int, fold: str | None
+) -> Path:
+    """Folder of one training."""
+    name = f"{target}-{variant.slug}-{seed}" + ("" if fold is None else f"-fold-{fold}")
+    return config.out / "runs" / name.replace(" ", "_").replace("/", "_")
 
 
 def fold_labels(data: str, folds: str | None) -> list[str] | list[None]:
@@ -92,8 +102,9 @@ def sized(network: NetworkConfig, encoder: str) -> NetworkConfig:
 
 def run(config: ExperimentConfig) -> Path:
     """Train what is missing and write the answer; its folder."""
-    planned = list(trainings(config))
-    train_all([training for _, training in planned], config.parallel)
+    networks = list(trainings(config))
+    train_all([training for _, training in networks], config.parallel)
+    planned = [*baseline_fits(config, networks), *networks]
     answer = config.out / config.kind
     (answer / "predictions").mkdir(parents=True, exist_ok=True)
     rows = [row_of(variant, training, config.out) for variant, training in planned]
@@ -102,8 +113,24 @@ def run(config: ExperimentConfig) -> Path:
         shutil.copyfile(training.out / PREDICTIONS, answer / "predictions" / name)
     write_csv(answer / "results.csv", COLUMNS, ([row[name] for name in COLUMNS] for row in rows))
     write_report(config, answer, planned, rows)
-    write_json(answer / "made.json", made_by([training.out for _, training in planned], rows))
+    write_json(answer / "made.json", made_by([training.out for _, training in networks], rows))
     return answer
+
+
+def baseline_fits(
+    config: ExperimentConfig, networks: Plan
+) -> Iterator[tuple[Variant, TrainConfig]]:
+    """Fit the composition baseline on the training crystals of each target, seed, fold and share."""
+    compositions = Compositions.of(config.data)
+    for baseline in baselines(config):
+        share = baseline.train_fraction
+        alike = [t for v, t in networks if v.modality == "graph" and v.train_fraction == share]
+        # several networks of one target, seed and fold have the same crystals
+        chosen = {(t.target, t.seed, t.fold): t for t in reversed(alike)}
+        for (target, seed, fold), network in chosen.items():
+            out = folder_of(config, target, baseline, seed, fold)
+            fit_baseline(compositions, network.out, out, seed, config.log_target)
+            yield baseline, replace(network, out=out)
 
 
 def made_by(folders: list[Path], rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -111,11 +138,20 @@ def made_by(folders: list[Path], rows: list[dict[str, Any]]) -> dict[str, Any]:
     origins = [ModelFolder(folder).training for folder in folders]
     return {
         "command": shlex.join(["crysmmnet", *sys.argv[1:]]),
-        "trainings": len(rows),
+        "data_sha256": different(origins, "contents_sha256"),
+        "texts": different(origins, "texts"),
+        "code_sha256": different(origins, "code_sha256"),
+        "trainings": len(folders),
         "hours": round(sum(row["seconds"] for row in rows) / 3600, 2),
         "hardware": sorted({origin["hardware"] for origin in origins}),
-        "versions": [json.loads(v) for v in sorted({json.dumps(o["versions"]) for o in origins})],
+        "versions": different(origins, "versions"),
     }
+
+
+def different(origins: list[dict[str, Any]], name: str) -> list[Any]:
+    """The different values that trainings recorded under a name; earlier versions recorded fewer names."""
+    values = (origin[name] for origin in origins if origin.get(name) is not None)
+    return [json.loads(value) for value in sorted({json.dumps(value) for value in values})]
 
 
 def train_all(configs: list[TrainConfig], parallel: int) -> None:

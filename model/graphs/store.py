@@ -25,7 +25,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from curate.batches import in_batches
-from curate.files import write_json
+from curate.files import sync_tree, write_json
 from curate.record import StructureRecord
 from curate.work.pool import FailedTask, Limits, work
 from model.config import GraphConfig
@@ -102,6 +102,7 @@ def write(folder: Path, graphs: Iterator[AnyGraph | str]) -> None:
     try:
         with ExitStack() as stack:
             write_json(partial / "index.json", _written(partial, graphs, stack))
+        sync_tree(partial)
         partial.replace(folder)
     except OSError:
         if not folder.exists():  # else another process was faster with the same graphs

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import gradio
 
 MAX_FILE = "1mb"
+AT_ONCE = 4  # uploads at work; a process reads and describes each, within limits of time and memory
+MOST_WAITING = 100
 WITHOUT = {
     "both": "the same model and the same graph, with an empty description in place of the text. "
     "It never learned from crystals without text: the difference says how far the text moves this "
@@ -123,8 +125,8 @@ def make_page(
                     step["text"] = step.pop("attribution")
                 yield {shown[name]: formed(session, name, value) for name, value in step.items()}
 
-        upload.change(answer, upload, list(shown.values()), concurrency_limit=1)
-    return page
+        upload.change(answer, upload, list(shown.values()), concurrency_limit=AT_ONCE)
+    return page.queue(max_size=MOST_WAITING)
 
 
 def formed(session: AppSession, name: str, value: Any) -> Any:

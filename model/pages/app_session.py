@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from threading import Lock
 from time import perf_counter
 from typing import Any
 
-from curate.describe.condense import warm_up
+from curate.describe.description import describe
 from curate.errors import InputError
 from curate.record import StructureRecord
+from curate.work.pool import FailedTask, Limits, work
 from model.model_folder import ModelFolder
+from model.pages.upload import read_upload
 from model.predict.nearest_crystals import Neighbor, TrainingCrystals, embedded
-from model.predict.predictor import Predictor, read_crystals
+from model.predict.predictor import Predictor
 from model.predict.sentence_attribution import attribute_sentences
 
 log = logging.getLogger(__name__)
 
-MAX_ATOMS = 200  # in a cell: a page for trying is to answer in seconds
+TO_READ = Limits(1, 20.0, 1.0)  # s and GiB for a file, in a process of its own
+TO_DESCRIBE = Limits(1, 60.0, 2.0)  # for a text
 N_NEIGHBORS = 8
 
 
@@ -34,8 +39,10 @@ class AppSession:
         if data is not None:
             log.info("reading the training crystals of %s", data)
             self.known = TrainingCrystals.from_dataset(self.predictor, folder, data)
-        if self.preprocessing.modality != "graph":
-            warm_up()  # else the first visitor waits for Robocrystallographer's import
+        self.one_at_a_time = Lock()  # predictions: short, and each takes all threads
+        within(
+            TO_DESCRIBE, "starting", str
+        )  # else the first visitor waits for the workers' imports
 
     def answer(self, upload: str | None) -> Iterator[dict[str, Any]]:
         """What is known after each step of a file: `status`, then `structure`, a record, `text`, the
@@ -51,7 +58,7 @@ class AppSession:
     def steps(self, path: Path) -> Iterator[dict[str, Any]]:
         """The steps of a file that can be read; InputError says in one sentence why not."""
         yield {"status": f"Reading {path.name} …"}
-        record = read_upload(path)
+        record = within(TO_READ, "reading it", read_upload, path)
         size = f"{record.chemical_formula_reduced}, {record.nsites} atoms in the cell"
         if record.note:
             size += f" ({record.note})"
@@ -60,25 +67,32 @@ class AppSession:
         yield {"status": f"{size}. Describing …", "structure": record}
         started = perf_counter()
         if self.preprocessing.modality == "graph":
-            (prediction,) = self.predictor.predict([record])
+            with self.one_at_a_time:
+                (prediction,) = self.predictor.predict([record])
             if prediction.value is None:
                 raise InputError(str(prediction.error))
             found: dict[str, Any] = {"prediction": (prediction.value, None)}
             status = f"{size}. This model sees the structure only and reads no text."
         else:
-            described = self.predictor.described(record)
-            if isinstance(described, str):
-                raise InputError(described)
-            record = described
+            found_text = within(TO_DESCRIBE, "describing it", describe, record)
+            if found_text.text is None:
+                reason = found_text.error_message or found_text.status
+                raise InputError(f"no description: {reason}")
+            record = replace(
+                record, description=found_text.text, description_origin=found_text.origin
+            )
             seconds = perf_counter() - started
             status = f"{size}. Described in {seconds:.1f} s."
             yield {"status": f"{status} Predicting …", "text": record.description}
-            attribution = attribute_sentences(self.predictor, record)
+            with self.one_at_a_time:
+                attribution = attribute_sentences(self.predictor, record)
             found = {
                 "prediction": (attribution.prediction, attribution.without_text),
                 "attribution": attribution,
             }
-        yield {"status": status, **found, "neighbors": self.neighbors(record)}
+        with self.one_at_a_time:
+            found["neighbors"] = self.neighbors(record)
+        yield {"status": status, **found}
 
     def neighbors(self, record: StructureRecord) -> list[Neighbor] | None:
         """Training crystals like this one; None where they are not known."""
@@ -88,14 +102,14 @@ class AppSession:
         return self.known.nearest(vectors[0], N_NEIGHBORS)
 
 
-def read_upload(path: Path) -> StructureRecord:
-    """The crystal in a file; InputError where there is none, or a cell too large to try."""
-    found = list(read_crystals([str(path)]))
-    record = found[0]
-    if not isinstance(record, StructureRecord):
-        raise InputError(str(record.error).removeprefix(f"{path}: ").removeprefix(f"{path.name}: "))
-    if len(found) > 1:
-        raise InputError(f"it holds {len(found)} crystals; this page takes one at a time")
-    if record.nsites > MAX_ATOMS:
-        raise InputError(f"{record.nsites} atoms; this page takes cells of up to {MAX_ATOMS}")
-    return record
+def within(limits: Limits, what: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    """What a function returns in a process of its own, which others need not wait for.
+
+    Raises InputError where it does so, takes longer than the limits allow, or its process dies.
+    """
+    ((_, outcome),) = work(function, [(None, arguments)], limits)
+    if not isinstance(outcome, FailedTask):
+        return outcome
+    if outcome.error_type == InputError.__name__:
+        raise InputError(outcome.error_message)
+    raise InputError(f"{what} was given up: {outcome.error_message}")

@@ -38,7 +38,8 @@ def contribute(config: LeaderboardConfig) -> Path:
     rows, metrics = model.predictions, model.metrics
     if metrics["split"] != "official":
         raise InputError(
-            f"{config.model} was trained on a random split; the leaderboard needs --split official"
+            f"{config.model} was trained on the split {metrics['split']!r}; the leaderboard needs "
+            "--split official"
         )
     leaked = {row["id"] for row in rows if row["split"] in ("train", "val")} & wanted
     if leaked:

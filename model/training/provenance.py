@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import re
 from importlib.metadata import version
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from curate import __version__
+from curate.files import sha256_of
 from model.data.rows import Rows
 from model.network.message_passing import backend_for
 
@@ -24,6 +27,7 @@ def provenance(data: str, rows: Rows, contents: str, seconds: float) -> dict[str
         "data": None if Path(data).exists() else data,  # a folder's path means nothing elsewhere
         "revision": rows.revision,
         "contents_sha256": contents,
+        "code_sha256": code_sha256(),
         "hardware": hardware(),
         "message_passing": message_passing(),
         "seconds": round(seconds, 3),
@@ -33,6 +37,17 @@ def provenance(data: str, rows: Rows, contents: str, seconds: float) -> dict[str
             **{name: version(name) for name in LIBRARIES},
         },
     }
+
+
+def code_sha256() -> str:
+    """SHA-256 of the Python files of both packages, by their names: which code a result was made with."""
+    total = hashlib.sha256()
+    for package in ("curate", "model"):
+        place = Path(str(files(package)))
+        for path in sorted(place.rglob("*.py")):
+            name = f"{package}/{path.relative_to(place).as_posix()}"
+            total.update(f"{name} {sha256_of(path).hex()}\n".encode())
+    return total.hexdigest()
 
 
 def message_passing() -> str:

@@ -10,7 +10,7 @@ from dataclasses import MISSING, asdict, fields, replace
 from typing import Any
 
 from curate.errors import InputError
-from curate.files import write_json
+from curate.files import sweep, write_json
 from model.config import BEFORE_RECORDED, GraphConfig, NetworkConfig, TrainConfig
 from model.data.materials import Material
 from model.encoder_settings import VERSION
@@ -31,7 +31,11 @@ def settings_of(config: TrainConfig, materials: Sequence[Material]) -> dict[str,
 
 
 def check_settings(folder: ModelFolder, settings: dict[str, Any]) -> None:
-    """Raise InputError where the folder holds anything but a training of these settings."""
+    """Raise InputError where the folder holds anything but a training of these settings.
+
+    What killed processes left of files that they were writing is removed.
+    """
+    sweep(folder.path)
     if not folder.has(SETTINGS):
         if folder.path.exists() and any(folder.path.iterdir()):
             raise InputError(f"{folder.path} holds other files; use a new --out")

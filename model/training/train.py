@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import shutil
 from dataclasses import replace
 from datetime import timedelta
@@ -13,7 +14,7 @@ import numpy as np
 import torch
 from accelerate import PartialState
 
-from curate.files import write_json
+from curate.files import sync, sync_tree, write_json
 from model.config import TrainConfig
 from model.data.materials import label_column, load_rows, read_materials
 from model.data.overlap import Overlap, overlap_with_training
@@ -78,6 +79,7 @@ def train(config: TrainConfig) -> dict[str, Any]:
         check_settings(folder, settings)
         if folder.is_finished:
             log.info("%s is already trained with these settings", config.out)
+            shutil.rmtree(config.out / "checkpoints", ignore_errors=True)  # of a killed process
             return folder.metrics
         prepared = prepare(config, materials)
         write_settings(folder, settings)
@@ -89,14 +91,14 @@ def train(config: TrainConfig) -> dict[str, Any]:
         model = CrysMMNet(sizes)
         if config.graph.graph == "quotient" and config.modality != "text":
             refuse_randomness(model)
-    trainer = make_trainer(model, prepared, config)
+    trainer = make_trainer(model, prepared, with_equal_updates(config, prepared))
     if trainer.is_world_process_zero() and config.modality != "text":
         log.info("message passing by %s", message_passing())
     train_or_resume(trainer)
     if trainer.is_world_process_zero():
         seconds = sum(epoch.get("seconds", 0.0) for epoch in history_of(trainer))
         origin = provenance(config.data, rows, settings[CONTENTS], seconds)
-        write_json(config.out / TRAINING, origin)
+        write_json(config.out / TRAINING, {**origin, "texts": texts_record(prepared)})
         write_model(config, trainer, prepared, overlap_with_training(materials, prepared.ids))
     trainer.accelerator.wait_for_everyone()
     return folder.metrics
@@ -106,6 +108,38 @@ def with_wanted_bonds(config: TrainConfig) -> TrainConfig:
     """The same settings with the self-bonds that the graph network asks for."""
     wanted = config.graph.self_bonds or encoder_class(config.network.encoder).self_bonds
     return replace(config, graph=replace(config.graph, self_bonds=wanted))
+
+
+def texts_record(prepared: Prepared) -> dict[str, Any] | None:
+    """Which texts were read, by whom they were written, and what encoded them; None without texts."""
+    preprocessing = prepared.preprocessing
+    if prepared.texts_sha256 is None:
+        return None
+    return {
+        "sha256": prepared.texts_sha256,
+        "written_by": preprocessing.description_origins,
+        "encoder": preprocessing.text_encoder,
+        "recipe": preprocessing.text_recipe,
+    }
+
+
+def with_equal_updates(config: TrainConfig, prepared: Prepared) -> TrainConfig:
+    """The same settings with as many epochs as give the updates of the whole training part.
+
+    Epochs and patience grow alike; nothing changes where the whole part is learned from.
+    """
+    if not config.equal_updates or config.train_fraction == 1:
+        return config
+    of_share = len(prepared.ids["train"])
+    of_whole = round(of_share / config.train_fraction)
+    growth = updates(of_whole, config) / updates(of_share, config)
+    patience = None if config.patience is None else math.ceil(config.patience * growth)
+    return replace(config, epochs=math.ceil(config.epochs * growth), patience=patience)
+
+
+def updates(n: int, config: TrainConfig) -> int:
+    """Updates of one epoch of n crystals on one device."""
+    return math.ceil(math.ceil(n / config.batch_size) / config.accumulate)
 
 
 def write_model(
@@ -160,6 +194,8 @@ def save_weights(model: CrysMMNet, folder: Path) -> None:
     partial = folder / "weights.partial"
     shutil.rmtree(partial, ignore_errors=True)
     model.save_pretrained(partial)
+    sync_tree(partial)
     for path in partial.iterdir():
         path.replace(folder / path.name)
     partial.rmdir()
+    sync(folder)

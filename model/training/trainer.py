@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import pickle
 import shutil
 import time
+import zipfile
 from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import safetensors
 import torch
 from accelerate import PartialState
 from torch import Tensor, nn
@@ -256,11 +259,31 @@ def last_checkpoint(folder: Path) -> Path | None:
     """The latest checkpoint that was written to its end; torn ones are removed."""
     complete = []
     for path in folder.glob("checkpoint-*"):
-        if (path / "trainer_state.json").is_file():  # written last
+        if is_complete(path):
             complete.append(path)
         else:
             shutil.rmtree(path)
     return max(complete, key=lambda path: int(path.name.split("-")[1]), default=None)
+
+
+def is_complete(checkpoint: Path) -> bool:
+    """Whether all files of a checkpoint were written to their ends; trainer_state.json is the last.
+
+    A pickle is no torn file: that it is refused is said when it is read.
+    """
+    try:
+        json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+        weights = (checkpoint / "model.safetensors").read_bytes()
+        safetensors.deserialize(weights)
+    except (OSError, ValueError, safetensors.SafetensorError):
+        return False
+    states = [*checkpoint.glob("*.pt"), *checkpoint.glob("*.pth")]
+    return all(zipfile.is_zipfile(path) or _is_pickle(path) for path in states)
+
+
+def _is_pickle(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(1) == pickle.PROTO
 
 
 def history_of(trainer: CrysMMNetTrainer) -> list[dict[str, float]]:

@@ -3,6 +3,7 @@
 import ctypes
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from curate.describe.description import describe as really_describe
@@ -15,7 +16,13 @@ SLOW = "slow-"  # ids of crystals that keep their task busy while a file says so
 
 def describe(record: StructureRecord, options: DescribeOptions) -> Description:
     """Break as the id says, else describe."""
-    match record.material_id:
+    break_as(record.material_id)
+    return really_describe(record, options)
+
+
+def break_as(name: str) -> None:
+    """Break this process as the name says, if it says how."""
+    match name:
         case "hang":
             time.sleep(1000)
         case "hang-in-c":
@@ -31,7 +38,6 @@ def describe(record: StructureRecord, options: DescribeOptions) -> Description:
             raise AssertionError(len(hoard))
         case "raise":
             raise RuntimeError("the crystal said no")
-    return really_describe(record, options)
 
 
 def slow(record: StructureRecord, options: DescribeOptions) -> Description:
@@ -39,3 +45,11 @@ def slow(record: StructureRecord, options: DescribeOptions) -> Description:
     while record.material_id.startswith(SLOW) and Path(os.environ["KEEP_WAITING"]).exists():
         time.sleep(0.2)
     return really_describe(record, options)
+
+
+def numbers(path: Path, n: int) -> Iterator[int]:
+    """The numbers below n; before the last of them, break as the name of the file says."""
+    for number in range(n):
+        if number == n - 1:
+            break_as(path.stem)
+        yield number

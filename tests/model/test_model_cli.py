@@ -21,6 +21,8 @@ FLAGS = {
     "modality": ("--modality=text", "text"),
     "text": ("--text=local", "local"),
     "train_fraction": ("--train-fraction=0.5", 0.5),
+    "equal_updates": ("--equal-updates", True),
+    "fraction_of_labels": ("--fraction-of-labels", True),
     "text_encoder": ("--text-encoder=minilm", "minilm"),
     "text_pooling": ("--text-pooling=mean", "mean"),
     "descriptors": (("--descriptors", "cell", "magpie"), ("cell", "magpie")),

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from curate.dataset.card import inert
+from curate.dataset.card import cell, inert
 from curate.dataset.text_statistics import text_facts
 from curate.dataset.token_lengths import TokenLengths, load_tokenizer
 from curate.errors import InputError
@@ -75,3 +75,4 @@ def test_text_from_outside_is_inert_in_a_card():
     for plain in ("list[double]", "Å³", "mp-149, mp-2", " --- | --- |", "https://a.org/b_c?d=e&f"):
         assert inert(plain) == plain
     assert inert(7) == 7
+    assert cell("a|b `c`") == "a&#124;b 'c'"

@@ -53,9 +53,8 @@ def test_the_scale_is_that_of_the_training_part(settings, tmp_path, dataset):
         tmp_path / "m", descriptors=("composition", "magpie"), split="official", modality="graph"
     )
     loaded = load_rows(dataset)
-    materials = read_materials(
-        loaded, config.target, label_column(loaded, config.target, "official", None)
-    )
+    column = label_column(loaded, config.target, config.split, config.folds)
+    materials = read_materials(loaded, config.target, column)
     prepared = prepare(config, materials)
     learned = [m for m in materials if m.id in prepared.parts["train"].ids]
     values = descriptor_values(config.descriptors, learned)

@@ -15,9 +15,11 @@ from small import rotated, supercell
 from curate.errors import InputError
 from model.config import ExperimentConfig, TrainConfig
 from model.data.materials import as_label, label_column, load_rows, read_materials
-from model.data.overlap import overlap_with_training
+from model.data.overlap import overlap_line, overlap_with_training
 from model.data.splits import chemical_system, formula, split_of
 from model.experiments.run import fold_labels, trainings
+from model.model_folder import ModelFolder
+from model.publish.push import model_card
 from model.training.train import train
 
 
@@ -203,6 +205,10 @@ def test_scores_come_with_what_is_shared(tmp_path, settings):
     shared = metrics["shared_with_training"]["test"]
     assert shared == {"formula": 4, "chemical_system": 4, "near_duplicate": 4}
     assert json.loads((tmp_path / "m" / "question.json").read_text())["split"] == "part"
+    assert overlap_line(metrics).startswith("of the test crystals 4 have their formula in training")
+    card = model_card(ModelFolder(tmp_path / "m"), "ada/net")
+    assert "| split | the column part of the dataset |" in card
+    assert "| formula 4, elements 4, structure too 4 |" in card
     again = train(
         settings(
             tmp_path / "m", data=data, split="part", modality="text", text="constant", epochs=1
@@ -217,6 +223,27 @@ def test_scores_come_with_what_is_shared(tmp_path, settings):
                 tmp_path / "m", data=other, split="part", text="constant", modality="text", epochs=1
             )
         )
+
+
+def test_a_model_of_a_fold_says_so(tmp_path, settings):
+    changed = [{**row, "fold": number % 4} for number, row in enumerate(rows())]
+    data = write_dataset(tmp_path / "dataset", changed)
+    metrics = train(
+        settings(
+            *(tmp_path / "m",),
+            **{"data": data, "folds": "fold", "fold": "3", "split": "formula"},
+            **{"modality": "text", "text": "constant", "epochs": 1},
+        )
+    )
+    assert (metrics["folds"], metrics["fold"], metrics["test"]["n"]) == ("fold", "3", 12)
+    assert metrics["shared_with_training"]["val"]["formula"] == 0
+    card = model_card(ModelFolder(tmp_path / "m"), "ada/net")
+    assert "| split | fold 3 of the column fold is the test set; a tenth of the others is " in card
+    assert "validation, drawn by formula with the seed |" in card
+    tested = {
+        row["id"] for row in ModelFolder(tmp_path / "m").predictions if row["split"] == "test"
+    }
+    assert tested == {row["material_id"] for row in changed if row["fold"] == 3}
 
 
 def test_an_experiment_trains_every_fold(tmp_path):

@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import asdict, replace
 from itertools import pairwise
 from pathlib import Path
@@ -26,8 +27,16 @@ from model.data.rows import LARGE, Rows
 from model.data.splits import part_of
 from model.data.text_inputs import deranged, input_texts, shuffled_texts, spacegroups
 from model.encoder_settings import ENCODERS
+from model.experiments.composition_baseline import (
+    Compositions,
+    fit_baseline,
+    trees_predictions,
+)
+from model.experiments.report import Comparison, verdict
 from model.experiments.run import run, trainings
-from model.experiments.variants import variants
+from model.experiments.variants import Variant, variants
+from model.model_folder import ModelFolder
+from model.statistics.paired_difference import Difference
 
 
 @pytest.fixture(scope="module")
@@ -168,8 +177,8 @@ def test_each_question_compares_with_the_graph_alone(tmp_path, dataset, cache):
     ]
     assert names["text"][2:] == [f"both-alignn-{part}" for part in VIEWS]
     assert names["low-data"] == [
-        "graph-alignn-0.5",
-        "both-alignn-0.5",
+        "graph-alignn-0.5-of-labels",
+        "both-alignn-0.5-of-labels",
         "graph-alignn",
         "both-alignn",
     ]
@@ -185,7 +194,8 @@ def read(path: Path) -> list[dict]:
 def test_an_answer_is_complete_and_comes_out_the_same_again(tmp_path, dataset, cache):
     first = run(config_of(tmp_path / "one", dataset, cache, "low-data"))
     table = read(first / "results.csv")
-    assert len(table) == 8 and {row["seed"] for row in table} == {"1", "2"}
+    assert len(table) == 12 and {row["seed"] for row in table} == {"1", "2"}
+    networks = [row for row in table if row["modality"] != "composition"]
     for row in table:
         predictions = read(first / "predictions" / f"{Path(row['checkpoint']).name}.csv")
         errors = [
@@ -194,9 +204,14 @@ def test_an_answer_is_complete_and_comes_out_the_same_again(tmp_path, dataset, c
             if p["split"] == "test"
         ]
         assert float(row["mae"]) == pytest.approx(np.mean(errors))
-        assert (tmp_path / "one" / row["checkpoint"] / "model.safetensors").exists()
-    halves = {row["train_fraction"]: int(row["n_train"]) for row in table}
-    assert halves["0.5"] == round(halves["1.0"] / 2)
+        weights = tmp_path / "one" / row["checkpoint"] / "model.safetensors"
+        assert weights.exists() == (row in networks)
+    for part in ("n_train", "n_val"):
+        halves = {row["train_fraction"]: int(row[part]) for row in table}
+        assert halves["0.5"] == round(halves["1.0"] / 2)
+    for row in networks:  # 40 crystals in batches of 16 are 3 updates, 20 are 2
+        history = read(tmp_path / "one" / row["checkpoint"] / "history.csv")
+        assert len(history) == {"1.0": 1, "0.5": 2}[row["train_fraction"]]
     tests = {
         frozenset(
             p["id"]
@@ -211,10 +226,10 @@ def test_an_answer_is_complete_and_comes_out_the_same_again(tmp_path, dataset, c
         assert (first / name).stat().st_size > 100
     again = run(config_of(tmp_path / "two", dataset, cache, "low-data"))
     assert (again / "report.md").read_text() == (first / "report.md").read_text()
-    before = (tmp_path / "one" / table[0]["checkpoint"] / "metrics.json").stat().st_mtime_ns
+    metrics = [tmp_path / "one" / row["checkpoint"] / "metrics.json" for row in table]
+    before = [path.stat().st_mtime_ns for path in metrics]
     run(config_of(tmp_path / "one", dataset, cache, "low-data"))  # nothing is trained again
-    after = (tmp_path / "one" / table[0]["checkpoint"] / "metrics.json").stat().st_mtime_ns
-    assert before == after
+    assert [path.stat().st_mtime_ns for path in metrics] == before
 
 
 def test_the_description_is_compared_with_each_text_that_says_less(tmp_path, dataset, cache):
@@ -222,14 +237,19 @@ def test_the_description_is_compared_with_each_text_that_says_less(tmp_path, dat
     table = {
         (row["modality"], row["text"]): float(row["mae"]) for row in read(answer / "results.csv")
     }
-    assert len(table) == 6
+    assert len(table) == 7
     report = (answer / "report.md").read_text()
     for null in ("shuffled", "constant", "spacegroup"):
         [told] = re.findall(rf"- {null}: (\S+) \[", report)
         difference = table["both", "description"] - table["both", null]
         assert float(told) == pytest.approx(difference, abs=1e-4)
+        assert f"- {null}: {told} [" in report and "no clear difference" in report
+    assert "one training tells nothing of others" in report and "\\*" not in report
     made = json.loads((answer / "made.json").read_text())
     assert made["trainings"] == 6 and made["versions"][0]["torch"]
+    assert len(made["code_sha256"][0]) == 64 and len(made["data_sha256"]) == 1
+    assert len(made["texts"]) == 3  # the descriptions, shuffled ones, and one for all
+    assert all(texts["written_by"] == ["robocrys 0.2.13"] for texts in made["texts"])
 
 
 def test_side_by_side_gives_the_same_table(tmp_path, dataset, cache):
@@ -280,3 +300,84 @@ def test_the_command_answers_and_refuses(tmp_path, cache):
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2 and done.stderr.count("\n") >= 1
     assert "has no condensed structure" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_folds_are_trained_each_and_told_together(tmp_path, cache):
+    changed = [{**row, "fold": number % 2} for number, row in enumerate(rows())]
+    data = write_dataset(tmp_path / "data", changed)
+    config = config_of(
+        tmp_path / "out", data, cache, "low-data", folds="fold", seeds=(1,), fractions=(1.0,)
+    )
+    answer = run(config)
+    table = read(answer / "results.csv")
+    assert Counter((row["modality"], row["fold"]) for row in table) == {
+        (modality, fold): 1 for modality in ("composition", "graph", "both") for fold in "01"
+    }
+    assert {row["n_test"] for row in table} == {"24"} and {row["n_val"] for row in table} == {"2"}
+    found = json.loads((answer / "differences.json").read_text())[TARGET]
+    assert [(f["modality"], f["n"], f["n_trainings"]) for f in found] == [
+        ("composition", 48, 2),
+        ("both", 48, 2),
+    ]
+    assert all(f["against"]["modality"] == "graph" and f["p_holm"] >= f["p"] for f in found)
+    maes = [float(row["mae"]) for row in table if row["modality"] == "graph"]
+    report = (answer / "report.md").read_text()
+    assert f"| 24 (22 + 2) | graph | {np.mean(maes):.4f} |" in report
+    assert "folds of fold" in report and "over trainings and test crystals together" in report
+    assert "seed 1, fold 0: 22/2/24 crystals; of the test crystals" in report
+
+
+def test_words_are_made_of_what_survives_the_correction_alone():
+    graph, both = Variant("alignn", "graph"), Variant("alignn")
+    clear = Difference(-0.2, -0.3, -0.1, 50, 3, 0.01)
+
+    def compared(p_holm, other=both, found=clear):
+        return Comparison("gap", graph, other, found, p_holm)
+
+    assert "better than the graph alone: alignn with text" in verdict("gap", [compared(0.04)])
+    assert verdict("gap", [compared(0.06)]) == "For gap, no clear difference: alignn with text."
+    assert compared(0.04).cell.endswith("*") and not compared(0.06).cell.endswith("*")
+    worse = replace(clear, mean=0.2, low=0.1, high=0.3)
+    assert verdict("gap", [compared(0.04, found=worse)]) == "For gap, worse: alignn with text."
+    shuffled = replace(both, text="shuffled")
+    told = "can't come from what the text says"
+    assert told in verdict("gap", [compared(0.04, shuffled)])
+    assert told not in verdict("gap", [compared(0.06, shuffled)])
+
+
+def test_the_baseline_learns_from_the_training_crystals_alone():
+    chance = np.random.default_rng(0)
+    values, targets = chance.normal(size=(60, 4)), chance.normal(size=60)
+    learned = np.arange(60) < 40
+    found = trees_predictions(values, targets, learned, 1, log_target=False)
+    other = np.where(learned, targets, 1e9)
+    assert (trees_predictions(values, other, learned, 1, log_target=False) == found).all()
+    assert np.abs(found[learned] - targets[learned]).max() < 1e-6  # trees of single crystals
+    positive = np.exp(targets)
+    logs = trees_predictions(values, positive, learned, 1, log_target=True)
+    assert logs == pytest.approx(
+        10 ** trees_predictions(values, np.log10(positive), learned, 1, False)
+    )
+
+
+def test_a_baseline_is_fitted_anew_where_its_crystals_changed(trained, dataset, tmp_path):
+    compositions = Compositions.of(dataset)
+    fit_baseline(compositions, trained, tmp_path / "trees", 1, False)
+    written = (tmp_path / "trees" / "predictions.csv").stat().st_mtime_ns
+    model = ModelFolder(tmp_path / "trees")
+    assert [row["id"] for row in model.predictions] == [
+        row["id"] for row in ModelFolder(trained).predictions
+    ]
+    assert model.metrics["test"]["mae"] == pytest.approx(
+        np.mean(
+            [
+                abs(float(row["target"]) - float(row["prediction"]))
+                for row in model.predictions
+                if row["split"] == "test"
+            ]
+        )
+    )
+    fit_baseline(compositions, trained, tmp_path / "trees", 1, False)
+    assert (tmp_path / "trees" / "predictions.csv").stat().st_mtime_ns == written
+    fit_baseline(compositions, trained, tmp_path / "trees", 2, False)
+    assert (tmp_path / "trees" / "predictions.csv").stat().st_mtime_ns > written

@@ -11,7 +11,8 @@ from curate.run.schema import record_of_row
 from model.data.materials import load_rows
 from model.model_folder import ModelFolder
 from model.pages.app import cell_of, effects_html, make_page
-from model.pages.app_session import MAX_ATOMS, AppSession
+from model.pages.app_session import AppSession
+from model.pages.upload import MAX_ATOMS
 from model.predict.nearest_crystals import TrainingCrystals, embedded
 from model.predict.predictor import Predictor
 from model.predict.sentence_attribution import SentenceAttribution

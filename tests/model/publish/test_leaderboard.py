@@ -114,7 +114,7 @@ def test_models_of_another_split_or_task_are_refused(model, trained, tmp_path, s
     with pytest.raises(InputError, match=r"learned from test ids|lacks"):
         contribute(config_of(model, tmp_path, "dft_3d_optb88vdw_bandgap"))
     train(settings(tmp_path / "random", modality="text", epochs=1))
-    with pytest.raises(InputError, match="random split"):
+    with pytest.raises(InputError, match="on the split 'random'"):
         contribute(config_of(tmp_path / "random", tmp_path))
 
 

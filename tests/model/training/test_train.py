@@ -362,3 +362,26 @@ def test_usable_and_split_count_everything(dataset, settings, tmp_path):
     assert len(kept) + sum(map(len, dropped.values())) == len(materials) == 48
     split = split_of(kept, settings(tmp_path))
     assert len(split.train) + len(split.val) + len(split.test) == len(kept)
+
+
+def test_a_share_may_be_trained_as_many_updates_and_count_validation_labels(tmp_path, settings):
+    """40 training crystals in batches of 8 are 5 updates an epoch, 10 of them 2: 2.5 times the epochs."""
+    shared = {"modality": "text", "text": "constant", "epochs": 2, "batch_size": 8, "seed": 5}
+    whole = train(settings(tmp_path / "whole", equal_updates=True, **shared))
+    share = train(
+        settings(
+            *(tmp_path / "share",),
+            **(shared | {"train_fraction": 0.25, "equal_updates": True, "patience": 50}),
+            fraction_of_labels=True,
+        )
+    )
+    assert (whole["epochs"], share["epochs"]) == (2, 5)
+    assert [share[part]["n"] for part in ("train", "val", "test")] == [10, 1, 4]
+    assert [whole[part]["n"] for part in ("train", "val", "test")] == [40, 4, 4]
+
+
+def test_a_training_records_its_texts_and_its_code(trained):
+    origin = json.loads((trained / "training.json").read_text())
+    assert len(origin["code_sha256"]) == 64 == len(origin["texts"]["sha256"])
+    assert origin["texts"]["written_by"] == ["robocrys 0.2.13"]
+    assert origin["texts"]["encoder"] == "minilm" and origin["texts"]["recipe"]["pooling"] == "cls"

@@ -1,0 +1,73 @@
+"""Layers and vibrations by a potential; needs the extra `potential`."""
+
+import numpy as np
+import pytest
+
+from curate.record import StructureRecord
+from model.descriptors import DESCRIPTORS, Crystal
+
+pytestmark = pytest.mark.potential
+
+A, C = 3.19, 12.3  # Å, of 2H-MoS2
+MOS2 = StructureRecord(
+    "2H-MoS2",
+    ((A, 0, 0), (-A / 2, A * 3**0.5 / 2, 0), (0, 0, C)),
+    ("Mo", "S", "S", "Mo", "S", "S"),
+    tuple(
+        (x * A - y * A / 2, y * A * 3**0.5 / 2, z * C)
+        for x, y, z in (
+            *((1 / 3, 2 / 3, 0.25), (2 / 3, 1 / 3, 0.1232), (2 / 3, 1 / 3, 0.3768)),
+            *((2 / 3, 1 / 3, 0.75), (1 / 3, 2 / 3, 0.6232), (1 / 3, 2 / 3, 0.8768)),
+        )
+    ),
+)
+LAYER = StructureRecord(
+    "a layer of it",
+    (*MOS2.lattice_vectors[:2], (0, 0, 25)),
+    MOS2.species_at_sites[:3],
+    MOS2.cartesian_site_positions[:3],
+)
+HALF = 5.43 / 2  # Å
+SILICON = StructureRecord(
+    "silicon",
+    ((0, HALF, HALF), (HALF, 0, HALF), (HALF, HALF, 0)),
+    ("Si", "Si"),
+    ((0, 0, 0), (HALF / 2, HALF / 2, HALF / 2)),
+)
+
+
+def values(name: str, record: StructureRecord) -> dict[str, float]:
+    descriptor = DESCRIPTORS[name]
+    return dict(zip(descriptor.names, descriptor.compute(Crystal(record)).tolist(), strict=True))
+
+
+def test_layers_of_molybdenite():
+    found = values("layers", MOS2)
+    # 20.5 meV/Å² by the random phase approximation (Björkman et al., Phys. Rev. Lett. 108, 235502 (2012)), of
+    # 8.8 Å² a layer of three atoms: 60 meV/atom; 89 by optB88-vdW (JARVIS-DFT, JVASP-228)
+    assert 55 < found["together"] < 110
+    assert found["dispersion"] > 2 * abs(found["bonding"])
+    assert found["cuts"] == 2 and found["is stacked"] == 0
+
+
+def test_a_layer_alone_is_laid_upon_itself():
+    alone, bulk = values("layers", LAYER), values("layers", MOS2)
+    assert alone["is stacked"] == 1
+    assert alone["together"] == pytest.approx(bulk["together"], rel=0.25)
+    assert alone["area per atom"] == pytest.approx(bulk["area per atom"] * 2, rel=1e-6)
+
+
+def test_silicon_has_no_layers_but_the_raman_line():
+    assert values("layers", SILICON)["together"] > 500
+    found = values("vibrations", SILICON)
+    # 520 1/cm, Temple and Hathaway, Phys. Rev. B 7, 3685 (1973)
+    assert found["highest frequency"] == pytest.approx(520, rel=0.2)  # these forces are too soft
+    assert found["mass that moves"] == pytest.approx(28.085, abs=0.01)
+    assert abs(found["lowest frequency"]) < 30
+
+
+def test_another_origin_gives_the_same_numbers():
+    moved = tuple((x + 0.7, y - 1.1, z + 5) for x, y, z in MOS2.cartesian_site_positions)
+    other = StructureRecord("moved", MOS2.lattice_vectors, MOS2.species_at_sites, moved)
+    one, two = (DESCRIPTORS["layers"].compute(Crystal(record)) for record in (MOS2, other))
+    assert np.allclose(one, two, atol=0.5, equal_nan=True)
