@@ -3,8 +3,8 @@
     OMP_NUM_THREADS=1 python benchmarks/ingredients.py [--n 12] [--times 5]
 
 The networks take turns on the same crystals of the embedded sample, those with a text in the tests' data;
-figures are medians of CPU seconds, and a few percent are noise. Beside them: what an encoder of texts and what descriptors cost a crystal,
-and what a text takes on disk. Writes results/ingredients.json.
+figures are medians of CPU seconds, and a few percent are noise. Beside them: what an encoder of texts and
+what descriptors cost a crystal, and what a text takes on disk. Writes results/ingredients.json.
 """
 
 from __future__ import annotations
