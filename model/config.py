@@ -17,7 +17,7 @@ Modality = Literal["both", "graph", "text"]
 FusionName = Literal["concat", "gate", "cross-attention"]
 LossName = Literal["mse", "l1", "huber"]
 PoolingChoice = Literal["cls", "mean", "own"]
-ReadoutName = Literal["encoder", "atoms+bonds"]
+ReadoutName = Literal["encoder", "atoms+bonds", "published"]
 DescriptorName = Literal["composition", "magpie", "cell", "condensed", "layers", "vibrations"]
 ExperimentKind = Literal["modality", "encoder", "text", "low-data"]
 DRAWN_SPLITS = ("random", "formula", "chemical-system")
@@ -102,7 +102,8 @@ class NetworkConfig(EncoderSizes):
     """Common width of crystal and text before they are joined."""
     readout: ReadoutName = "encoder"
     """From the atoms and bonds to one vector a crystal: as the graph network has it, or the mean of the
-    atoms beside that of the bonds, which differs where all neighbours of an atom are alike."""
+    atoms beside that of the bonds, which differs where all neighbours of an atom are alike. `published`: to
+    the property, by the layers that the graph network was published with, instead of ours."""
     fusion: FusionName = "concat"
     """How graph, text and descriptors are joined: side by side; weighed number by number and added; or
     side by side, where each atom asks the tokens of the text."""
@@ -223,6 +224,11 @@ class TrainConfig(TrainSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.network.readout == "published" and (self.modality != "graph" or self.descriptors):
+            raise InputError(
+                "--readout published is the graph network's own way to the property, with nothing joined to "
+                "it: add --modality graph, without --descriptors"
+            )
         if not 0 < self.train_fraction <= 1:
             raise InputError(
                 f"--train-fraction must be above 0 and at most 1, not {self.train_fraction}"

@@ -91,12 +91,18 @@ class CrysMMNet(nn.Module):
         self.sees_graph = config.modality in ("both", "graph")
         self.sees_text = config.modality in ("both", "text")
         self.sees_descriptors = config.n_descriptors > 0
+        if config.readout == "published" and (config.modality != "graph" or self.sees_descriptors):
+            raise InputError("the published readout is of a graph alone, with nothing joined to it")
         fusion = fusion_class(config.fusion, config.modality, self.sees_descriptors)
         if self.sees_graph:
             encoder = encoder_class(config.encoder)
             self.graph_encoder = encoder(encoder.settings(**(config.encoder_settings or {})))
             self.readout = readout_of(self.graph_encoder, config)
-            self.graph_projection = Projection(self.readout.width, common, config.dropout)
+            if config.readout == "published":
+                common = self.readout.width  # its own head reads the readout itself
+                self.graph_projection: nn.Module = nn.Identity()
+            else:
+                self.graph_projection = Projection(self.readout.width, common, config.dropout)
             if fusion.reads_atoms:  # without dropout: atoms of a class must stay equal
                 self.atom_projection = Projection(self.graph_encoder.width, common, 0.0)
         if self.sees_text:
@@ -108,9 +114,13 @@ class CrysMMNet(nn.Module):
         if self.can_lack_text:
             self.no_text = nn.Parameter(torch.zeros(common))  # stands for a text that is missing
         self.fusion = fusion(common, n_vectors)
-        self.head = nn.Sequential(
-            nn.Linear(self.fusion.width, common), nn.ReLU(), nn.Linear(common, 1)
-        )
+        self.head: nn.Module
+        if self.sees_graph and config.readout == "published":
+            self.head = self.graph_encoder.published_head()
+        else:
+            self.head = nn.Sequential(
+                nn.Linear(self.fusion.width, common), nn.ReLU(), nn.Linear(common, 1)
+            )
 
     def forward(self, batch: Batch) -> Tensor:
         """(n_crystals,), also when there is one: the target as it was standardised."""
@@ -223,7 +233,13 @@ def readout_of(encoder: GraphEncoder, config: CrysMMNetConfig) -> Readout:
     Raises InputError where it reads bonds and the encoder updates none.
     """
     refuse_readout(config.encoder, config.readout)
-    return encoder.readout if config.readout == "encoder" else AtomsAndBondsReadout(encoder.width)
+    match config.readout:
+        case "encoder":
+            return encoder.readout
+        case "atoms+bonds":
+            return AtomsAndBondsReadout(encoder.width)
+        case "published":
+            return encoder.published_readout()
 
 
 class Projection(nn.Module):

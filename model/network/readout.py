@@ -46,6 +46,21 @@ class MeanReadout(Readout):
         return features.atoms_of.mean(features.atoms)
 
 
+class AtomwiseReadout(Readout):
+    """The mean over a crystal's atoms of what a layer makes of each.
+
+    Args:
+        width: Of what it makes.
+        layer: From the features of an atom to that.
+    """
+
+    def __init__(self, width: int, layer: nn.Module) -> None:
+        self.width, self.layer = width, layer
+
+    def __call__(self, features: GraphFeatures) -> Tensor:
+        return features.atoms_of.mean(self.layer(features.atoms))
+
+
 class AtomsAndBondsReadout(Readout):
     """The mean over a crystal's atoms, and beside it the mean over its bonds.
 

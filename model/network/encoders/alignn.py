@@ -48,6 +48,10 @@ class ALIGNNEncoder(GraphEncoder):
         self.alignn_layers = nn.ModuleList(ALIGNNConv(width) for _ in range(sizes.alignn_layers))
         self.gcn_layers = nn.ModuleList(EdgeGatedGraphConv(width) for _ in range(sizes.gcn_layers))
 
+    def published_head(self) -> nn.Module:
+        """One linear layer."""
+        return nn.Linear(self.width, 1)
+
     def forward(self, batch: Batch) -> GraphFeatures:
         """Atoms (n_atoms, width) and bonds (n_bonds, width)."""
         graph, line_graph = batch.graph, batch.line_graph

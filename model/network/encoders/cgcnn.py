@@ -11,9 +11,11 @@ from model.network import message_passing as passing
 from model.network.batch import Batch
 from model.network.batch_norm import BatchNorm
 from model.network.encoders.graph_encoder import GraphEncoder
-from model.network.encoders.layers import AtomFeatures, PairLinear, RadialBasis
+from model.network.encoders.layers import AtomFeatures, PairLinear, RadialBasis, perceptron
 from model.network.message_passing import Graph
 from model.network.readout import GraphFeatures, MeanReadout
+
+HIDDEN = 128  # width of the published head
 
 
 class CGCNNEncoder(GraphEncoder):
@@ -34,6 +36,11 @@ class CGCNNEncoder(GraphEncoder):
         self.layers = nn.ModuleList(
             CrystalConv(sizes.width, sizes.distance_bins) for _ in range(sizes.layers)
         )
+
+    def published_head(self) -> nn.Module:
+        """Softplus, and one hidden layer."""
+        hidden = perceptron(self.width, HIDDEN, activation=nn.Softplus)
+        return nn.Sequential(nn.Softplus(), *hidden, nn.Linear(HIDDEN, 1))
 
     def forward(self, batch: Batch) -> GraphFeatures:
         """Atoms (n_atoms, width)."""

@@ -48,6 +48,10 @@ class CoGNEncoder(GraphEncoder):
         self.bond_embedding = nn.Linear(sizes.distance_bins, width)
         self.layers = nn.ModuleList(GraphNetwork(width) for _ in range(sizes.layers))
 
+    def published_head(self) -> nn.Module:
+        """One linear layer."""
+        return nn.Linear(self.width, 1)
+
     def forward(self, batch: Batch) -> GraphFeatures:
         """Atoms (n_atoms, width) and bonds (n_bonds, width)."""
         x = self.atom_embedding(self.atom_features(batch.atomic_numbers))

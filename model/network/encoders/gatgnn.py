@@ -12,7 +12,7 @@ from model.network import message_passing as passing
 from model.network.batch import Batch
 from model.network.batch_norm import BatchNorm
 from model.network.encoders.graph_encoder import GraphEncoder
-from model.network.encoders.layers import AtomFeatures, RadialBasis
+from model.network.encoders.layers import AtomFeatures, RadialBasis, perceptron
 from model.network.message_passing import Graph
 from model.network.readout import AttentionReadout, GraphFeatures
 
@@ -47,6 +47,11 @@ class GATGNNEncoder(GraphEncoder):
             nn.Linear(ATTENTION_WIDTH, 1),
         )
         self.readout = AttentionReadout(width, self.weigh)
+
+    def published_head(self) -> nn.Module:
+        """Two hidden layers."""
+        hidden = perceptron(self.width, self.width, self.width, activation=nn.Softplus)
+        return nn.Sequential(*hidden, nn.Linear(self.width, 1))
 
     def forward(self, batch: Batch) -> GraphFeatures:
         """Atoms (n_atoms, width), and the composition of each crystal (n_crystals, 101)."""

@@ -28,5 +28,16 @@ class GraphEncoder(nn.Module, ABC):
     readout: Readout  # its own way from these features to one vector a crystal
 
     @abstractmethod
+    def published_head(self) -> nn.Module:
+        """New layers from one vector a crystal to one number, (n, d) to (n, 1), as they were published.
+
+        They read `readout`, or `published_readout` where that is another one.
+        """
+
+    def published_readout(self) -> Readout:
+        """The readout before those layers; layers of its own become the encoder's."""
+        return self.readout
+
+    @abstractmethod
     def forward(self, batch: Batch) -> GraphFeatures:
         """Features of all atoms, of the bonds where they are updated, and of the crystals if any."""

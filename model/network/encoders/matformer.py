@@ -18,6 +18,7 @@ from model.network.message_passing import Graph
 from model.network.readout import GraphFeatures, MeanReadout
 
 HEADS = 4
+HIDDEN = 128  # width of the published head
 LONGEST_BOND = 8.0  # Å, end of the radial functions
 
 
@@ -42,6 +43,10 @@ class MatformerEncoder(GraphEncoder):
             nn.Linear(width, width),
         )
         self.layers = nn.ModuleList(MatformerConv(width) for _ in range(sizes.layers))
+
+    def published_head(self) -> nn.Module:
+        """One hidden layer."""
+        return nn.Sequential(nn.Linear(self.width, HIDDEN), nn.SiLU(), nn.Linear(HIDDEN, 1))
 
     def forward(self, batch: Batch) -> GraphFeatures:
         """Atoms (n_atoms, width)."""

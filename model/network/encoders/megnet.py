@@ -21,6 +21,7 @@ from model.network.readout import GraphFeatures, Set2Set, Set2SetReadout
 ELEMENT_WIDTH = 16  # of the embedded element
 STATE_WIDTH = 2  # of the crystal's state before the first block
 STEPS = 3  # of Set2Set
+HIDDEN = (32, 16)  # widths of the published head
 
 
 class MEGNetEncoder(GraphEncoder):
@@ -52,6 +53,11 @@ class MEGNetEncoder(GraphEncoder):
             (self.pool_atoms, self.read_atoms),
             (self.pool_bonds, self.read_bonds),
         )
+
+    def published_head(self) -> nn.Module:
+        """Two hidden layers."""
+        hidden = perceptron(self.readout.width, *HIDDEN, activation=ShiftedSoftplus)
+        return nn.Sequential(*hidden, nn.Linear(HIDDEN[-1], 1))
 
     def forward(self, batch: Batch) -> GraphFeatures:
         """Atoms (n_atoms, width), bonds (n_bonds, width), and states (n_crystals, width)."""

@@ -11,7 +11,7 @@ from model.network.batch import Batch
 from model.network.encoders.graph_encoder import GraphEncoder
 from model.network.encoders.layers import RadialBasis, ShiftedSoftplus, perceptron
 from model.network.message_passing import Graph
-from model.network.readout import GraphFeatures, MeanReadout
+from model.network.readout import AtomwiseReadout, GraphFeatures, MeanReadout, Readout
 
 LONGEST_BOND = 10.0  # Å, end of the radial functions
 
@@ -38,6 +38,15 @@ class SchNetEncoder(GraphEncoder):
         self.layers = nn.ModuleList(
             Interaction(sizes.width, sizes.distance_bins) for _ in range(sizes.layers)
         )
+
+    def published_readout(self) -> Readout:
+        """The mean of a layer on each atom: what the last, linear layer makes of it is the mean of theirs."""
+        self.of_each_atom = perceptron(self.width, self.width // 2, activation=ShiftedSoftplus)
+        return AtomwiseReadout(self.width // 2, self.of_each_atom)
+
+    def published_head(self) -> nn.Module:
+        """The last layer."""
+        return nn.Linear(self.width // 2, 1)
 
     def forward(self, batch: Batch) -> GraphFeatures:
         """Atoms (n_atoms, width)."""

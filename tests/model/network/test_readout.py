@@ -5,15 +5,21 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from corpus import TINY
 from pymatgen.core import Lattice, Structure
 from small import batch, network, predict, reordered, supercell
+from torch import nn
+from torch.nn import functional as F  # noqa: N812
 
 from curate import StructureRecord
 from curate.errors import InputError
 from curate.sources.sample import Sample
 from model.config import GraphConfig, NetworkConfig
 from model.encoder_settings import ENCODERS
+from model.network.crysmmnet import CrysMMNet
 from model.network.encoders import encoder_class
+from model.predict import Predictor
+from model.training.train import train
 
 SIZES = {
     "alignn": NetworkConfig(width=16, alignn_layers=1, gcn_layers=2, embedding_width=8),
@@ -105,3 +111,69 @@ def test_gradients_reach_the_bonds(sizes):
     features.bonds.retain_grad()
     model.readout(features).sum().backward()
     assert torch.isfinite(features.bonds.grad).all() and features.bonds.grad.abs().max() > 0
+
+
+SOFTPLUS, SHIFTED, SILU = F.softplus, lambda x: F.softplus(x) - np.log(2), F.silu
+HEADS = {  # what the published codes make of the readout: their layers' widths, and activations between
+    "alignn": ([256, 1], [None]),
+    "cgcnn": ([64, 128, 1], [SOFTPLUS, SOFTPLUS]),
+    "schnet": ([64, 1], [None]),
+    "megnet": ([96, 32, 16, 1], [None, SHIFTED, SHIFTED]),
+    "gatgnn": ([64, 64, 64, 1], [None, SOFTPLUS, SOFTPLUS]),
+    "matformer": ([128, 128, 1], [None, SILU]),
+    "cogn": ([128, 1], [None]),
+}
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_the_published_head_is_that_of_the_authors_code(name):
+    """Each activation acts on what the layer after it reads."""
+    model = network("graph", sizes=NetworkConfig(encoder=name, readout="published")).double()
+    widths, activations = HEADS[name]
+    linear = [m for m in model.head.modules() if isinstance(m, nn.Linear)]
+    assert [linear[0].in_features, *(m.out_features for m in linear)] == widths
+    x = torch.randn(4, widths[0], dtype=torch.float64)
+    expected = x
+    for layer, activation in zip(linear, activations, strict=True):
+        expected = layer(expected if activation is None else activation(expected))
+    assert torch.allclose(model.head(x), expected)
+    assert set(model.state_dict()) == {k for k in model.state_dict() if k[:4] in ("grap", "head")}
+
+
+def test_alignn_and_schnet_have_as_many_weights_as_published():
+    """4,026,753, and PyTorch Geometric's 455,809 with one row of the embedding more."""
+    for name, expected in (("alignn", 4_026_753), ("schnet", 455_809 + 128)):
+        model = network("graph", sizes=NetworkConfig(encoder=name, readout="published"))
+        assert sum(p.numel() for p in model.parameters()) == expected
+
+
+def test_schnets_atoms_are_read_one_by_one():
+    """The mean of what the two layers make of each atom."""
+    model = network("graph", sizes=NetworkConfig(encoder="schnet", readout="published")).double()
+    found = batch([list(Sample().records())[3]], GraphConfig(graph="full"))
+    found = replace(found, lengths=found.lengths.double())
+    atoms = model.graph_encoder(found).atoms
+    expected = model.head(SHIFTED(model.graph_encoder.of_each_atom[0](atoms))).mean()
+    assert model(found).item() == pytest.approx(expected.item(), abs=1e-9)
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_published_readouts_respect_counts_and_are_stored(name, tmp_path):
+    sizes = NetworkConfig(encoder=name, readout="published", width=16)
+    model, sample = network("graph", sizes=sizes), list(Sample().records())[:8]
+    rules = GraphConfig(self_bonds=encoder_class(name).self_bonds)
+    folded = predict(model, sample, rules)
+    assert predict(model, sample, replace(rules, graph="full")) == pytest.approx(folded, abs=5e-5)
+    model.save_pretrained(tmp_path)
+    assert predict(CrysMMNet.from_pretrained(tmp_path), sample, rules) == folded
+    assert model.fused(batch(sample, rules)).shape == (8, model.fusion.width)
+
+
+def test_a_published_readout_is_of_the_graph_alone(settings, tmp_path):
+    network_of = replace(TINY, readout="published")
+    for changed in ({"modality": "both"}, {"modality": "graph", "descriptors": ("cell",)}):
+        with pytest.raises(InputError, match="add --modality graph, without --descriptors"):
+            settings(tmp_path / "m", network=network_of, **changed)
+    train(settings(tmp_path / "m", network=network_of, modality="graph", epochs=1))
+    (found,) = Predictor.from_pretrained(tmp_path / "m").predict(list(Sample().records())[:1])
+    assert np.isfinite(found.value)
