@@ -113,12 +113,13 @@ def read_inputs(
     texts = [material.record.description or "" for material in materials]
     tested = np.concatenate([fold.test for fold in folds])
     rest = np.setdiff1d(np.arange(len(materials)), tested)
+    values = descriptor_values(config.descriptors, materials, config.cache)
     return Inputs(
         ids=[material.id for material in materials],
         targets=np.array([material.target for material in materials], float),
         numbers={
             "magpie": descriptor_values(["magpie"], materials),
-            "descriptors": descriptor_values(config.descriptors, materials, config.cache),
+            "descriptors": values,
         },
         texts={
             "text": texts,

@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
+from model.descriptors import DESCRIPTORS, column_names
 from model.text.tfidf import TfidfEncoder
 
 Reads = tuple[str, ...]  # blocks of columns side by side: "composition", "descriptors", a text
@@ -25,6 +26,9 @@ class Inputs:
         str, np.ndarray
     ]  # blocks that need no fitting: (n, d), NaN where there is none
     texts: Mapping[str, Sequence[str]]  # by name in TEXTS: (n,) words
+    estimates: np.ndarray | None = (
+        None  # (n,) positive, of the property by a descriptor that has one
+    )
 
     def blocks(self, fit: np.ndarray) -> Blocks:
         """The blocks, what has to be fitted learned from the rows `fit` alone."""
@@ -41,6 +45,16 @@ class Blocks:
     def table(self, reads: Reads) -> np.ndarray:
         """(n, d) columns of these blocks side by side, for all rows; NaN replaced by the mean of `fit`."""
         return np.hstack([self._block(name) for name in reads])
+
+    @cached_property
+    def estimates(self) -> np.ndarray | None:
+        """(n,) positive estimates of the property; what is missing, small or negative has the lower
+        twentieth of those of `fit`."""
+        found = self.inputs.estimates
+        if found is None or not (found[self.fit] > 0).any():
+            return None
+        least = np.quantile(found[self.fit][found[self.fit] > 0], 0.05)
+        return np.where(found > least, found, least)
 
     def _block(self, name: str) -> np.ndarray:
         if name not in self._made:
@@ -68,6 +82,23 @@ def filled(values: np.ndarray, fit: np.ndarray) -> np.ndarray:
     mean = np.where(known, seen, 0).sum(0) / np.maximum(count, 1)
     whole = np.where(np.isnan(values), mean, values)
     return whole[:, np.ptp(whole[fit], axis=0) > 0]
+
+
+def estimates_of(names: Sequence[str], values: np.ndarray) -> np.ndarray | None:
+    """What a descriptor estimates of a property by its physics.
+
+    Args:
+        names: Of the descriptors.
+        values: (n, d) their columns side by side.
+
+    Returns:
+        (n,) the column of the first that has an estimate; None where no descriptor has any.
+    """
+    for name in names:
+        column = DESCRIPTORS[name].estimate
+        if column is not None:
+            return values[:, column_names(names).index(f"{name}: {column}")]
+    return None
 
 
 def shuffled(texts: Sequence[str], parts: Sequence[np.ndarray], seed: int) -> list[str]:

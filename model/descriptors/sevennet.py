@@ -24,7 +24,9 @@ HARTREE = 27.211386245988  # eV (CODATA 2018)
 @lru_cache
 def calculator(name: str) -> Any:
     """The potential of this name on one thread of the processor; InputError without the extra."""
-    os.environ.setdefault("JOBLIB_MULTIPROCESSING", "0")  # sevenn imports joblib, which leaves semaphores
+    os.environ.setdefault(
+        "JOBLIB_MULTIPROCESSING", "0"
+    )  # sevenn imports joblib, which leaves semaphores
     try:
         from sevenn.calculator import SevenNetCalculator
     except ImportError as error:

@@ -25,7 +25,9 @@ BANDS = 4  # the highest ones
 class Vibrations(Descriptor):
     """The highest frequencies, their mean, and what moves; in 1/cm, negative where imaginary."""
 
+    version = 2
     potential = POTENTIAL
+    estimate = "band 1 from the top"
     names = (
         *("highest frequency", *(f"band {n} from the top" for n in range(1, BANDS + 1))),
         *("highest at the zone centre", "mean frequency", "deviation of frequencies"),
@@ -41,13 +43,11 @@ class Vibrations(Descriptor):
     def _compute(self, material: Described) -> np.ndarray:
         matrix, positions, numbers, _ = primitive(material.record)
         phonons = displaced(matrix, positions, numbers)
-        from model.descriptors.sevennet import energy_and_forces
-
+        at_rest = forces_on(
+            phonons.supercell
+        )  # not zero: the crystal was relaxed by another method
         phonons.forces = np.array(
-            [
-                energy_and_forces(POTENTIAL, cell.cell, cell.positions, cell.numbers)[1]
-                for cell in phonons.supercells_with_displacements
-            ]
+            [forces_on(cell) - at_rest for cell in phonons.supercells_with_displacements]
         )
         phonons.produce_force_constants()
         repeated = np.diag(phonons.supercell_matrix) > 1
@@ -75,6 +75,13 @@ class Vibrations(Descriptor):
                 masses.max(),
             ]
         )
+
+
+def forces_on(cell) -> np.ndarray:
+    """(n, 3) forces in eV/Å on the atoms of a phonopy cell."""
+    from model.descriptors.sevennet import energy_and_forces
+
+    return energy_and_forces(POTENTIAL, cell.cell, cell.positions, cell.numbers)[1]
 
 
 def displaced(matrix: np.ndarray, positions: np.ndarray, numbers: np.ndarray):
