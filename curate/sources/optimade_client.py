@@ -127,7 +127,7 @@ class OptimadeReader:
             address = secure if stays_at_host(self.url, secure) else address
         if not stays_at_host(self.url, address):
             raise InputError(
-                f"{self.url} says that its next page is at another host, {following[:200]}, which is "
+                f"{self.url} says that its next page is at another host, {first_line(following)}, which is "
                 f"not followed; {AGAIN}, or give that host's own address"
             )
         return address

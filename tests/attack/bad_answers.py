@@ -108,7 +108,9 @@ def attack(n: int, seed: int) -> Iterator[tuple[str, str, str]]:
         spoil = chance.choice(list(PAGES))
 
         def answers(path: str, kind=kind, spoil=spoil) -> Answer:
-            start = next(known for known in PAGES if path.startswith(known))
+            start = next((known for known in PAGES if path.startswith(known)), None)
+            if start is None:
+                return page({}, 404)
             return answer(kind, path, chance) if start == spoil else page(PAGES[start])
 
         began = time.monotonic()
