@@ -48,13 +48,12 @@ class Blocks:
 
     @cached_property
     def estimates(self) -> np.ndarray | None:
-        """(n,) positive estimates of the property; what is missing, small or negative has the lower
-        twentieth of those of `fit`."""
+        """(n,) estimates of the property in the range of those of `fit`; their mean where one is missing."""
         found = self.inputs.estimates
-        if found is None or not (found[self.fit] > 0).any():
+        if found is None or np.isnan(found[self.fit]).all():
             return None
-        least = np.quantile(found[self.fit][found[self.fit] > 0], 0.05)
-        return np.where(found > least, found, least)
+        seen = found[self.fit][~np.isnan(found[self.fit])]
+        return np.clip(np.where(np.isnan(found), seen.mean(), found), seen.min(), seen.max())
 
     def _block(self, name: str) -> np.ndarray:
         if name not in self._made:

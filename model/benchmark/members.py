@@ -15,11 +15,7 @@ COMPONENTS = 100  # principal components that a kernel sees
 EPSILON = 0.05  # error of the standardised target that a kernel machine does not count
 COSTS = (1.0, 3.0, 10.0)  # of its errors beyond that
 BREADTHS = (0.3, 1.0)  # of its kernel, over one by the number of components
-SCALES = (
-    "as it is",
-    "log",
-    "over the estimate",
-)  # of the target; the others where none is negative
+SCALES = ("as it is", "log", "less the estimate")  # of the target; log where none is negative
 
 Guess = Callable[[Blocks, np.ndarray], Iterator[tuple[str, np.ndarray]]]
 
@@ -58,18 +54,15 @@ class Member:
         """
         table = blocks.table(self.reads)
         learn = LEARNERS[self.kind]
-        estimates = blocks.estimates
-        for scale in SCALES if targets.min() >= 0 else SCALES[:1]:
-            known, asked = np.ones(len(targets)), np.ones(len(rows))
-            if scale == "over the estimate":
-                if estimates is None:
-                    continue
-                known, asked = estimates[blocks.fit], estimates[rows]
-            change = Scale.of(targets / known, scale)
-            for settings, predicted in learn(
-                table, blocks.fit, change.to(targets / known), rows, seed
-            ):
-                yield f"{scale}{settings}", change.back(predicted) * asked
+        nothing = np.zeros(len(blocks.inputs.ids))
+        for scale in SCALES:
+            known = blocks.estimates if scale == "less the estimate" else nothing
+            if known is None or (scale == "log" and targets.min() < 0):
+                continue
+            rest = targets - known[blocks.fit]
+            change = Scale.of(rest, scale)
+            for settings, predicted in learn(table, blocks.fit, change.to(rest), rows, seed):
+                yield f"{scale}{settings}", change.back(predicted) + known[rows]
 
 
 @dataclass(frozen=True)
