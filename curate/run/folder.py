@@ -228,7 +228,7 @@ class Run:
 
     def damaged_dataset_files(self) -> list[DamagedFile]:
         """The dataset's files that are not as they were written; those of version 0.1.0 have no digests."""
-        if not self.dataset_file.exists() and not (self.dataset.exists() and self._identity()[0]):
+        if not self.dataset_file.exists():
             return []
         try:
             written = read_record(self.dataset_file, ("made_of", "files"))["files"]
@@ -265,6 +265,8 @@ class Run:
         attempt(lambda: self.verification)
         found += self.damaged_structures()
         found += self.damaged_descriptions()
+        if self.dataset.exists() and not self.dataset_file.exists() and self._identity()[0]:
+            found.append(DamagedFile(self.dataset_file, "it is missing"))
         return found + self.damaged_dataset_files()
 
     def damaged_structures(self) -> list[DamagedFile]:
