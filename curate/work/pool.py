@@ -7,9 +7,11 @@ import multiprocessing
 import os
 import resource
 import signal
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures import TimeoutError as FutureTimeout
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -24,6 +26,7 @@ from curate.work import interrupt
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 POLL_SECONDS = 0.5  # how long a Ctrl-C that reached only the workers goes unseen
 TASKS_PER_WORKER = 1000  # then it is replaced, so that no library's leak can grow
+MOST_KILLS = 2  # of a task; a pool may be given it again before its forkserver is known to be dead
 UNKNOWN_EXIT = 255  # of a worker whose forkserver was killed with it
 MOST_POOLS = (
     5  # that one call of `work` starts, the later ones where the machine killed the forkserver
@@ -66,13 +69,13 @@ def work(
     """Call `function(*arguments)` for each (key, arguments), yield (key, value or FailedTask) as they finish.
 
     Workers share what the module `preload` imports. The tasks are taken from the iterable a few at a
-    time. One whose worker is killed from outside, as for want of memory, is tried once more. Leaving the
+    time. One whose worker is killed from outside, as for want of memory, is tried again. Leaving the
     loop early, Ctrl-C included, kills the workers.
     """
     pool = _pool(limits, preload)
     tasks = iter(tasks)
     running: dict[Future, tuple[Any, tuple]] = {}
-    killed: set[Any] = set()  # keys of tasks whose worker was killed once
+    killed: Counter[Any] = Counter()  # how often the worker of a task was, by key
     n_pools = 1
 
     def submit(some: Iterable[tuple[Any, tuple]]) -> None:
@@ -85,16 +88,20 @@ def work(
         while running:
             finished, _ = wait(running, POLL_SECONDS, FIRST_COMPLETED)
             interrupt.check()
-            again, n_ended = [], 0
+            again, n_ended, is_broken = [], 0, False
             for future in finished:
                 key, arguments = running.pop(future)
-                if _was_killed(future) and key not in killed:
-                    killed.add(key)
+                if isinstance(future.exception(), BrokenProcessPool):
+                    is_broken = True
+                    again.append((key, arguments))
+                    continue
+                if _was_killed(future) and killed[key] < MOST_KILLS:
+                    killed[key] += 1
                     again.append((key, arguments))
                     continue
                 n_ended += 1
                 yield key, _outcome(future, limits)
-            if not pool.active:  # its forkserver was killed
+            if is_broken or not pool.active:  # its forkserver was killed
                 n_pools += 1
                 if n_pools > MOST_POOLS:
                     raise InputError(
