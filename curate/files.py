@@ -81,7 +81,12 @@ def sha256_of(path: Path) -> bytes:
 
 def write_json(path: Path, data: Any) -> None:
     """Write data as indented JSON, atomically."""
-    write_text(path, json.dumps(data, indent=2, ensure_ascii=False) + "\n")
+    write_text(path, json_text(data))
+
+
+def json_text(data: Any) -> str:
+    """Data as the indented JSON that `write_json` writes."""
+    return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
 
 
 def write_text(path: Path, text: str) -> None:

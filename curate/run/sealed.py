@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curate.errors import InputError, first_line
-from curate.files import whole_file, write_json
+from curate.files import json_text, whole_file, write_json
 
 KEY = "sha256"
 MARK = "sealed:"  # before a table's digest, which is found by it
@@ -114,10 +114,21 @@ def read_record(path: Path, keys: Sequence[str] = ()) -> dict[str, Any]:
         DamagedFile: It can't be read, lacks a key, or does not fit its digest.
     """
     record = parse_record(path, keys)
-    digest = record.pop(KEY, None)
-    if digest is not None and digest != digest_of(record):
+    if KEY not in record:
+        if any(value == digest_of(without(record, key)) for key, value in record.items()):
+            raise DamagedFile(path, "its digest has lost its name")
+        return record
+    if path.read_text(encoding="utf-8") != json_text(record):
+        raise DamagedFile(path, "it is not written as it was")
+    digest = record.pop(KEY)
+    if digest != digest_of(record):
         raise DamagedFile(path, "its content does not fit its digest")
     return record
+
+
+def without(record: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """The record but for one of its keys."""
+    return {name: value for name, value in record.items() if name != key}
 
 
 def parse_record(path: Path, keys: Sequence[str] = ()) -> dict[str, Any]:
