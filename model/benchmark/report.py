@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import logging
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -22,8 +23,10 @@ from model.benchmark.answer import BLENDS, NETWORKS, Answer
 from model.benchmark.matbench import matbench_results
 from model.config import BenchmarkConfig
 from model.files import write_csv
-from model.publish.leaderboard import check_contribution, file_name, write_zip
+from model.publish.leaderboard import check_contribution, file_name, test_ids, write_zip
 from model.statistics.paired_difference import Difference, Errors, holm, paired_difference
+
+log = logging.getLogger(__name__)
 
 OF_MATBENCH, OF_JARVIS = "fold_matbench_", "split_"  # how a leaderboard's columns begin
 LIBRARIES = ("numpy", "scikit-learn", "scipy", "pymatgen", "robocrys", "torch")
@@ -119,6 +122,14 @@ def write_contribution(config: BenchmarkConfig, answer: Answer, column: str) -> 
             partial.write_bytes(gzip.compress(json.dumps(found).encode(), mtime=0))
     elif (task := column.removeprefix(OF_JARVIS)) in task_sizes():
         (fold,) = answer.folds
+        missing = test_ids(task) - {answer.inputs.ids[row] for row in fold.test}
+        if missing:
+            log.warning(
+                "%d test crystals of %s are not in the dataset: no file for its leaderboard",
+                len(missing),
+                task,
+            )
+            return
         rows = zip(fold.test, answer.test("blend", fold), strict=True)
         inputs = answer.inputs
         predicted = {inputs.ids[n]: (str(inputs.targets[n]), str(float(v))) for n, v in rows}
