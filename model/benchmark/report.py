@@ -231,9 +231,10 @@ def report(
 ) -> str:
     """report.md."""
     n_test = sum(len(fold.test) for fold in answer.folds)
+    digits = digits_of(answer)
     seeds = ", ".join(map(str, config.seeds))
     lines = [
-        f"# {config.target}: {n_test} test crystals in {len(answer.folds)} folds",
+        f"# {config.target}: {n_test} test crystals in {counted_folds(answer)}",
         "",
         f"Mean absolute error in {unit or 'the unit of the target'}. What a fold may learn from is parted "
         f"{config.inner_folds} times (seeds {seeds}); settings and the shares of the blend are chosen on the "
@@ -246,18 +247,18 @@ def report(
     for model in sorted(answer.models, key=lambda name: float(np.mean(answer.fold_maes(name)))):
         maes = answer.fold_maes(model)
         minutes = f"{answer.seconds[model] / 60:.1f}" if model in answer.seconds else ""
-        lines.append(row_of(f"**{model}**" if model in BLENDS else model, maes, minutes))
+        lines.append(row_of(f"**{model}**" if model in BLENDS else model, maes, minutes, digits))
     for other in others:
-        lines.append(row_of(f"published: {other.name}", other.fold_maes, ""))
+        lines.append(row_of(f"published: {other.name}", other.fold_maes, "", digits))
     lines += ["", "## Differences", "", *INTERVALS, ""]
     lines += [
         "| question | difference | 95 % interval | p, corrected | |",
         "| --- | ---: | --- | ---: | --- |",
     ]
     for (one, base, question), found, p in differences:
-        lines.append(difference_row(f"{question}: {one} − {base}", found, p))
+        lines.append(difference_row(f"{question}: {one} − {base}", found, p, digits))
     for name, found, p in against:
-        lines.append(difference_row(f"blend − published {name}", found, p))
+        lines.append(difference_row(f"blend − published {name}", found, p, digits))
     lines += ["", "![folds](folds.png)", "", "## How it was made", ""]
     lines += [f"- {name}: {value}" for name, value in made.items() if value not in ({}, 0)]
     lines += [f"- {name} {number}" for name, number in versions().items()]
@@ -275,17 +276,29 @@ INTERVALS = (
 )
 
 
-def row_of(name: str, maes: Sequence[float], minutes: str) -> str:
+def counted_folds(answer: Answer) -> str:
+    """As in `5 folds`."""
+    n = len(answer.folds)
+    return f"{n} fold{'s' if n > 1 else ''}"
+
+
+def digits_of(answer: Answer) -> int:
+    """Digits after the point that show an error and its differences."""
+    mae = float(np.mean(answer.fold_maes("blend")))
+    return 2 if mae >= 10 else 3 if mae >= 1 else 4
+
+
+def row_of(name: str, maes: Sequence[float], minutes: str, digits: int) -> str:
     """One row of the table of scores."""
-    return (
-        f"| {name} | {np.mean(maes):.2f} | {' | '.join(f'{mae:.2f}' for mae in maes)} | {minutes} |"
-    )
+    shown = " | ".join(f"{mae:.{digits}f}" for mae in (np.mean(maes), *maes))
+    return f"| {name} | {shown} | {minutes} |"
 
 
-def difference_row(question: str, found: Difference, p: float) -> str:
+def difference_row(question: str, found: Difference, p: float, digits: int) -> str:
     """One row of the table of differences."""
     word = ("better" if found.mean < 0 else "worse") if p <= 0.05 else ""
-    return f"| {question} | {found.mean:+.2f} | {found.low:+.2f} to {found.high:+.2f} | {p:.3f} | {word} |"
+    mean, low, high = (f"{value:+.{digits}f}" for value in (found.mean, found.low, found.high))
+    return f"| {question} | {mean} | {low} to {high} | {p:.3f} | {word} |"
 
 
 def apart(heights: Sequence[float], least: float) -> list[float]:
@@ -315,7 +328,13 @@ def plot_folds(
         axes.text(places[-1] + 0.1, height, other.name, fontsize=7, color="0.45", va="center")
     for model, color in zip(BLENDS, ("#dd8452", "#4c72b0", "#937860"), strict=True):
         maes = answer.fold_maes(model)
-        axes.plot(places, maes, "o-", color=color, label=f"{model}, mean {np.mean(maes):.1f}")
+        axes.plot(
+            places,
+            maes,
+            "o-",
+            color=color,
+            label=f"{model}, mean {np.mean(maes):.{digits_of(answer)}f}",
+        )
     axes.set_xticks(places, [f"fold {fold.name}" for fold in answer.folds])
     axes.set_ylabel(f"mean absolute error{f' ({unit})' if unit else ''}")
     axes.margins(x=0.15)
