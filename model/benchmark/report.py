@@ -108,7 +108,8 @@ def write_answer(
         },
     )  # fmt: skip
     write_contribution(config, answer, column)
-    plot_folds(config, answer, others, unit)
+    if len(answer.folds) > 1:
+        plot_folds(config, answer, others, unit)
     text = report(config, answer, others, differences, against, unit, made)
     write_text(config.out / "report.md", text)
 
@@ -259,7 +260,8 @@ def report(
         lines.append(difference_row(f"{question}: {one} − {base}", found, p, digits))
     for name, found, p in against:
         lines.append(difference_row(f"blend − published {name}", found, p, digits))
-    lines += ["", "![folds](folds.png)", "", "## How it was made", ""]
+    lines += ["", "![folds](folds.png)"] if len(answer.folds) > 1 else []
+    lines += ["", "## How it was made", ""]
     lines += [f"- {name}: {value}" for name, value in made.items() if value not in ({}, 0)]
     lines += [f"- {name} {number}" for name, number in versions().items()]
     if config.networks:
@@ -338,6 +340,7 @@ def plot_folds(
     axes.set_xticks(places, [f"fold {fold.name}" for fold in answer.folds])
     axes.set_ylabel(f"mean absolute error{f' ({unit})' if unit else ''}")
     axes.margins(x=0.15)
+    axes.set_ylim(bottom=0)
     axes.legend(frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
     with whole_file(Path(config.out) / "folds.png") as partial:
