@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -54,14 +53,3 @@ class Answer:
             for seed in self.seeds
             for row, value in zip(fold.test, self.by_seed[model, fold.name, seed], strict=True)
         }
-
-    @cached_property
-    def predictions(self) -> dict[str, np.ndarray]:
-        """(n,) of each model, by row; NaN for rows that no fold tests."""
-        found = {}
-        for model in self.models:
-            values = np.full(len(self.inputs.ids), np.nan)
-            for fold in self.folds:
-                values[fold.test] = self.test(model, fold)
-            found[model] = values
-        return found

@@ -28,10 +28,9 @@ from model.config import BenchmarkConfig, TrainConfig, TrainSettings
 from model.data.materials import Material, label_column, load_rows, read_materials, usable
 from model.data.preprocessing import unit
 from model.descriptors import descriptor_values
-from model.files import read_csv
-from model.model_folder import PREDICTIONS, ModelFolder
+from model.model_folder import ModelFolder
 from model.training.provenance import hardware
-from model.training.settings_record import digest
+from model.training.settings_record import digest, is_started
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +68,8 @@ def benchmark(config: BenchmarkConfig) -> Path:
     materials, dropped = usable(
         read_materials(rows, config.target, labels), False, needs_text=False
     )
-    check_settings(config, materials)
+    contents = digest(materials)
+    check_settings(config, contents)
     folds = outer_folds([material.label for material in materials], column)
     inputs = read_inputs(config, materials, folds)
     fits = fit_all(members(), inputs, folds, config.seeds, config.inner_folds, config.out)
@@ -78,7 +78,7 @@ def benchmark(config: BenchmarkConfig) -> Path:
     made = {
         "command": shlex.join(["crysmmnet", *sys.argv[1:]]),
         "hardware": hardware(),
-        "contents_sha256": digest(materials),
+        "contents_sha256": contents,
         "crystals": len(materials),
         "dropped": {reason: len(names) for reason, names in dropped.items()},
         "without text": sum(not text for text in inputs.texts["text"]),
@@ -89,14 +89,12 @@ def benchmark(config: BenchmarkConfig) -> Path:
     return config.out
 
 
-def check_settings(config: BenchmarkConfig, materials: Sequence[Material]) -> None:
+def check_settings(config: BenchmarkConfig, contents: str) -> None:
     """Write what the folder answers; InputError where it holds the answer to something else."""
     asked = {name: getattr(config, name) for name in ASKED}
-    asked = json.loads(json.dumps({**asked, "contents": digest(materials)}))
+    asked = json.loads(json.dumps({**asked, "contents": contents}))
     path = config.out / SETTINGS
-    if not path.is_file():
-        if config.out.exists() and any(config.out.iterdir()):
-            raise InputError(f"{config.out} holds other files; use a new --out")
+    if not is_started(config.out, SETTINGS):
         write_json(path, asked)
         return
     known = json.loads(path.read_text(encoding="utf-8"))
@@ -197,9 +195,7 @@ def trained(
             log.info("training %s", slug)
         train(training)
         folder = ModelFolder(training.out)
-        predicted = {
-            row["id"]: float(row["prediction"]) for row in read_csv(folder.path / PREDICTIONS)
-        }
+        predicted = {row["id"]: float(row["prediction"]) for row in folder.predictions}
         values = np.array([predicted.get(inputs.ids[row], np.nan) for row in fold.test])
         if np.isnan(values).any():
             raise InputError(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from curate.errors import InputError
+from model.data.splits import PART_NAMES
 
 LEARNED = ("train", "val")  # parts of a split that may be learned from
 
@@ -38,9 +39,10 @@ def outer_folds(values: Sequence[Any], column: str) -> list[Fold]:
     """
     parts = {value for value in values if value is not None}
     rows = np.arange(len(values))
-    if "test" in parts and parts & set(LEARNED):
-        learn = np.array([value in LEARNED for value in values])
-        test = np.array([value == "test" for value in values])
+    named = [PART_NAMES.get(str(value).lower()) for value in values]
+    if "test" in named and set(named) & set(LEARNED):
+        learn = np.array([part in LEARNED for part in named])
+        test = np.array([part == "test" for part in named])
         return [Fold("test", rows[learn], rows[test])]
     if len(parts) < 2 or len(parts) > len(rows) // 2 or any(isinstance(p, float) for p in parts):
         raise InputError(

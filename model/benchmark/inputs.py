@@ -24,10 +24,10 @@ class Inputs:
     targets: np.ndarray  # (n,) in the property's own unit
     numbers: Mapping[
         str, np.ndarray
-    ]  # blocks that need no fitting: (n, d), NaN where there is none
+    ]  # blocks that need no fitting: (n, d), NaN where none is known
     texts: Mapping[str, Sequence[str]]  # by name in TEXTS: (n,) words
     estimates: np.ndarray | None = (
-        None  # (n,) positive, of the property by a descriptor that has one
+        None  # (n,) of the property; None without a descriptor that has any
     )
 
     def blocks(self, fit: np.ndarray) -> Blocks:

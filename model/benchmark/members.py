@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ COSTS = (1.0, 3.0, 10.0)  # of its errors beyond that
 BREADTHS = (0.3, 1.0)  # of its kernel, over one by the number of components
 SCALES = ("as it is", "log", "less the estimate")  # of the target; log where none is negative
 
-Guess = Callable[[Blocks, np.ndarray], Iterator[tuple[str, np.ndarray]]]
+Learn = Callable[[np.ndarray], np.ndarray]  # (n_fit,) targets to (n_rows,) predictions
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Member:
             Name of the settings, and (n_rows,) predictions in the target's unit.
         """
         table = blocks.table(self.reads)
-        learn = LEARNERS[self.kind]
+        learners = list(LEARNERS[self.kind](table, blocks.fit, rows, seed))
         nothing = np.zeros(len(blocks.inputs.ids))
         for scale in SCALES:
             known = blocks.estimates if scale == "less the estimate" else nothing
@@ -61,8 +62,8 @@ class Member:
                 continue
             rest = targets - known[blocks.fit]
             change = Scale.of(rest, scale)
-            for settings, predicted in learn(table, blocks.fit, change.to(rest), rows, seed):
-                yield f"{scale}{settings}", change.back(predicted) + known[rows]
+            for settings, learn in learners:
+                yield f"{scale}{settings}", change.back(learn(change.to(rest))) + known[rows]
 
 
 @dataclass(frozen=True)
@@ -96,19 +97,26 @@ class Scale:
         return np.clip(targets, self.least, self.most)
 
 
+def fit_and_predict(
+    model: Any, seen: np.ndarray, asked: np.ndarray, targets: np.ndarray
+) -> np.ndarray:
+    """(n_asked,) predictions of a scikit-learn model fitted on (n_seen, d) rows and (n_seen,) targets."""
+    return model.fit(seen, targets).predict(asked)
+
+
 def trees(
-    table: np.ndarray, fit: np.ndarray, targets: np.ndarray, rows: np.ndarray, seed: int
-) -> Iterator[tuple[str, np.ndarray]]:
+    table: np.ndarray, fit: np.ndarray, rows: np.ndarray, seed: int
+) -> Iterator[tuple[str, Learn]]:
     """Extremely randomised trees (Geurts et al., Mach. Learn. 63, 3 (2006))."""
     from sklearn.ensemble import ExtraTreesRegressor
 
     forest = ExtraTreesRegressor(TREES, max_features=0.25, random_state=seed, n_jobs=1)
-    yield "", forest.fit(table[fit], targets).predict(table[rows])
+    yield "", partial(fit_and_predict, forest, table[fit], table[rows])
 
 
 def kernel(
-    table: np.ndarray, fit: np.ndarray, targets: np.ndarray, rows: np.ndarray, seed: int
-) -> Iterator[tuple[str, np.ndarray]]:
+    table: np.ndarray, fit: np.ndarray, rows: np.ndarray, seed: int
+) -> Iterator[tuple[str, Learn]]:
     """A support vector machine with a Gaussian kernel on the principal components of ranked columns."""
     from sklearn.decomposition import PCA
     from sklearn.preprocessing import QuantileTransformer
@@ -127,13 +135,17 @@ def kernel(
     for breadth in BREADTHS:
         for cost in COSTS:
             machine = SVR(C=cost, gamma=breadth / width, epsilon=EPSILON)
-            yield f", cost {cost:g}, breadth {breadth:g}", machine.fit(seen, targets).predict(asked)
+            name = f", cost {cost:g}, breadth {breadth:g}"
+            yield name, partial(fit_and_predict, machine, seen, asked)
 
 
-LEARNERS: Mapping[str, Any] = {"trees": trees, "kernel": kernel}
+LEARNERS: Mapping[str, Callable[..., Iterator[tuple[str, Learn]]]] = {
+    "trees": trees,
+    "kernel": kernel,
+}
 
 
-def members(descriptors: bool = True) -> Sequence[Member]:
+def members() -> Sequence[Member]:
     """All models, those without text first."""
     found = [Member("trees on the composition", ("magpie",), "trees")]
     for kind in LEARNERS:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import gzip
 import json
 import logging
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +23,7 @@ from model.config import BenchmarkConfig
 from model.files import write_csv
 from model.publish.leaderboard import check_contribution, file_name, test_ids, write_zip
 from model.statistics.paired_difference import Difference, Errors, holm, paired_difference
+from model.training.provenance import versions
 
 log = logging.getLogger(__name__)
 
@@ -67,18 +66,7 @@ def write_answer(
     others = published(config, answer)
     differences = compared(answer)
     against = against_published(answer, others)
-    header = ("id", "fold", "target", *answer.models)
-    rows = [
-        (
-            answer.inputs.ids[row],
-            fold.name,
-            float(answer.inputs.targets[row]),
-            *(float(answer.predictions[model][row]) for model in answer.models),
-        )
-        for fold in answer.folds
-        for row in fold.test
-    ]
-    write_csv(config.out / "predictions.csv", header, rows)
+    write_predictions(config.out / "predictions.csv", answer)
     write_json(
         config.out / "results.json",
         {
@@ -104,7 +92,7 @@ def write_answer(
             ],
             "chosen": answer.chosen,
             "made": {**made, "at": datetime.now(UTC).isoformat(timespec="seconds"),
-                     "versions": versions()},
+                     "versions": versions(LIBRARIES)},
         },
     )  # fmt: skip
     write_contribution(config, answer, column)
@@ -112,6 +100,17 @@ def write_answer(
         plot_folds(config, answer, others, unit)
     text = report(config, answer, others, differences, against, unit, made)
     write_text(config.out / "report.md", text)
+
+
+def write_predictions(path: Path, answer: Answer) -> None:
+    """Id, fold, target and the prediction of each model, a row for each test crystal."""
+    ids, targets = answer.inputs.ids, answer.inputs.targets.tolist()
+    rows = []
+    for fold in answer.folds:
+        predicted = np.stack([answer.test(model, fold) for model in answer.models], axis=1)
+        for row, values in zip(fold.test, predicted.tolist(), strict=True):
+            rows.append((ids[row], fold.name, targets[row], *values))
+    write_csv(path, ("id", "fold", "target", *answer.models), rows)
 
 
 def write_contribution(config: BenchmarkConfig, answer: Answer, column: str) -> None:
@@ -146,15 +145,6 @@ def asdict_shown(config: BenchmarkConfig) -> dict[str, Any]:
         "seeds": ", ".join(map(str, config.seeds)),
         "inner folds": config.inner_folds,
         "crysmmnet": __version__,
-    }
-
-
-def versions() -> dict[str, str]:
-    """Of Python and of the libraries that change a number."""
-    return {
-        "python": platform.python_version(),
-        "crysmmnet": __version__,
-        **{name: version(name) for name in LIBRARIES},
     }
 
 
@@ -263,7 +253,7 @@ def report(
     lines += ["", "![folds](folds.png)"] if len(answer.folds) > 1 else []
     lines += ["", "## How it was made", ""]
     lines += [f"- {name}: {value}" for name, value in made.items() if value not in ({}, 0)]
-    lines += [f"- {name} {number}" for name, number in versions().items()]
+    lines += [f"- {name} {number}" for name, number in versions(LIBRARIES).items()]
     if config.networks:
         lines.append(
             f"- the networks ({', '.join(NETWORKS)}) stand in the table and not in the blend"

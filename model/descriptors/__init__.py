@@ -73,28 +73,23 @@ def descriptor_values(
     Raises:
         InputError: A descriptor is unknown, or needs an extra that is not installed.
     """
-    descriptors = chosen(names)
-    quick = [descriptor for descriptor in descriptors if descriptor.potential is None]
-    slow = len(quick) < len(descriptors)
+    descriptors = dict(zip(names, chosen(names), strict=True))
+    quick = {name: one for name, one in descriptors.items() if one.potential is None}
+    computed: dict[str, list[np.ndarray]] = {name: [] for name in quick}
     records: list[StructureRecord] = []
-    rows: list[list[np.ndarray]] = []
+    n = 0
     for material in materials:
-        rows.append([descriptor.compute(material) for descriptor in quick])
-        if slow:
+        n += 1
+        for name, descriptor in quick.items():
+            computed[name].append(descriptor.compute(material))
+        if len(quick) < len(descriptors):
             records.append(material.record)
-    made = iter([np.array([row[number] for row in rows], float) for number in range(len(quick))])
     blocks = [
-        next(made)
-        if descriptor.potential is None
+        np.array(computed[name], float)
+        if name in quick
         else kept_values(name, descriptor, records, cache or cache_folder())
-        for name, descriptor in zip(names, descriptors, strict=True)
+        for name, descriptor in descriptors.items()
     ]
-    return np.hstack(
-        [
-            np.zeros((len(rows), 0)),
-            *(
-                block.reshape(len(rows), len(descriptor.names))
-                for block, descriptor in zip(blocks, descriptors, strict=True)
-            ),
-        ]
-    )
+    widths = [len(descriptor.names) for descriptor in descriptors.values()]
+    shaped = [block.reshape(n, width) for block, width in zip(blocks, widths, strict=True)]
+    return np.hstack([np.zeros((n, 0)), *shaped])

@@ -10,17 +10,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import platform
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from curate import __version__
 from curate.files import write_json
 from model.config import DescriptorName
 from model.data.materials import load_rows, read_materials
@@ -29,6 +26,7 @@ from model.descriptors import DESCRIPTORS, descriptor_values
 from model.files import write_csv
 from model.model_folder import METRICS, PREDICTIONS, SETTINGS, TRAINING, ModelFolder
 from model.training.metrics import scores
+from model.training.provenance import versions
 
 DESCRIPTORS_READ: tuple[DescriptorName, ...] = ("composition", "magpie")
 N_TREES = 300
@@ -95,7 +93,7 @@ def fit_baseline(
         {
             "seconds": round(time.monotonic() - started, 3),
             "hardware": trained.training["hardware"],
-            "versions": versions(),
+            "versions": versions(("numpy", "scikit-learn")),
         },
     )
     metrics = trained.metrics
@@ -147,13 +145,4 @@ def settings_of(rows: list[dict[str, str]], seed: int, log_target: bool) -> dict
         "seed": seed,
         "log_target": log_target,
         "crystals_and_descriptors_sha256": hashlib.sha256(written.encode()).hexdigest(),
-    }
-
-
-def versions() -> dict[str, str]:
-    """Of what the baseline is computed with."""
-    return {
-        "python": platform.python_version(),
-        "crysmmnet": __version__,
-        **{name: version(name) for name in ("numpy", "scikit-learn")},
     }

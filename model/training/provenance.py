@@ -6,6 +6,7 @@ import hashlib
 import os
 import platform
 import re
+from collections.abc import Iterable
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
@@ -31,11 +32,16 @@ def provenance(data: str, rows: Rows, contents: str, seconds: float) -> dict[str
         "hardware": hardware(),
         "message_passing": message_passing(),
         "seconds": round(seconds, 3),
-        "versions": {
-            "python": platform.python_version(),
-            "crysmmnet": __version__,
-            **{name: version(name) for name in LIBRARIES},
-        },
+        "versions": versions(LIBRARIES),
+    }
+
+
+def versions(libraries: Iterable[str]) -> dict[str, str]:
+    """Of Python, of this package and of these libraries."""
+    return {
+        "python": platform.python_version(),
+        "crysmmnet": __version__,
+        **{name: version(name) for name in libraries},
     }
 
 

@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import Sequence
 from dataclasses import MISSING, asdict, fields, replace
+from pathlib import Path
 from typing import Any
 
 from curate.errors import InputError
@@ -31,14 +32,8 @@ def settings_of(config: TrainConfig, materials: Sequence[Material]) -> dict[str,
 
 
 def check_settings(folder: ModelFolder, settings: dict[str, Any]) -> None:
-    """Raise InputError where the folder holds anything but a training of these settings.
-
-    What killed processes left of files that they were writing is removed.
-    """
-    sweep(folder.path)
-    if not folder.has(SETTINGS):
-        if folder.path.exists() and any(folder.path.iterdir()):
-            raise InputError(f"{folder.path} holds other files; use a new --out")
+    """Raise InputError where the folder holds anything but a training of these settings."""
+    if not is_started(folder.path, SETTINGS):
         return
     settings = json.loads(json.dumps(settings))  # as the record has it: a tuple as a list
     recorded = json.loads(json.dumps(with_defaults(folder.settings, settings)))
@@ -53,6 +48,19 @@ def check_settings(folder: ModelFolder, settings: dict[str, Any]) -> None:
         raise InputError(
             f"{folder.path} was started with other settings ({'; '.join(differing)}); use a new --out"
         )
+
+
+def is_started(folder: Path, name: str) -> bool:
+    """Whether a folder holds the record of this name; InputError where it holds other files without it.
+
+    What killed processes left of files that they were writing is removed.
+    """
+    sweep(folder)
+    if (folder / name).is_file():
+        return True
+    if folder.exists() and any(folder.iterdir()):
+        raise InputError(f"{folder} holds other files; use a new --out")
+    return False
 
 
 def as_started(config: TrainConfig, folder: ModelFolder) -> TrainConfig:

@@ -4,6 +4,7 @@ import csv
 import gzip
 import hashlib
 import json
+import platform
 from dataclasses import replace
 from pathlib import Path
 
@@ -108,6 +109,15 @@ def test_another_question_in_the_same_folder_is_refused(folder):
     benchmark(config(folder))
     with pytest.raises(InputError, match=r"other settings \(inner_folds\)"):
         benchmark(config(folder, inner_folds=4))
+
+
+def test_a_kill_while_the_settings_were_written_locks_no_folder(folder, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    left = out / f"settings.json.{platform.node()}-999999999.partial"
+    left.write_text("{")
+    benchmark(config(folder, out=out, seeds=(0,)))
+    assert not left.exists() and (out / "report.md").is_file()
 
 
 def test_a_drawn_split_has_no_folds(folder):

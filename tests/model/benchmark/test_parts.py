@@ -23,6 +23,11 @@ def test_a_split_is_one_fold_that_learns_from_train_and_val():
     assert (fold.learn.tolist(), fold.test.tolist()) == ([0, 1], [2])
 
 
+def test_the_parts_of_a_split_have_the_names_that_a_training_takes():
+    (fold,) = outer_folds(["Training", "valid", "TEST", "test", None], "split")
+    assert (fold.learn.tolist(), fold.test.tolist()) == ([0, 1], [2, 3])
+
+
 @pytest.mark.parametrize("values", [[1.5, 2.5, 1.5, 2.5], ["a"] * 4, list("abcd"), [None] * 4])
 def test_what_is_no_column_of_folds_is_refused(values):
     with pytest.raises(InputError, match="--folds it: a column of fold numbers"):
