@@ -20,13 +20,15 @@ from curate.files import write_json
 from model.benchmark.answer import BLENDS, NETWORKS, Answer
 from model.benchmark.blend import shares
 from model.benchmark.folds import Fold, outer_folds
-from model.benchmark.inputs import Inputs, shuffled
+from model.benchmark.inputs import Inputs
 from model.benchmark.members import Member, members
-from model.benchmark.report import write_answer
+from model.benchmark.report import SHARED, write_answer
 from model.benchmark.run import Fitted, fit_all
 from model.config import BenchmarkConfig, TrainConfig, TrainSettings
 from model.data.materials import Material, label_column, load_rows, read_materials, usable
+from model.data.overlap import overlap_with_training
 from model.data.preprocessing import unit
+from model.data.text_inputs import shuffled_texts
 from model.descriptors import descriptor_values
 from model.model_folder import ModelFolder
 from model.training.provenance import hardware
@@ -81,12 +83,20 @@ def benchmark(config: BenchmarkConfig) -> Path:
         "contents_sha256": contents,
         "crystals": len(materials),
         "dropped": {reason: len(names) for reason, names in dropped.items()},
+        SHARED: {fold.name: shared_with_training(materials, fold) for fold in folds},
         "without text": sum(not text for text in inputs.texts["text"]),
         "minutes of fitting": round(sum(answer.seconds.values()) / 60, 1),
         "minutes of this run": round((time.perf_counter() - started) / 60, 1),
     }
     write_answer(config, answer, unit(config.target, rows.schema) or "", made, labels)
     return config.out
+
+
+def shared_with_training(materials: Sequence[Material], fold: Fold) -> dict[str, int]:
+    """How many test crystals of a fold share formula, elements or structure with what it learns from."""
+    rows = {"train": fold.learn, "test": fold.test}
+    ids = {part: [materials[row].id for row in of_part] for part, of_part in rows.items()}
+    return overlap_with_training(materials, ids)["test"]
 
 
 def check_settings(config: BenchmarkConfig, contents: str) -> None:
@@ -108,12 +118,14 @@ def read_inputs(
     config: BenchmarkConfig, materials: Sequence[Material], folds: Sequence[Fold]
 ) -> Inputs:
     """Formulas, descriptors and texts of all crystals; nothing is fitted."""
+    ids = [material.id for material in materials]
     texts = [material.record.description or "" for material in materials]
-    tested = np.concatenate([fold.test for fold in folds])
-    rest = np.setdiff1d(np.arange(len(materials)), tested)
+    parts = {fold.name: [ids[row] for row in fold.test] for fold in folds}
+    if len(folds) == 1:  # a split: what is learned from is tested by no other fold
+        parts["learned"] = [ids[row] for row in folds[0].learn]
     values = descriptor_values(config.descriptors, materials, config.cache)
     return Inputs(
-        ids=[material.id for material in materials],
+        ids=ids,
         targets=np.array([material.target for material in materials], float),
         numbers={
             "magpie": descriptor_values(["magpie"], materials),
@@ -121,7 +133,7 @@ def read_inputs(
         },
         texts={
             "text": texts,
-            "shuffled text": shuffled(texts, [*(f.test for f in folds), rest], 0),
+            "shuffled text": shuffled_texts(ids, texts, 0, parts),
         },
     )
 

@@ -8,7 +8,6 @@ from functools import cached_property
 
 import numpy as np
 
-from model.descriptors import DESCRIPTORS, column_names
 from model.text.tfidf import TfidfEncoder
 
 Reads = tuple[str, ...]  # blocks of columns side by side: "composition", "descriptors", a text
@@ -26,9 +25,6 @@ class Inputs:
         str, np.ndarray
     ]  # blocks that need no fitting: (n, d), NaN where none is known
     texts: Mapping[str, Sequence[str]]  # by name in TEXTS: (n,) words
-    estimates: np.ndarray | None = (
-        None  # (n,) of the property; None without a descriptor that has any
-    )
 
     def blocks(self, fit: np.ndarray) -> Blocks:
         """The blocks, what has to be fitted learned from the rows `fit` alone."""
@@ -45,15 +41,6 @@ class Blocks:
     def table(self, reads: Reads) -> np.ndarray:
         """(n, d) columns of these blocks side by side, for all rows; NaN replaced by the mean of `fit`."""
         return np.hstack([self._block(name) for name in reads])
-
-    @cached_property
-    def estimates(self) -> np.ndarray | None:
-        """(n,) estimates of the property in the range of those of `fit`; their mean where one is missing."""
-        found = self.inputs.estimates
-        if found is None or np.isnan(found[self.fit]).all():
-            return None
-        seen = found[self.fit][~np.isnan(found[self.fit])]
-        return np.clip(np.where(np.isnan(found), seen.mean(), found), seen.min(), seen.max())
 
     def _block(self, name: str) -> np.ndarray:
         if name not in self._made:
@@ -81,30 +68,3 @@ def filled(values: np.ndarray, fit: np.ndarray) -> np.ndarray:
     mean = np.where(known, seen, 0).sum(0) / np.maximum(count, 1)
     whole = np.where(np.isnan(values), mean, values)
     return whole[:, np.ptp(whole[fit], axis=0) > 0]
-
-
-def estimates_of(names: Sequence[str], values: np.ndarray) -> np.ndarray | None:
-    """What a descriptor estimates of a property by its physics.
-
-    Args:
-        names: Of the descriptors.
-        values: (n, d) their columns side by side.
-
-    Returns:
-        (n,) the column of the first that has an estimate; None where no descriptor has any.
-    """
-    for name in names:
-        column = DESCRIPTORS[name].estimate
-        if column is not None:
-            return values[:, column_names(names).index(f"{name}: {column}")]
-    return None
-
-
-def shuffled(texts: Sequence[str], parts: Sequence[np.ndarray], seed: int) -> list[str]:
-    """The texts of other crystals, exchanged within each part only; a stream of chance of its own."""
-    exchanged = list(texts)
-    stream = np.random.default_rng([seed, 0x7E47])
-    for part in parts:
-        for row, other in zip(part, stream.permutation(part), strict=True):
-            exchanged[row] = texts[other]
-    return exchanged

@@ -16,7 +16,7 @@ COMPONENTS = 100  # principal components that a kernel sees
 EPSILON = 0.05  # error of the standardised target that a kernel machine does not count
 COSTS = (1.0, 3.0, 10.0)  # of its errors beyond that
 BREADTHS = (0.3, 1.0)  # of its kernel, over one by the number of components
-SCALES = ("as it is", "log", "less the estimate")  # of the target; log where none is negative
+SCALES = ("as it is", "log")  # of the target; log where none is negative
 
 Learn = Callable[[np.ndarray], np.ndarray]  # (n_fit,) targets to (n_rows,) predictions
 
@@ -55,15 +55,10 @@ class Member:
         """
         table = blocks.table(self.reads)
         learners = list(LEARNERS[self.kind](table, blocks.fit, rows, seed))
-        nothing = np.zeros(len(blocks.inputs.ids))
-        for scale in SCALES:
-            known = blocks.estimates if scale == "less the estimate" else nothing
-            if known is None or (scale == "log" and targets.min() < 0):
-                continue
-            rest = targets - known[blocks.fit]
-            change = Scale.of(rest, scale)
+        for scale in SCALES if targets.min() >= 0 else SCALES[:1]:
+            change = Scale.of(targets, scale)
             for settings, learn in learners:
-                yield f"{scale}{settings}", change.back(learn(change.to(rest))) + known[rows]
+                yield f"{scale}{settings}", change.back(learn(change.to(targets)))
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 OF_MATBENCH, OF_JARVIS = "fold_matbench_", "split_"  # how a leaderboard's columns begin
 LIBRARIES = ("numpy", "scikit-learn", "scipy", "pymatgen", "robocrys", "torch")
+SHARED = "shared with training"
 NAMED = 6  # published models in the plot
 LABELS = 24  # that fit above each other
 COMPARED = (  # what, against what, and the question
@@ -241,7 +242,7 @@ def report(
         lines.append(row_of(f"**{model}**" if model in BLENDS else model, maes, minutes, digits))
     for other in others:
         lines.append(row_of(f"published: {other.name}", other.fold_maes, "", digits))
-    lines += ["", "## Differences", "", *INTERVALS, ""]
+    lines += ["", *shared_lines(answer, made[SHARED]), "", "## Differences", "", *INTERVALS, ""]
     lines += [
         "| question | difference | 95 % interval | p, corrected | |",
         "| --- | ---: | --- | ---: | --- |",
@@ -252,7 +253,8 @@ def report(
         lines.append(difference_row(f"blend − published {name}", found, p, digits))
     lines += ["", "![folds](folds.png)"] if len(answer.folds) > 1 else []
     lines += ["", "## How it was made", ""]
-    lines += [f"- {name}: {value}" for name, value in made.items() if value not in ({}, 0)]
+    told = {name: value for name, value in made.items() if name != SHARED and value not in ({}, 0)}
+    lines += [f"- {name}: {value}" for name, value in told.items()]
     lines += [f"- {name} {number}" for name, number in versions(LIBRARIES).items()]
     if config.networks:
         lines.append(
@@ -266,6 +268,24 @@ INTERVALS = (
     "p-values are corrected for all rows of their kind (Holm). A word stands where the corrected p is at "
     "most 0.05.",
 )
+
+
+def shared_lines(answer: Answer, shared: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """A table of the test crystals that share something with what their fold learns from."""
+    lines = [
+        "Test crystals that share their formula, their elements, or their structure with a crystal that is "
+        "learned from:",
+        "",
+        "| fold | test crystals | formula | elements | near-duplicates |",
+        "| --- | ---: | ---: | ---: | ---: |",
+    ]
+    for fold in answer.folds:
+        counts = shared[fold.name]
+        lines.append(
+            f"| {fold.name} | {len(fold.test)} | {counts['formula']} | {counts['chemical_system']} | "
+            f"{counts['near_duplicate']} |"
+        )
+    return lines
 
 
 def counted_folds(answer: Answer) -> str:

@@ -43,7 +43,6 @@ class Descriptor(ABC):
     potential: ClassVar[str | None] = (
         None  # what it computes with for seconds a crystal; kept on disk
     )
-    estimate: ClassVar[str | None] = None  # the column that estimates a property by its physics
     names: tuple[str, ...]  # of the columns, in the order of the numbers
 
     @abstractmethod

@@ -46,7 +46,6 @@ class Layers(Descriptor):
     """Energy between layers in meV per atom, of the axis along which they hold together least."""
 
     potential = POTENTIAL
-    estimate = "together"
     names = (
         *("bonding", "dispersion", "together", "together per area", "gap", "cuts", "area per atom"),
         *("second axis", "third axis", "is stacked"),

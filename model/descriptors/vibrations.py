@@ -27,7 +27,6 @@ class Vibrations(Descriptor):
 
     version = 2
     potential = POTENTIAL
-    estimate = "band 1 from the top"
     names = (
         *("highest frequency", *(f"band {n} from the top" for n in range(1, BANDS + 1))),
         *("highest at the zone centre", "mean frequency", "deviation of frequencies"),

@@ -79,6 +79,10 @@ def test_the_answer_holds_together(folder):
         "shuffled" in name for name in shares
     )
     assert {"contents_sha256", "versions", "command"} <= found["made"].keys()
+    shared = found["made"]["shared with training"]["0"]["formula"]
+    formulas = {row["material_id"]: row["chemical_formula_reduced"] for row in rows()}
+    learned = {formulas[row["id"]] for row in table if row["fold"] == "1"}
+    assert shared == sum(formulas[row["id"]] in learned for row in table if row["fold"] == "0")
     text = (out / "report.md").read_text()
     assert "published: zero" in text and "the text's share" in text
     assert (out / "folds.png").read_bytes().startswith(b"\x89PNG")

@@ -6,8 +6,8 @@ import pytest
 from curate.errors import InputError
 from model.benchmark.blend import shares
 from model.benchmark.folds import inner_folds, outer_folds
-from model.benchmark.inputs import Inputs, filled, shuffled
-from model.benchmark.members import LEARNERS, SCALES, Scale, members
+from model.benchmark.inputs import Inputs, filled
+from model.benchmark.members import SCALES, Scale, members
 
 
 def test_each_fold_is_tested_once_and_never_learned_from():
@@ -49,36 +49,6 @@ def test_missing_numbers_are_the_mean_of_what_is_learned_from():
     assert filled(values, np.array([0, 1])).tolist() == [[1], [3], [2]]
 
 
-def test_texts_are_exchanged_within_parts_and_none_is_lost():
-    texts = [f"text {n}" for n in range(20)]
-    parts = [np.arange(12), np.arange(12, 20)]
-    found = shuffled(texts, parts, seed=0)
-    for part in parts:
-        assert sorted(found[row] for row in part) == sorted(texts[row] for row in part)
-    assert sum(one == other for one, other in zip(texts, found, strict=True)) < 5
-    assert found != shuffled(texts, parts, seed=1)
-
-
-@pytest.mark.parametrize("kind", LEARNERS)
-def test_of_what_is_estimated_only_the_rest_has_to_be_learned(kind):
-    stream = np.random.default_rng(2)
-    table = stream.normal(size=(90, 3))
-    estimates = stream.uniform(100, 1000, 90)
-    targets = estimates + 50 * np.tanh(table[:, 0])
-    estimates[70] = np.nan  # no estimate: the mean of the others stands for it
-    fit, rest = np.arange(60), np.arange(60, 90)
-    inputs = Inputs([str(n) for n in range(90)], targets, {"descriptors": table}, {}, estimates)
-    blocks = inputs.blocks(fit)
-    assert blocks.estimates is not None
-    assert blocks.estimates[70] == pytest.approx(estimates[fit].mean())
-    member = next(one for one in members() if one.name == kind)
-    found = dict(member.guesses(blocks, targets[fit], rest, seed=0))
-    known = np.delete(np.arange(30), 10)
-    errors = {name: np.abs(values - targets[rest])[known].mean() for name, values in found.items()}
-    best = min(errors, key=errors.__getitem__)
-    assert best.startswith("less the estimate") and errors[best] < 0.1 * targets[rest].std()
-
-
 @pytest.mark.parametrize("name", SCALES)
 def test_a_scale_gives_back_what_it_took_and_leaves_no_range(name):
     targets = np.array([0.0, 3.0, 50.0, 80.0, 1600.0])
@@ -110,7 +80,7 @@ def test_every_model_learns_a_rule_and_from_its_rows_alone(member):
     targets = 10 + 3 * table[:, 0]
     words = ["red stone" if value > 0 else "blue stone" for value in table[:, 0]]
     numbers = {"magpie": table, "descriptors": table}
-    texts = {"text": words, "shuffled text": shuffled(words, [np.arange(n)], 0)}
+    texts = {"text": words, "shuffled text": words[::-1]}
     fit, rest = np.arange(60), np.arange(60, n)
     inputs = Inputs([str(row) for row in range(n)], targets, numbers, texts)
     found = dict(member.guesses(inputs.blocks(fit), targets[fit], rest, seed=0))
