@@ -91,10 +91,7 @@ def work(
             again, n_ended, is_broken = [], 0, False
             for future in finished:
                 key, arguments = running.pop(future)
-                if isinstance(future.exception(), BrokenProcessPool):
-                    is_broken = True
-                    again.append((key, arguments))
-                    continue
+                is_broken |= isinstance(future.exception(), BrokenProcessPool)
                 if _was_killed(future) and killed[key] < MOST_KILLS:
                     killed[key] += 1
                     again.append((key, arguments))
@@ -136,6 +133,8 @@ def _pool(limits: Limits, preload: str) -> ProcessPool:
 
 def _was_killed(future: Future) -> bool:
     error = future.exception()
+    if isinstance(error, BrokenProcessPool):  # what a pool without workers says of all its tasks
+        return True
     return isinstance(error, ProcessExpired) and error.exitcode in (-signal.SIGKILL, UNKNOWN_EXIT)
 
 
