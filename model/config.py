@@ -18,7 +18,9 @@ FusionName = Literal["concat", "gate", "cross-attention"]
 LossName = Literal["mse", "l1", "huber"]
 PoolingChoice = Literal["cls", "mean", "own"]
 ReadoutName = Literal["encoder", "atoms+bonds", "published"]
-DescriptorName = Literal["composition", "magpie", "cell", "condensed", "layers", "vibrations"]
+DescriptorName = Literal[
+    "composition", "magpie", "cell", "condensed", "energy", "potential", "layers", "vibrations"
+]
 ExperimentKind = Literal["modality", "encoder", "text", "low-data"]
 DRAWN_SPLITS = ("random", "formula", "chemical-system")
 CONTROLS = {  # what stands in place of a description, to see whether its words matter
@@ -129,7 +131,8 @@ class TrainSettings:
     descriptors: tuple[DescriptorName, ...] = ()
     """Numbers of a crystal that need no learning, which the network reads beside graph and text: its
     `composition`, `magpie`'s statistics of its elements, its `cell`, what its `condensed` structure says;
-    and what a potential computes in seconds a crystal, the binding of its `layers` and its `vibrations`."""
+    and what a potential tells (extra `potential`): `energy`, forces and stress, how the `potential` itself sees
+    the atoms, and, in seconds a crystal, the binding of its `layers` and its `vibrations`."""
     split: str = "random"
     """`official`: the dataset's own column split_<task>. `random`: 80/10/10 drawn with the seed. `formula`,
     `chemical-system`: likewise, but crystals of one formula, or of the same elements, stay in one part. Else
