@@ -131,7 +131,7 @@ class TrainSettings:
     descriptors: tuple[DescriptorName, ...] = ()
     """Numbers of a crystal that need no learning, which the network reads beside graph and text: its
     `composition`, `magpie`'s statistics of its elements, its `cell`, what its `condensed` structure says;
-    and what a potential tells (extra `potential`): `energy`, forces and stress, how the `potential` itself sees
+    and what a potential tells (extra `potential`): `energy`, forces and stress, how the `potential` sees
     the atoms, and, in seconds a crystal, the binding of its `layers` and its `vibrations`."""
     split: str = "random"
     """`official`: the dataset's own column split_<task>. `random`: 80/10/10 drawn with the seed. `formula`,

@@ -1,8 +1,8 @@
 """Energy, forces and stress of a crystal as it is written, by a potential.
 
 The formation energy is the potential's own: its energy of the crystal less that of each element in the best
-of a few simple structures (`element_energies.json`, made by `benchmarks/element_energies.py`), so that what the
-potential gets wrong of an element is taken off again.
+of a few simple structures (`element_energies.json`, made by `benchmarks/element_energies.py`), so that what
+the potential gets wrong of an element is taken off again.
 """
 
 from __future__ import annotations
