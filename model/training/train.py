@@ -84,7 +84,7 @@ def train(config: TrainConfig) -> dict[str, Any]:
         prepared = prepare(config, materials)
         write_settings(folder, settings)
     sizes = CrysMMNetConfig.from_settings(
-        config.network, config.modality, prepared.text_width, prepared.n_descriptors
+        config.network, config.modality, prepared.text_width, prepared.descriptor_widths
     )
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
