@@ -202,7 +202,8 @@ class TrainSettings:
 class TrainConfig(TrainSettings):
     """Train CrysMMNet on one property of a curated dataset.
 
-    The same command continues a training that was interrupted.
+    The same command continues a training that was interrupted. `--preset paper` stands for the settings of
+    the paper's released code, `--preset best` for those that paid in our ablation; other flags change them.
     """
 
     target: str
