@@ -17,6 +17,7 @@ Modality = Literal["both", "graph", "text"]
 FusionName = Literal["concat", "gate", "cross-attention"]
 LossName = Literal["mse", "l1", "huber"]
 PoolingChoice = Literal["cls", "mean", "own"]
+TuneText = Literal["no", "lora", "full"]
 ReadoutName = Literal["encoder", "atoms+bonds", "published"]
 DescriptorName = Literal[
     "composition", "magpie", "cell", "condensed", "energy", "potential", "layers", "vibrations"
@@ -128,6 +129,11 @@ class TrainSettings:
     text_pooling: PoolingChoice = "cls"
     """Vector of a text: that of [CLS], the mean of its tokens', or whichever of the two the encoder was
     trained with: what its `1_Pooling/config.json` says, [CLS] where it has none."""
+    tune_text: TuneText = "no"
+    """Before its vectors are read, the text encoder learns the target from the training texts alone: `full`,
+    all of its weights; `lora`, changes of low rank (extra `lora`), in less memory."""
+    tune_epochs: int = 4
+    """Passes over the training texts of --tune-text; validation chooses one."""
     descriptors: tuple[DescriptorName, ...] = ()
     """Numbers of a crystal that need no learning, which the network reads beside graph and text: its
     `composition`, `magpie`'s statistics of its elements, its `cell`, what its `condensed` structure says;
@@ -175,6 +181,8 @@ class TrainSettings:
                 f"--text-pooling {self.text_pooling} has no meaning for --text-encoder tfidf, which gives "
                 "one vector a text"
             )
+        if self.tune_text != "no" and self.text_encoder == "tfidf":
+            raise InputError("--tune-text: --text-encoder tfidf has no weights to tune")
         if not 0 <= self.network.modality_dropout < 1:
             raise InputError(
                 "--modality-dropout must be at least 0 and below 1, not "
@@ -186,7 +194,15 @@ class TrainSettings:
             )
         if len(set(self.descriptors)) < len(self.descriptors):
             raise InputError(f"--descriptors {' '.join(self.descriptors)}: one is named twice")
-        positive = ("epochs", "batch_size", "accumulate", "max_angles", "patience", "learning_rate")
+        positive = (
+            "epochs",
+            "batch_size",
+            "accumulate",
+            "max_angles",
+            "patience",
+            "learning_rate",
+            "tune_epochs",
+        )
         for name in positive:
             value = getattr(self, name)
             if value is not None and not value > 0:
