@@ -1,0 +1,195 @@
+"""Tables of the documentation that are made from the code: commands, columns, what can be chosen.
+
+A page writes `{= name(arguments) =}` where one stands.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import inspect
+import re
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+from measured_tables import table
+
+ROOT = Path(__file__).parents[1]
+PROCESSORS = "the processors of this machine"
+
+
+def commands(program: str) -> str:
+    """Every command of `curate` or `crysmmnet` with its flags, from its parser."""
+    if program == "curate":
+        from curate.cli import OTHER_COMMANDS
+        from curate.config import build_flags
+
+        build: Any = build_flags(["--help"])  # the common flags; those of sources follow
+        parser = parser_of(Annotated[build, tyro.conf.subcommand("build")] | OTHER_COMMANDS)
+    else:
+        from model import cli
+
+        parser = parser_of(cli.Command)
+    sections = []
+    for name, sub in subcommands(parser).items():
+        sections.append(f"## {program} {name}\n\n{described(sub)}")
+        if (program, name) == ("curate", "build"):
+            sections += source_sections()
+    return "\n\n".join(sections)
+
+
+def parser_of(settings: Any) -> argparse.ArgumentParser:
+    """The parser that tyro makes of settings."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return tyro.extras.get_parser(settings)
+
+
+def subcommands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """The parsers of its commands, by name."""
+    for action in parser._actions:
+        if isinstance(action.choices, dict):
+            return dict(action.choices)
+    raise ValueError("the parser has no commands")
+
+
+def described(parser: argparse.ArgumentParser, leave_out: Iterable[str] = ()) -> str:
+    """What a command does, and a table of its arguments."""
+    rows = argument_rows(parser, set(leave_out))
+    text = (parser.description or "").strip()
+    return text + ("\n\n" + table(["argument", "value", "meaning", "default"], rows) if rows else "")
+
+
+def argument_rows(parser: argparse.ArgumentParser, leave_out: set[str]) -> list[list[str]]:
+    """A row for each argument: name, values, meaning, default."""
+    rows = []
+    for action in parser._actions:
+        flags = [flag for flag in action.option_strings if flag.startswith("--")]
+        metavar = str(action.metavar or "")
+        name = ", ".join(f"`{flag}`" for flag in flags) or f"`{metavar if not flags else ''}`"
+        if not flags:
+            name = f"`{action.dest.rpartition('.')[2].upper()}`"
+        if action.dest == "help" or name in leave_out:
+            continue
+        meaning, default = parted(action.help or "")
+        value = "" if metavar in ("", "None") else f"`{metavar.replace('|', ' ').strip('{}')}`"
+        rows.append([name, value, meaning, default])
+    return rows
+
+
+def parted(text: str) -> tuple[str, str]:
+    """Meaning and default of an argument, of the help that tyro writes; no place of this machine."""
+    text = text.replace(str(Path.home()), "~")
+    match = re.search(r"\s*\((default: .*|required|optional|fixed to: .*)\)\s*$", text, re.S)
+    if match is None:
+        return text, ""
+    meaning, default = text[: match.start()], match[1].removeprefix("default: ")
+    if "Processes that describe side by side, one thread each" in meaning and default.isdigit():
+        default = PROCESSORS
+    return meaning, default if default in ("required", "optional", PROCESSORS) else f"`{default}`"
+
+
+def source_sections() -> list[str]:
+    """The flags that each source adds to `curate build`."""
+    from curate.config import build_flags
+    from curate.sources import SOURCES
+
+    common = {row[0] for row in argument_rows(parser_of(build_flags(["--help"])), set())}
+    sections = []
+    for name, known in SOURCES.items():
+        flags = described(parser_of(build_flags(["--db", name])), common).partition("\n\n|")
+        rows = f"\n\n|{flags[2]}" if flags[2] else ""
+        sections.append(f"### curate build --db {name}\n\n{sentence(known.about)}{rows}")
+    return sections
+
+
+def sentence(text: str) -> str:
+    """With a capital letter and a full stop."""
+    return text[:1].upper() + text[1:].rstrip(".") + "."
+
+
+def columns_table(which: str) -> str:
+    """Columns of a table that a run writes, from the schema.
+
+    Args:
+        which: `DATASET`, `MANIFEST`, `STRUCTURES` or `DESCRIPTIONS` of `curate.run.schema`.
+    """
+    from curate.run import schema
+
+    chosen = getattr(schema, which)
+    names = chosen if isinstance(chosen, tuple) else chosen.names
+    rows = []
+    for name in names:
+        column = schema.COLUMNS[name]
+        rows.append([f"`{name}`", f"`{column.type}`", column.unit, column.meaning])
+    return table(["column", "type", "unit", "meaning"], rows)
+
+
+def text_views_table() -> str:
+    """What a model can read in place of the whole description."""
+    from curate.describe.text_views import VIEWS
+    from model.config import CONTROLS
+
+    rows = [["`description`", "the whole text"]]
+    rows += [[f"`{name}`", view.meaning] for name, view in VIEWS.items()]
+    rows += [[f"`{name}`", f"control: {meaning}"] for name, meaning in CONTROLS.items()]
+    return table(["`--text`", "what it is"], rows)
+
+
+def encoders_table() -> str:
+    """The graph networks with their published sizes."""
+    from model.encoder_settings import ENCODERS, SIZES
+
+    rows = []
+    for name, settings in ENCODERS.items():
+        sizes = [
+            f"`--{field.name.replace('_', '-')}` {field.default}"
+            for field in dataclasses.fields(settings)
+            if field.name in SIZES
+        ]
+        rows.append([f"`{name}`", ", ".join(sizes), inspect.getdoc(settings) or ""])
+    return table(["`--encoder`", "sizes", "where they are from"], rows)
+
+
+def descriptors_table() -> str:
+    """Numbers of a crystal that need no learning."""
+    from model.descriptors import DESCRIPTORS
+
+    rows = []
+    for name, descriptor in DESCRIPTORS.items():
+        doc = (inspect.getdoc(type(descriptor)) or "").split("\n\n")[0]
+        needs = "extra `potential`" if descriptor.potential is not None else ""
+        rows.append([f"`{name}`", len(descriptor.names), doc, needs])
+    return table(["`--descriptors`", "numbers", "what they are", "needs"], rows)
+
+
+def presets_table() -> str:
+    """Settings that belong together."""
+    from model.presets import PRESETS
+
+    return table(
+        ["`--preset`", "stands for"], [[f"`{name}`", f"`{flags}`"] for name, flags in PRESETS.items()]
+    )
+
+
+def sources_table() -> str:
+    """The databases that `curate build` reads."""
+    from curate.sources import SOURCES
+
+    return table(["`--db`", "reads"], [[f"`{name}`", known.about] for name, known in SOURCES.items()])
+
+
+def properties_table() -> str:
+    """Properties that are known by name."""
+    from curate.properties import BY_NAME
+
+    rows = [[f"`{name}`", known.unit, known.level] for name, known in BY_NAME.items()]
+    return table(["property", "unit", "level of theory"], rows)
+
+
+def included(path: str) -> str:
+    """A file of the repository, as it is."""
+    return (ROOT / path).read_text(encoding="utf-8")
