@@ -17,7 +17,7 @@ from huggingface_hub.utils import validate_repo_id
 
 from curate.files import sha256_of
 from curate.hub.faults import PublishError, call_hub
-from curate.hub.same_host import keep_token
+from curate.web.hub_client import keep_token
 from curate.web.retry import RetryPolicy, without_token
 
 Kind = Literal["dataset", "model", "space"]
