@@ -56,6 +56,7 @@ OTHER_COMMANDS: Any = (
 def main() -> None:
     """Entry point of `curate`."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("httpx2").setLevel(logging.WARNING)  # it reports every request
     run_command("curate", run, after_disk_error="; finished shards are kept")
 
 
@@ -186,7 +187,6 @@ def run_push(config: PushConfig) -> int:
     run = Run.load(config.run)
     if damage := run.damaged_dataset_files():
         raise damage[0]
-    logging.getLogger("httpx2").setLevel(logging.WARNING)  # it reports every request
     plan = plan_push(run.dataset, config.name, private=config.private, tag=config.tag)
     print(plan if config.dry_run else mirror(plan))
     return 0
