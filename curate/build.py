@@ -10,7 +10,7 @@ import logging
 import platform
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any
@@ -20,6 +20,7 @@ from curate.config import BuildConfig, DescribeConfig
 from curate.dataset.token_lengths import load_tokenizer
 from curate.dataset.write import finish
 from curate.describe import description as describing
+from curate.describe.options import in_dialect
 from curate.errors import InputError
 from curate.properties import parse_units, without_unit
 from curate.record import SkippedEntry
@@ -59,6 +60,7 @@ def build(
         InputError: The user can correct something; what is finished by then stays in the folder.
     """
     check(config)
+    config = replace(config, describe=in_dialect(config.describe, config.text_dialect))
     load_tokenizer(config.tokenizer)  # its absence shows now, not after the last description
     run = Run(config.out)
     with run.lock():

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from curate.describe.options import DescribeOptions
+from curate.describe.options import DescribeOptions, TextDialect
 from curate.errors import InputError
 from curate.sources import DEFAULT, SOURCES, settings_class
 from curate.sources.base import SourceSettings
@@ -116,6 +116,8 @@ class BuildConfig:
     """Units of properties of your own, as gap=eV hardness=GPa; 1 for a number without unit. They may be
     added later: nothing is described again."""
     describe: tyro.conf.OmitArgPrefixes[DescribeOptions] = field(default_factory=DescribeOptions)
+    text_dialect: TextDialect = "own"
+    """mp: the options of the Materials Project's own texts: Unicode, no site labels, oxidation states."""
     tokenizer: str = "minilm"
     """Tokenizer of the text encoder that the card counts tokens for: a folder, a name on the Hub
     (m3rg-iitd/matscibert), or `minilm` (extra `demo`)."""
