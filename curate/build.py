@@ -28,12 +28,13 @@ from curate.run.counts import Counts, count
 from curate.run.folder import Run
 from curate.run.sealed import DamagedFile
 from curate.sources.base import Entry, PreviousRun, Read, ReadEach, Request, Snapshot, Source
+from curate.work.claims import forget_claims
 from curate.work.freeze import fetch
 from curate.work.load_balance import largest_first, shares
 from curate.work.pool import FailedTask, Limits
 from curate.work.progress import Progress, Watch
 from curate.work.reading import read_each
-from curate.work.shards import Describe, describe_shards, describe_share
+from curate.work.shards import Describe, describe_claimed, describe_shards, describe_share
 
 log = logging.getLogger(__name__)
 GENERATORS = ("robocrys", "pymatgen", "pymatgen-core", "matminer", "spglib", "numpy")
@@ -90,9 +91,11 @@ def build(
             submit(run, missing, config, describe)
         if missing and config.executor != "local":
             return count(run)
-        ordered = largest_first(run.sizes(run.shards()))
-        describe_shards(run, ordered, config.workers, describe, watch)
-        return finish(run)
+        sizes = run.sizes(run.shards())
+        describe_shards(run, largest_first(sizes), config.workers, describe, watch, sizes)
+        counts = finish(run)
+        forget_claims(run)
+        return counts
 
 
 def in_a_worker(config: BuildConfig) -> ReadEach:
@@ -123,25 +126,40 @@ def previous_run(run: Run, is_intact: bool = True) -> PreviousRun | None:
 
 
 def describe_rank(config: DescribeConfig, watch: Watch = lambda progress: None) -> None:
-    """Describe one rank's share of a run whose structures are complete.
+    """Describe one rank's share of a run whose structures are complete, or what no other task has claimed.
 
     Args:
-        config: Run folder, rank and number of ranks; ranks need not know of each other.
+        config: Run folder, and rank and number of ranks, which need not know of each other; without
+            these, shards are claimed.
         watch: Called with each step of progress.
 
     Raises:
         InputError: The installed versions are not those of the run, or its structures are incomplete.
     """
     for name, least in (("of", 1), ("rank", 0), ("workers", 1)):
-        if getattr(config, name) < least:
-            raise InputError(f"--{name} {getattr(config, name)}: must be at least {least}")
-    if config.rank >= config.of:
+        value = getattr(config, name)
+        if value is not None and value < least:
+            raise InputError(f"--{name} {value}: must be at least {least}")
+    if (config.rank is None) != (config.of is None):
+        raise InputError("--rank and --of belong together; without both, shards are claimed")
+    if config.rank is not None and config.of is not None and config.rank >= config.of:
         raise InputError(f"--rank {config.rank} --of {config.of}: ranks count from 0")
     run = Run.load(config.run)
     run.check_settings({**run.settings_record, "versions": versions()})
     if run.fetched is None:
         raise InputError(f"{config.run} is not read whole yet: run the command that began it again")
-    share = shares(run.sizes(run.shards()), config.of)[config.rank]
+    sizes = run.sizes(run.shards())
+    if config.rank is None or config.of is None:
+        describe_claimed(run, largest_first(sizes), config.workers, watch=watch)
+        if left := run.missing_shards():
+            log.info(
+                "%d shards are being described by others; if none is at work any more, remove %s and "
+                "start again",
+                len(left),
+                run.claims,
+            )
+        return
+    share = shares(sizes, config.of)[config.rank]
     run.drop_damaged_descriptions(set(share) & set(run.described_shards()))
     describe_share(run, share, config.workers, watch=watch)
 

@@ -90,7 +90,7 @@ def run_build(config: BuildConfig) -> int:
         counts = build(config, watch=watch)
     show(counts)
     if counts.left:
-        how = f"curate describe {config.out} --rank R --of N describes them; " * (
+        how = f"curate describe {config.out}, on any number of nodes, describes them; " * (
             config.executor == "none"
         )
         print(f"{how}curate status {config.out} shows how far they are")
@@ -106,7 +106,7 @@ def run_build(config: BuildConfig) -> int:
 
 
 def run_describe(config: DescribeConfig) -> int:
-    """One rank's share, with a line of progress now and then."""
+    """One rank's share, or what is claimed, with a line of progress now and then."""
     from curate.build import describe_rank
     from curate.work.console import progress_bar
 

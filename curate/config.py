@@ -66,17 +66,18 @@ class ReportConfig:
 
 @dataclass(frozen=True)
 class DescribeConfig:
-    """Describe one of N shares of a run, for schedulers that start ranks; the last rank writes the dataset.
+    """Describe shards of a run that others describe as well; the last one writes the dataset.
 
-    `curate build … --executor none` freezes the structures first. Ranks may be started again, in any
-    number and any order: what is described is not described again.
+    `curate build … --executor none` freezes the structures first. Without --rank, each process claims
+    shards as it needs them, and any number may join at any time; with it, one of N fixed shares is
+    described. What is described is not described again.
     """
 
     run: tyro.conf.Positional[Path]
     """Run folder."""
-    rank: int
-    """Which share, from 0."""
-    of: int
+    rank: int | None = None
+    """Which share, from 0; for schedulers that start ranks."""
+    of: int | None = None
     """How many shares."""
     workers: int = field(default_factory=processors)
     """Processes that describe side by side, one thread each."""

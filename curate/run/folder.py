@@ -4,6 +4,7 @@
     RUN/structures/00000.parquet  the source's entries; structures.json when they are complete, before that
                                   reading.json says where an interrupted build goes on
     RUN/descriptions/00000.parquet  the texts of structures/00000.parquet, in the same order
+    RUN/claims/                   which tasks describe which shard, while many do (`curate.work.claims`)
     RUN/dataset/                  what is pushed; dataset.json says of which shards it was made
 
 Each file is written atomically, so the files that exist say what is left to do, and holds a digest that is
@@ -59,6 +60,7 @@ class Run:
         self.structures_file = folder / "structures.json"
         self.reading_file = folder / "reading.json"
         self.descriptions = folder / "descriptions"
+        self.claims = folder / "claims"
         self.verification_file = folder / "verification.json"
         self.dataset = folder / "dataset"
         self.dataset_file = folder / "dataset.json"
