@@ -28,7 +28,7 @@ def default_source() -> SourceSettings:
 
 @dataclass(frozen=True)
 class PushConfig:
-    """Publish a run's dataset on the Hugging Face Hub, in one commit.
+    """Publish a run's dataset on the Hugging Face Hub, in one commit, or in several for more than 100 files.
 
     The token comes from HF_TOKEN or `hf auth login`. The same command again sends what is missing.
     """
