@@ -31,7 +31,7 @@ from curate.sources.base import Entry, PreviousRun, Read, ReadEach, Request, Sna
 from curate.work.claims import forget_claims
 from curate.work.freeze import fetch
 from curate.work.load_balance import largest_first, shares
-from curate.work.pool import FailedTask, Limits
+from curate.work.pool import FailedTask, Limits, in_processes
 from curate.work.progress import Progress, Watch
 from curate.work.reading import read_each
 from curate.work.shards import Describe, describe_claimed, describe_shards, describe_share
@@ -93,7 +93,7 @@ def build(
             return count(run)
         sizes = run.sizes(run.shards())
         describe_shards(run, largest_first(sizes), config.workers, describe, watch, sizes)
-        counts = finish(run)
+        counts = finish(run, in_processes(config.workers))
         forget_claims(run)
         return counts
 

@@ -14,7 +14,7 @@ from curate.run.folder import Run
 from curate.sources.base import Entry
 from curate.work.claims import claimed, forget_claims
 from curate.work.load_balance import Sizes, longest_first
-from curate.work.pool import FailedTask, Limits, work
+from curate.work.pool import FailedTask, Limits, in_processes, work
 from curate.work.progress import Progress, Watch
 
 Describe = Callable[[StructureRecord, DescribeOptions], Description]
@@ -37,7 +37,7 @@ def describe_share(
         watch: Called after each crystal.
     """
     describe_shards(run, share, workers, describe, watch, run.sizes(share))
-    finish_last(run)
+    finish_last(run, workers)
 
 
 def describe_claimed(
@@ -63,14 +63,14 @@ def describe_claimed(
         is_at_work = describe_shards(
             run, claimed(run, shards, in_hand), workers, describe, watch, in_hand=in_hand
         )
-    finish_last(run)
+    finish_last(run, workers)
 
 
-def finish_last(run: Run) -> None:
-    """Write the dataset if every shard is described."""
+def finish_last(run: Run, workers: int) -> None:
+    """Write the dataset, in several processes, if every shard is described."""
     if not run.missing_shards():
         with run.lock(wait=True):
-            finish(run)
+            finish(run, in_processes(workers))
             forget_claims(run)
 
 
