@@ -60,7 +60,9 @@ def described(parser: argparse.ArgumentParser, leave_out: Iterable[str] = ()) ->
     """What a command does, and a table of its arguments."""
     rows = argument_rows(parser, set(leave_out))
     text = (parser.description or "").strip()
-    return text + ("\n\n" + table(["argument", "value", "meaning", "default"], rows) if rows else "")
+    return text + (
+        "\n\n" + table(["argument", "value", "meaning", "default"], rows) if rows else ""
+    )
 
 
 def argument_rows(parser: argparse.ArgumentParser, leave_out: set[str]) -> list[list[str]]:
@@ -68,16 +70,27 @@ def argument_rows(parser: argparse.ArgumentParser, leave_out: set[str]) -> list[
     rows = []
     for action in parser._actions:
         flags = [flag for flag in action.option_strings if flag.startswith("--")]
-        metavar = str(action.metavar or "")
-        name = ", ".join(f"`{flag}`" for flag in flags) or f"`{metavar if not flags else ''}`"
+        name = " ".join(f"`{flag}`" for flag in flags)
         if not flags:
             name = f"`{action.dest.rpartition('.')[2].upper()}`"
         if action.dest == "help" or name in leave_out:
             continue
         meaning, default = parted(action.help or "")
-        value = "" if metavar in ("", "None") else f"`{metavar.replace('|', ' ').strip('{}')}`"
-        rows.append([name, value, meaning, default])
+        rows.append([name, values_of(str(action.metavar or "")), meaning, default])
     return rows
+
+
+def values_of(metavar: str) -> str:
+    """What an argument takes: a kind, or the choices."""
+    metavar = metavar.removeprefix("{None}|").replace("{None,", "{")
+    if metavar in ("", "None"):
+        return ""
+    if metavar.startswith("["):  # several
+        inner = re.search(r"\{(.*?)\}|[A-Z]+", metavar)
+        return "any of " + values_of(inner[0]) if inner and "{" in inner[0] else "several"
+    if metavar.startswith("{"):
+        return ", ".join(f"`{choice}`" for choice in metavar.strip("{}").split(","))
+    return metavar.lower()
 
 
 def parted(text: str) -> tuple[str, str]:
@@ -89,7 +102,9 @@ def parted(text: str) -> tuple[str, str]:
     meaning, default = text[: match.start()], match[1].removeprefix("default: ")
     if "Processes that describe side by side, one thread each" in meaning and default.isdigit():
         default = PROCESSORS
-    return meaning, default if default in ("required", "optional", PROCESSORS) else f"`{default}`"
+    if default in ("required", "optional", PROCESSORS):
+        return meaning, default
+    return meaning, f"`{default}`" if default not in ("", "None", "False") else ""
 
 
 def source_sections() -> list[str]:
@@ -171,7 +186,8 @@ def presets_table() -> str:
     from model.presets import PRESETS
 
     return table(
-        ["`--preset`", "stands for"], [[f"`{name}`", f"`{flags}`"] for name, flags in PRESETS.items()]
+        ["`--preset`", "stands for"],
+        [[f"`{name}`", f"`{flags}`"] for name, flags in PRESETS.items()],
     )
 
 
@@ -179,7 +195,9 @@ def sources_table() -> str:
     """The databases that `curate build` reads."""
     from curate.sources import SOURCES
 
-    return table(["`--db`", "reads"], [[f"`{name}`", known.about] for name, known in SOURCES.items()])
+    return table(
+        ["`--db`", "reads"], [[f"`{name}`", known.about] for name, known in SOURCES.items()]
+    )
 
 
 def properties_table() -> str:
