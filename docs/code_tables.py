@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import inspect
+import json
 import re
 import warnings
 from collections.abc import Iterable
@@ -18,6 +19,7 @@ import tyro
 from measured_tables import table
 
 ROOT = Path(__file__).parents[1]
+EXAMPLE = "JVASP-305"
 PROCESSORS = "the processors of this machine"
 
 
@@ -211,3 +213,35 @@ def properties_table() -> str:
 def included(path: str) -> str:
     """A file of the repository, as it is."""
     return (ROOT / path).read_text(encoding="utf-8")
+
+
+def condensed_example() -> str:
+    """A whole condensed structure and the text that is written of it, of a crystal of the sample."""
+    from curate.describe import describe
+    from curate.sources.sample import Sample
+
+    (record,) = (one for one in Sample().records() if one.material_id == EXAMPLE)
+    description = describe(record)
+    assert description.condensed_structure is not None, description.error_message
+    shown = json.dumps(json.loads(description.condensed_structure), indent=1, ensure_ascii=False)
+    return f"```json\n{shown}\n```\n\nand the text of it:\n\n> {description.text}"
+
+
+def notebooks_table() -> str:
+    """The notebooks of examples/ with their first sentence."""
+    rows = []
+    for path in sorted((ROOT / "examples").glob("*.ipynb")):
+        first = json.loads(path.read_text(encoding="utf-8"))["cells"][0]["source"]
+        title, _, text = "".join(first).partition("\n")
+        rows.append([f"`{path.name}`", title.lstrip("# "), text.strip().split("\n\n")[0]])
+    return table(["notebook", "", "what it does"], rows)
+
+
+def statuses_table() -> str:
+    """What `status` says of a row, from the comments beside the words in `curate.record`."""
+    import curate.record
+
+    source = inspect.getsource(curate.record)
+    meanings = dict(re.findall(r'^    "(\w+)",(?:  # (.*))?$', source, re.M))
+    rows = [[f"`{name}`", meanings[name]] for name in curate.record.STATUSES]
+    return table(["`status`", "means"], rows)

@@ -11,6 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from make_does_text_help import TASKS, results
+
 RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
 
 
@@ -171,8 +173,6 @@ def report_table() -> str:
 
 def answers_table() -> str:
     """The blend with and without text on the complete benchmarks, beside the best of the leaderboards."""
-    from make_does_text_help import TASKS, results
-
     rows = {
         "trees on the composition": "trees on the composition",
         "blend without text": "blend without text",
