@@ -13,7 +13,7 @@ for name in "graph", "both":
 endef
 export COMPARE
 
-.PHONY: attack demo test test-browser test-services test-slurm test-wheel test-potential resolve lint bench clean
+.PHONY: attack demo docs examples test test-browser test-services test-slurm test-wheel test-potential resolve lint bench clean
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -31,6 +31,16 @@ demo: $(VENV)/installed
 
 test: $(VENV)/installed
 	$(BIN)/pytest
+
+$(VENV)/installed-docs: $(VENV)/installed
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[demo,dev,docs]'
+	touch $@
+
+docs: $(VENV)/installed-docs  # warnings are errors, links are checked; python -m http.server -d build/site shows it
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
+examples: $(VENV)/installed-docs  # EXAMPLES="01 03" for some of them
+	$(BIN)/python examples/run.py $(EXAMPLES)
 
 test-browser: $(VENV)/installed
 	$(BIN)/pip install --quiet -c constraints.txt -e '.[demo,dev,app,browser]'

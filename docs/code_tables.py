@@ -141,7 +141,9 @@ def columns_table(which: str) -> str:
     rows = []
     for name in names:
         column = schema.COLUMNS[name]
-        rows.append([f"`{name}`", f"`{column.type}`", column.unit, column.meaning])
+        kind = re.sub(r"list<\w+: (.*)>$", r"list of \1", str(column.type))
+        kind = re.sub(r"list<\w+: (.*)>$", r"list of \1", kind)
+        rows.append([f"`{name}`", kind, column.unit, column.meaning])
     return table(["column", "type", "unit", "meaning"], rows)
 
 

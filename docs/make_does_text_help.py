@@ -13,6 +13,8 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from model.recipes import recipe_commands
+
 DOCS = Path(__file__).parent
 RESULTS = DOCS.parent / "benchmarks" / "results"
 SEEN = {  # rows of the table: what a model sees, and its name in the results
@@ -146,6 +148,15 @@ def ingredients() -> list[list[str]]:
     return rows
 
 
+def run_it() -> str:
+    """The commands that make the results, each on lines of a page's width."""
+    told = []
+    for task in TASKS:
+        build, score = recipe_commands(task.folder)
+        told += [build, score.replace(" --descriptors", " \\\n  --descriptors"), ""]
+    return "\n".join(told[:-1])
+
+
 def page() -> str:
     """The page."""
     templates = Environment(
@@ -158,6 +169,7 @@ def page() -> str:
         tasks=TASKS,
         scores=scores(),
         differences=differences(),
+        commands=run_it(),
         ingredients=ingredients(),
         presets=presets(),
         few=few(),

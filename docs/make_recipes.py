@@ -1,4 +1,4 @@
-"""Write docs/recipes.md from recipes.toml, the splits in the package and the measured times.
+"""Write docs/recipes.md from model/recipes.toml, the splits in the package and the measured times.
 
 python docs/make_recipes.py
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-import tomllib
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from curate.dataset.splits import official_splits
 from curate.properties import UNITS
 from model.config import TrainConfig
+from model.recipes import quoted, recipe_settings, training_flags
 
 DOCS = Path(__file__).parent
 RESULTS = DOCS.parent / "benchmarks" / "results"
@@ -46,13 +46,13 @@ class Recipe:
     @property
     def target_flag(self) -> str:
         """The target as a shell reads it."""
-        return f'"{self.target}"' if " " in self.target else self.target
+        return quoted(self.target)
 
     @property
     def flags(self) -> str:
         """What the training is told beside data and target."""
-        official = ["--split official"] if self.task else []
-        return " ".join(official + ["--log-target"] * self.log_target)
+        task = {"task": self.task} if self.task else {}
+        return training_flags({**task, "log_target": self.log_target})
 
     @property
     def unit(self) -> str:
@@ -102,7 +102,7 @@ def measured(name: str, *keys: str) -> float:
 
 def recipes_page() -> str:
     """The whole of recipes.md."""
-    settings = tomllib.loads((DOCS / "recipes.toml").read_text())
+    settings = recipe_settings()
     datasets = settings["datasets"]
     step = {name: measured("quotient", name, *STEP) for name in ("jarvis", "mp")}
     text = measured("training", "epoch", "quotient, kept", "texts_once") / N_TEXTS

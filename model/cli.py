@@ -25,6 +25,7 @@ from model.config import (
     TrainConfig,
 )
 from model.presets import with_preset
+from model.recipes import RecipeConfig
 
 Command = (
     Annotated[TrainConfig, tyro.conf.subcommand("train")]
@@ -37,6 +38,7 @@ Command = (
     | Annotated[ExperimentConfig, tyro.conf.subcommand("experiment")]
     | Annotated[BenchmarkConfig, tyro.conf.subcommand("benchmark")]
     | Annotated[LeaderboardConfig, tyro.conf.subcommand("leaderboard")]
+    | Annotated[RecipeConfig, tyro.conf.subcommand("recipe")]
 )
 
 
@@ -82,6 +84,8 @@ def run(config: Command) -> int:
             return run_benchmark(config)
         case LeaderboardConfig():
             return run_leaderboard(config)
+        case RecipeConfig():
+            return run_recipe(config)
 
 
 def run_train(config: TrainConfig) -> int:
@@ -220,6 +224,14 @@ def run_leaderboard(config: LeaderboardConfig) -> int:
 
     path = contribute(config)
     print(f"{path} and metadata.json beside it; checked against the test ids of {config.task}")
+    return 0
+
+
+def run_recipe(config: RecipeConfig) -> int:
+    """Print the commands of a recipe, or the names of all."""
+    from model.recipes import recipe_commands, recipes
+
+    print("\n".join(recipes() if config.name is None else recipe_commands(config.name)))
     return 0
 
 

@@ -2,18 +2,21 @@
 
 import runpy
 import shlex
-import tomllib
 from pathlib import Path
 
+import pytest
 import tyro
 
+from curate.config import build_flags
 from curate.dataset.splits import task_sizes
+from curate.errors import InputError
 from curate.properties import BY_NAME
 from model import cli
-from model.config import TrainConfig
+from model.config import BenchmarkConfig, TrainConfig
+from model.recipes import RecipeConfig, recipe_commands, recipe_settings, recipes
 
 DOCS = Path(__file__).parents[1] / "docs"
-SETTINGS = tomllib.loads((DOCS / "recipes.toml").read_text())
+SETTINGS = recipe_settings()
 MAKER = runpy.run_path(str(DOCS / "make_recipes.py"))
 
 
@@ -46,3 +49,23 @@ def test_core_hours_follow_from_updates_and_seconds():
     assert recipe.updates == 2
     assert recipe.hours(900) == "1.0"
     assert recipe.hours(90_000) == "100"
+
+
+@pytest.mark.parametrize("name", recipes())
+def test_the_commands_of_every_recipe_parse(name):
+    build, learn = (shlex.split(command) for command in recipe_commands(name))
+    assert build[:2] == ["curate", "build"]
+    read = tyro.cli(build_flags(build[2:]), args=build[2:])
+    config = tyro.cli(cli.Command, args=learn[1:])
+    assert isinstance(config, TrainConfig | BenchmarkConfig)
+    assert config.data == str(read.out)
+    assert config.target in BY_NAME or isinstance(config, BenchmarkConfig)
+
+
+def test_the_command_prints_a_recipe_and_names_all(capsys):
+    cli.run(RecipeConfig())
+    assert capsys.readouterr().out.splitlines() == list(recipes())
+    cli.run(RecipeConfig("formation-energy"))
+    assert "--target formation_energy_peratom --split official" in capsys.readouterr().out
+    with pytest.raises(InputError, match=r"no recipe 'x'; known: formation-energy, .*phonons"):
+        cli.run(RecipeConfig("x"))
