@@ -1,0 +1,77 @@
+"""What a reader asks for, in the words that the descriptions use: telluride is Te, layered two-dimensional."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+ELEMENT_NAMES: Mapping[str, str] = {  # up to Cm, the last that descriptions know
+    "hydrogen": "H", "helium": "He", "lithium": "Li", "beryllium": "Be", "boron": "B",
+    "carbon": "C", "nitrogen": "N", "oxygen": "O", "fluorine": "F", "neon": "Ne", "sodium": "Na",
+    "magnesium": "Mg", "aluminum": "Al", "silicon": "Si", "phosphorus": "P", "sulfur": "S",
+    "chlorine": "Cl", "argon": "Ar", "potassium": "K", "calcium": "Ca", "scandium": "Sc",
+    "titanium": "Ti", "vanadium": "V", "chromium": "Cr", "manganese": "Mn", "iron": "Fe",
+    "cobalt": "Co", "nickel": "Ni", "copper": "Cu", "zinc": "Zn", "gallium": "Ga",
+    "germanium": "Ge", "arsenic": "As", "selenium": "Se", "bromine": "Br", "krypton": "Kr",
+    "rubidium": "Rb", "strontium": "Sr", "yttrium": "Y", "zirconium": "Zr", "niobium": "Nb",
+    "molybdenum": "Mo", "technetium": "Tc", "ruthenium": "Ru", "rhodium": "Rh",
+    "palladium": "Pd", "silver": "Ag", "cadmium": "Cd", "indium": "In", "tin": "Sn",
+    "antimony": "Sb", "tellurium": "Te", "iodine": "I", "xenon": "Xe", "cesium": "Cs",
+    "barium": "Ba", "lanthanum": "La", "cerium": "Ce", "praseodymium": "Pr", "neodymium": "Nd",
+    "promethium": "Pm", "samarium": "Sm", "europium": "Eu", "gadolinium": "Gd", "terbium": "Tb",
+    "dysprosium": "Dy", "holmium": "Ho", "erbium": "Er", "thulium": "Tm", "ytterbium": "Yb",
+    "lutetium": "Lu", "hafnium": "Hf", "tantalum": "Ta", "tungsten": "W", "rhenium": "Re",
+    "osmium": "Os", "iridium": "Ir", "platinum": "Pt", "gold": "Au", "mercury": "Hg",
+    "thallium": "Tl", "lead": "Pb", "bismuth": "Bi", "polonium": "Po", "astatine": "At",
+    "radon": "Rn", "francium": "Fr", "radium": "Ra", "actinium": "Ac", "thorium": "Th",
+    "protactinium": "Pa", "uranium": "U", "neptunium": "Np", "plutonium": "Pu",
+    "americium": "Am", "curium": "Cm",
+    "aluminium": "Al", "caesium": "Cs", "sulphur": "S",
+}  # fmt: skip
+ANIONS = {
+    "hydride": "H", "boride": "B", "carbide": "C", "nitride": "N", "oxide": "O", "fluoride": "F",
+    "silicide": "Si", "phosphide": "P", "sulfide": "S", "sulphide": "S", "chloride": "Cl",
+    "germanide": "Ge", "arsenide": "As", "selenide": "Se", "bromide": "Br", "stannide": "Sn",
+    "antimonide": "Sb", "telluride": "Te", "iodide": "I", "plumbide": "Pb", "bismuthide": "Bi",
+    "aluminide": "Al", "gallide": "Ga", "indide": "In", "auride": "Au",
+    "halide": "F Cl Br I", "chalcogenide": "S Se Te", "pnictide": "N P As Sb Bi",
+    "hydroxide": "O H", "carbonate": "C O", "nitrate": "N O", "silicate": "Si O", "borate": "B O",
+    "phosphate": "P O", "sulfate": "S O", "sulphate": "S O", "vanadate": "V O", "niobate": "Nb O",
+    "titanate": "Ti O", "tungstate": "W O", "molybdate": "Mo O", "manganate": "Mn O",
+}  # fmt: skip
+SHAPES = {
+    "layer": "two-dimensional sheet",
+    "layered": "two-dimensional sheet",
+    "2d": "two-dimensional sheet",
+    "chain": "one-dimensional ribbon",
+    "1d": "one-dimensional ribbon",
+    "molecule": "zero-dimensional molecule cluster",
+    "molecular": "zero-dimensional molecule cluster",
+    "0d": "zero-dimensional molecule cluster",
+    "van-der-waals": "two-dimensional sheet",
+    "corner-linked": "corner-sharing",
+    "edge-linked": "edge-sharing",
+    "face-linked": "face-sharing",
+}
+TRANSLATIONS: Mapping[str, str] = {**ELEMENT_NAMES, **ANIONS, **SHAPES}
+ASKED = re.compile(r"[A-Za-z0-9]+(?:-[A-Za-z]+)*")
+
+
+def translated(query: str) -> dict[str, str]:
+    """The words of a query that no description has, each with what descriptions say instead.
+
+    Args:
+        query: A question in plain words, as `layered telluride`.
+
+    Returns:
+        `{"layered": "two-dimensional sheet", "telluride": "Te"}`, by the words as they were written; symbols of
+        elements are not words of the query: `lead` is always Pb.
+    """
+    found = {}
+    for word in ASKED.findall(query):
+        plain = word.lower()
+        for form in (plain, plain.removesuffix("s")):
+            if form in TRANSLATIONS:
+                found[word] = TRANSLATIONS[form]
+                break
+    return found
