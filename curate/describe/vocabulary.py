@@ -1,4 +1,4 @@
-"""What a reader asks for, in the words that the descriptions use: telluride is Te, layered two-dimensional."""
+"""Words of a question and what descriptions say instead: Te for telluride, two-dimensional for layered."""
 
 from __future__ import annotations
 
@@ -53,25 +53,42 @@ SHAPES = {
     "edge-linked": "edge-sharing",
     "face-linked": "face-sharing",
 }
-TRANSLATIONS: Mapping[str, str] = {**ELEMENT_NAMES, **ANIONS, **SHAPES}
-ASKED = re.compile(r"[A-Za-z0-9]+(?:-[A-Za-z]+)*")
+NUMBERS = dict(
+    zip(
+        map(str, range(1, 25)),
+        ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+         "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty",
+         "twenty-one", "twenty-two", "twenty-three", "twenty-four"),
+        strict=True,
+    )
+)  # fmt: skip
+TRANSLATIONS: Mapping[str, str] = {**ELEMENT_NAMES, **ANIONS, **SHAPES, **NUMBERS}
+ASKED = re.compile(r"(?<![\w./+(-])[A-Za-z0-9]+(?:-[A-Za-z]+)*(?![\w/+]|[.-]\w)")
 
 
-def translated(query: str) -> dict[str, str]:
-    """The words of a query that no description has, each with what descriptions say instead.
+def translation(word: str) -> str | None:
+    """What descriptions say for a word of a question; None where they have no other word."""
+    plain = word.lower()
+    return TRANSLATIONS.get(plain) or TRANSLATIONS.get(plain.removesuffix("s"))
+
+
+def translated(query: str) -> tuple[str, dict[str, str]]:
+    """A question in the words of the descriptions.
 
     Args:
         query: A question in plain words, as `layered telluride`.
 
     Returns:
-        `{"layered": "two-dimensional sheet", "telluride": "Te"}`, by the words as they were written; symbols of
-        elements are not words of the query: `lead` is always Pb.
+        The question with the words replaced that descriptions do not use, `two-dimensional sheet Te`, and
+        what was replaced by what: `{"layered": "two-dimensional sheet", "telluride": "Te"}`.
     """
-    found = {}
-    for word in ASKED.findall(query):
-        plain = word.lower()
-        for form in (plain, plain.removesuffix("s")):
-            if form in TRANSLATIONS:
-                found[word] = TRANSLATIONS[form]
-                break
-    return found
+    found: dict[str, str] = {}
+
+    def replace(match: re.Match[str]) -> str:
+        other = translation(match[0])
+        if other is None:
+            return match[0]
+        found[match[0]] = other
+        return other
+
+    return ASKED.sub(replace, query), found

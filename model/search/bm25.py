@@ -70,9 +70,7 @@ class BM25:
         relative = K1 * (1 - B + B * relative / max(float(relative.mean() if n_texts else 1), 1e-9))
         for number in range(n_terms):  # one word after another: no second copy of all of them
             some = slice(starts[number], starts[number + 1])
-            weights[some] *= (
-                idf[number] * (K1 + 1) / (weights[some] + relative[places[some]])
-            )
+            weights[some] *= idf[number] * (K1 + 1) / (weights[some] + relative[places[some]])
         return cls(list(numbers), starts, places, weights, n_texts)
 
     def scores(self, query: Mapping[str, float]) -> np.ndarray:

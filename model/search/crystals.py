@@ -18,8 +18,11 @@ from model.data.rows import LARGE, Rows
 
 ID, FORMULA, SPACEGROUP, TEXT, PROPERTIES = "id", "formula", "spacegroup", "text", "properties"
 SCHEMA = pa.schema(
-    [(ID, pa.string()), (FORMULA, pa.string()), (SPACEGROUP, pa.string())]
-    + [(TEXT, pa.large_string()), (PROPERTIES, pa.string())]
+    {
+        **dict.fromkeys((ID, FORMULA, SPACEGROUP), pa.string()),
+        TEXT: pa.large_string(),
+        PROPERTIES: pa.string(),  # JSON
+    }
 )
 GIVEN = ("material_id", "chemical_formula_reduced", "spacegroup_number", "description")
 

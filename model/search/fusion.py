@@ -20,7 +20,9 @@ def ranking(scores: np.ndarray, depth: int = DEPTH, above: float | None = None) 
     if not depth:
         return np.zeros(0, np.int64)
     least = np.partition(scores, len(scores) - depth)[len(scores) - depth]
-    best = np.flatnonzero(scores > least)  # all that are certain, then the first of those on the border
+    best = np.flatnonzero(
+        scores > least
+    )  # all that are certain, then the first of those on the border
     best = np.concatenate([best, np.flatnonzero(scores == least)[: depth - len(best)]])
     best = best[np.lexsort((best, -scores[best]))]
     return best if above is None else best[scores[best] > above]

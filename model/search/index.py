@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import os
 import platform
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -21,7 +22,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.batches import in_batches
-from curate.dataset.token_lengths import DEMO_ENCODER, demo_encoder_folder
 from curate.describe.vocabulary import translated
 from curate.errors import InputError, first_line
 from curate.files import ABANDONED, cache_folder, sha256_of, sync_tree, write_json
@@ -32,7 +32,7 @@ from model.search.bm25 import BM25
 from model.search.fusion import DEPTH, fused, ranking
 from model.search.words import matching_sentences, words_of
 from model.text.cache import AnyEncoder, EmbeddingCache
-from model.text.encoder import TextEncoder
+from model.text.encoder import NORMALISATION, TextEncoder
 from model.text.tfidf import TFIDF, TfidfEncoder
 
 log = logging.getLogger(__name__)
@@ -92,14 +92,14 @@ class SearchIndex:
         Args:
             data: Folder of a run or dataset, or OWNER/NAME on the Hub.
             text_encoder: A name on the Hub, a folder, `minilm` (extra `demo`), `tfidf`, or `bm25` to compare
-                words alone. None for `minilm` where it is installed and else `tfidf`.
+                words alone. None for `tfidf`.
             cache: Folder where index and embeddings are kept; the user's cache folder if None.
 
         Raises:
             InputError: There is no such dataset or encoder, or no crystal of the dataset has a text.
         """
         cache = cache or cache_folder()
-        name = text_encoder or default_encoder()
+        name = text_encoder or TFIDF
         encoder = None if name in (TFIDF, WORDS_ALONE) else TextEncoder(name, pooling="own")
         rows = load_rows(data)
         key = key_of(rows, name, encoder)
@@ -142,7 +142,7 @@ class SearchIndex:
             raise InputError("the question is empty: say in words what the crystals should be like")
         words, whole = asked(query)
         scores_of_words = None if by == "vectors" else self.words.scores(words)
-        vector = None if by == "words" else self.vector_of(whole)
+        vector = None if by == "words" else vector_of(whole, self.encoder)
         if scores_of_words is not None and not scores_of_words.any():
             if vector is None:
                 raise InputError(
@@ -164,7 +164,7 @@ class SearchIndex:
         text = crystals.row_of(self.table, number)[crystals.TEXT]
         if not text:
             raise InputError(f"{material_id} has no text to compare with")
-        words: dict[str, float] = dict(Counter(words_of(text)))
+        words = weighed(words_of(text))
         by_words = None if by == "vectors" else self.words.scores(words)
         vector = None if by == "words" or self.vectors is None else np.array(self.vectors[number])
         found = self.matches(words, by_words, vector, n + 1)
@@ -208,22 +208,10 @@ class SearchIndex:
             row[crystals.FORMULA],
             row[crystals.SPACEGROUP],
             score,
-            tuple(matching_sentences(row[crystals.TEXT], weights)),
+            matching_sentences(row[crystals.TEXT], weights),
             row[crystals.PROPERTIES],
             *(place.get(number) for place in places),
         )
-
-    def vector_of(self, query: str) -> np.ndarray | None:
-        """(width,) the vector of a question, of length 1; None without an encoder, or where TF-IDF knows no
-        word of it."""
-        if self.encoder is None:
-            return None
-        if isinstance(self.encoder, TfidfEncoder):
-            (vector,) = self.encoder.vectors([query])
-        else:
-            ((_, vector),) = self.encoder.encode([query])
-        length = float(np.linalg.norm(vector))
-        return vector / length if length else None
 
     def number_of(self, material_id: str) -> int:
         """The row of a crystal; InputError where there is none."""
@@ -235,20 +223,33 @@ class SearchIndex:
 
 
 def asked(query: str) -> tuple[dict[str, float], str]:
-    """The words that a question looks for, and the question with the words that descriptions use."""
-    whole = " ".join([query, *translated(query).values()])
-    return dict(Counter(words_of(whole))), whole
+    """The words that a question looks for, and the question in the words of the descriptions."""
+    whole, _ = translated(query)
+    return weighed(words_of(whole)), whole
 
 
-def default_encoder() -> str:
-    """`minilm` where it is installed, else `tfidf`."""
-    return DEMO_ENCODER if demo_encoder_folder() is not None else TFIDF
+def weighed(words: Iterable[str]) -> dict[str, float]:
+    """The words of a question with their weights: 1, and a little more for one that is repeated."""
+    return {word: 1 + math.log(n) for word, n in Counter(words).items()}
+
+
+def vector_of(query: str, encoder: AnyEncoder | None) -> np.ndarray | None:
+    """(width,) the vector of a question, of length 1; None without an encoder, or where TF-IDF knows no word
+    of it."""
+    if encoder is None:
+        return None
+    if isinstance(encoder, TfidfEncoder):
+        (vector,) = encoder.vectors([query])
+    else:
+        ((_, vector),) = encoder.encode([query])
+    length = float(np.linalg.norm(vector))
+    return vector / length if length else None
 
 
 def key_of(rows: Rows, name: str, encoder: TextEncoder | None) -> str:
     """The name of an index's folder: all that changes what it holds."""
     recipe = name if encoder is None else sorted(encoder.recipe.items())
-    whole = repr((FORMAT, recipe, crystals.digest(rows)))
+    whole = repr((FORMAT, NORMALISATION, recipe, crystals.digest(rows)))
     return hashlib.sha256(whole.encode()).hexdigest()[:32]
 
 
@@ -316,9 +317,7 @@ def write_vectors(path: Path, table: pa.Table, encoder: AnyEncoder, cache: Path)
     written.flush()
 
 
-def _vectors(
-    table: pa.Table, encoder: AnyEncoder, cache: Path
-) -> Iterator[tuple[int, np.ndarray]]:
+def _vectors(table: pa.Table, encoder: AnyEncoder, cache: Path) -> Iterator[tuple[int, np.ndarray]]:
     start = 0
     for texts in in_batches(crystals.texts_of(table), ROWS_AT_ONCE):
         yield start, np.asarray(EmbeddingCache(cache).embed(texts, encoder))

@@ -18,10 +18,12 @@ def words_of(text: str) -> Iterator[str]:
     """The words of a text.
 
     Symbols and formulas keep their case; other words are compared without case, plural, and the endings of
-    the names of polyhedra. A compound, as edge-sharing, counts as itself and as its parts. The numbers of
-    sites are left out, and so is the preposition that looks like indium.
+    the names of polyhedra. A compound, as edge-sharing, counts as itself and as its parts. Whole numbers
+    are left out, and so is the preposition that looks like indium.
     """
     for found in WORD.findall(PREPOSITION.sub("", LABEL.sub(" ", normalise(text)))):
+        if found.isdigit():  # of an angle or a direction; descriptions count in words
+            continue
         word = stem(found)
         yield word
         if "-" in word and word.replace("-", "").isalpha() and word.islower():
@@ -38,9 +40,9 @@ def stem(word: str) -> str:
     return word[:-1] if word.endswith("s") and not word.endswith("ss") and len(word) > 3 else word
 
 
-def matching_sentences(text: str, weights: Mapping[str, float], most: int = 2) -> list[str]:
+def matching_sentences(text: str, weights: Mapping[str, float], most: int = 2) -> tuple[str, ...]:
     """The sentences of a text that hold most of the weight of a query's words, in the text's order."""
     sentences = [sentence for sentence in SENTENCE_END.split(text.strip()) if sentence]
     held = [sum(weights.get(word, 0.0) for word in set(words_of(one))) for one in sentences]
     best = sorted(range(len(sentences)), key=lambda n: (-held[n], n))[:most]
-    return [sentences[n] for n in sorted(best) if held[n] > 0]
+    return tuple(sentences[n] for n in sorted(best) if held[n] > 0)
