@@ -183,20 +183,26 @@ def graphs_of(corpus: Corpus) -> np.ndarray:
     return np.load(path)
 
 
+def the_head(corpus: Corpus) -> tuple[ContrastiveHead, TfidfEncoder]:
+    """What is learned from the training part, kept."""
+    fitted, path = (corpus.config.work / f"{name}.safetensors" for name in ("encoder", "head"))
+    learned = np.flatnonzero(corpus.parts == "train")
+    texts = [corpus.texts[n] for n in learned]
+    if not fitted.is_file():
+        TfidfEncoder.fit(texts).save(fitted)
+    encoder = TfidfEncoder.load(fitted)
+    if not path.is_file():
+        seen = views_of(texts, encoder, corpus.config.cache)
+        ContrastiveHead.fit(seen, graphs_of(corpus)[learned], SEED).save(path, {})
+    return ContrastiveHead.load(path)[0], encoder
+
+
 def contrastive_scores(corpus: Corpus, task: str) -> np.ndarray:
     """Text against graph: no text of a crystal that is found was read; TF-IDF and head know the training
     part."""
-    learned = np.flatnonzero(corpus.parts == "train")
-    texts = [corpus.texts[n] for n in learned]
-    encoder = TfidfEncoder.fit(texts)
-    path = corpus.config.work / "head.safetensors"
-    graphs = graphs_of(corpus)
-    if not path.is_file():
-        seen = views_of(texts, encoder, corpus.config.cache)
-        ContrastiveHead.fit(seen, graphs[learned], SEED).save(path, {})
-    head, _ = ContrastiveHead.load(path)
+    head, encoder = the_head(corpus)
     questions = unit(encoder.vectors(corpus.questions[task]))
-    return head.of_texts(questions) @ head.of_graphs(graphs).T
+    return head.of_texts(questions) @ head.of_graphs(graphs_of(corpus)).T
 
 
 def all_scores(corpus: Corpus, task: str) -> dict[str, np.ndarray]:

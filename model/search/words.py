@@ -32,7 +32,8 @@ def words_of(text: str) -> Iterator[str]:
 
 def stem(word: str) -> str:
     """A word as it is compared."""
-    if len(word) < 3 or not word[1:].replace("-", "").islower() or not word[0].isalpha():
+    letters = word.replace("-", "")
+    if len(word) < 3 or not letters.isalpha() or not letters[1:].islower():
         return word
     word = SHAPE.sub("hedr", word.lower())
     if word.startswith("pyramid"):
