@@ -16,7 +16,7 @@ from typing import Any
 
 from curate.describe.render import rendered_parts
 from curate.describe.text_views import MASK, NUMBER
-from curate.describe.vocabulary import ELEMENT_NAMES
+from curate.vocabulary import ELEMENT_NAMES
 
 NAMES = {symbol: name for name, symbol in reversed(ELEMENT_NAMES.items())}
 SYMBOL = re.compile(r"\b(?:[A-Z][a-z]?(?:\(\d+(?:,\d+)*\))?\d*)+(?![a-z]|-shaped)")

@@ -27,7 +27,7 @@ ROOMS = {
         ("describe", "pages", "web"),
         ("package",),
         ("properties", "geometry"),
-        ("record", "licenses", "files", "batches", "errors"),
+        ("record", "licenses", "files", "batches", "errors", "vocabulary"),
     ),
     "model": (
         ("__main__",),
@@ -66,6 +66,7 @@ MODEL_MAY_USE = (
     "curate.sources.file_names",
     "curate.sources.files",
     "curate.sources.sample",
+    "curate.vocabulary",
     "curate.web.retry",
     "curate.work.command",
     "curate.work.pool",

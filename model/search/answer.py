@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from curate.describe.vocabulary import translated
 from curate.errors import shown
 from curate.files import write_json, write_table
+from curate.vocabulary import translated
 from model.config import SearchConfig
 from model.files import write_csv
 from model.search.index import Match, SearchIndex

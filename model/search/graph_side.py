@@ -39,7 +39,7 @@ from model.text.tfidf import TFIDF, TfidfEncoder
 log = logging.getLogger(__name__)
 
 HEAD, FITTED_ENCODER = "search_head.safetensors", "search_text_encoder.safetensors"
-FEWEST_PAIRS = 50  # crystals with texts that a head is trained on
+FEWEST_PAIRS = 20  # crystals with texts that a head is trained on
 CRYSTALS_AT_ONCE = 64
 READ_AT_ONCE = 1_000
 

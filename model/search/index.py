@@ -22,9 +22,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.batches import in_batches
-from curate.describe.vocabulary import translated
 from curate.errors import InputError, first_line
 from curate.files import ABANDONED, cache_folder, sha256_of, sync_tree, write_json
+from curate.vocabulary import translated
 from model.data.materials import load_rows
 from model.data.rows import Rows
 from model.search import bm25, crystals
@@ -131,7 +131,7 @@ class SearchIndex:
 
         Args:
             query: Words, or a whole description. Words that no description has are read as those it has
-                instead, as `curate.describe.vocabulary.translated` tells.
+                instead, as `curate.vocabulary.translated` tells.
             n: How many crystals, at most.
             by: Which ranking: by words, by vectors, or both, fused.
 

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 from corpus import TEXTS, rows, write_dataset
 
-from curate.describe.vocabulary import translated
 from curate.errors import InputError
+from curate.vocabulary import translated
 from model import cli
 from model.config import SearchConfig
 from model.files import read_csv
