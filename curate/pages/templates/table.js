@@ -67,7 +67,9 @@ function show() {
     }
     if (!table.scores) return [line];
     const said = made("tr", null, {class: "said", "data-row": row});
-    said.append(made("td", bestSentence(row), {colspan: columns.length}));
+    const cell = made("td", null, {colspan: columns.length});
+    cell.append(made("div", bestSentence(row)));
+    said.append(cell);
     return [line, said];
   });
   document.querySelector("#table tbody").replaceChildren(...body);
