@@ -43,10 +43,10 @@ from paraphrases import bare, masked, paraphrase
 from setting import peak_gib, setting
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from curate.files import write_json, write_table
+from curate.files import sha256_of, write_json, write_table
 from curate.record import reduced_formula
 from model.data.materials import load_rows
-from model.model_folder import ModelFolder
+from model.model_folder import WEIGHTS, ModelFolder
 from model.predict.predictor import Predictor
 from model.search import SearchIndex, crystals
 from model.search.bm25 import BM25
@@ -440,6 +440,8 @@ def main() -> None:
     parts = Counter(corpus.parts.tolist())
     answer: dict[str, Any] = {
         "crystals": len(corpus.ids),
+        "digest of the texts": crystals.digest(load_rows(config.data)),
+        "digest of the model": sha256_of(config.model / WEIGHTS).hex(),
         "parts": dict(parts),
         "questions": len(corpus.asked),
         "asked for": config.part,
