@@ -38,6 +38,8 @@ def test_what_it_concludes_is_what_was_measured():
     assert min(fused["less BM25"]["interval"][0], fused["less TF-IDF"]["interval"][0]) > 0
     assert other["BM25 and tfidf vectors"]["recall@10"]["less TF-IDF"]["interval"][0] > 0
     assert bare[MAKER["GRAPHS"]]["recall@10"]["mean"] < 0.05
+    others = MAKER["results"]("search-short.json")["recall"]["paraphrase"]["all"]
+    assert others["minilm vectors"]["recall@10"]["less BM25"]["interval"][0] > 0.2
     for name, most in (("10,000 texts, tfidf", 0.2), ("1,000,000 texts, tfidf", 1.0)):
         assert WHOLE["speed"][name]["seconds to answer"] < most
         assert WHOLE["speed"][name]["slowest"] < most
