@@ -37,7 +37,7 @@ from model.text.tfidf import TFIDF, TfidfEncoder
 
 log = logging.getLogger(__name__)
 
-FORMAT = 1  # of the folder; another one is made anew
+FORMAT = 1  # of the folder and of `words_of`: changes with either, and the index is made anew
 WORDS_ALONE = "bm25"  # in place of an encoder
 FOLDER = "search"  # in the cache
 MANIFEST, CRYSTALS, VECTORS = "index.json", "crystals.arrow", "vectors.npy"
