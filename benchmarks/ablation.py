@@ -41,6 +41,7 @@ EPOCHS = 40
 SMALL = NetworkConfig(width=64, embedding_width=32, alignn_layers=1, gcn_layers=2)
 GRAPH = GraphConfig(max_neighbors=8)
 TREES = "trees on the composition"
+PAPER = "both"
 TREES_TOO = "trees on all descriptors"
 WHOLE = ("magpie", "cell", "condensed", "energy", "potential")
 SHARES = {"formation": (0.375, 0.6), "gap": (0.375, 0.6)}  # of 800 crystals: 300, 480
@@ -230,7 +231,8 @@ def answer(done: list[dict[str, Any]]) -> dict[str, Any]:
                 "val_maes": [row["val_mae"] for row in found],
                 "training crystals": [row["n_train"] for row in found],
                 "seconds": float(np.mean([row["seconds"] for row in found])),
-                **difference(errors, name),
+                **difference(errors, base_of(name), name),
+                "to the paper's": difference(errors, PAPER, name) if name != PAPER else {},
             }
             for name, found in rows.items()
         }
@@ -241,9 +243,9 @@ def answer(done: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def difference(errors: dict[str, Errors], name: str) -> dict[str, Any]:
-    base = base_of(name)
-    if base is None or base not in errors:
+def difference(errors: dict[str, Errors], base: str | None, name: str) -> dict[str, Any]:
+    """Of two variants on the crystals and trainings that both have; empty where there is none."""
+    if base is None or base not in errors or not errors[base].keys() & errors[name].keys():
         return {}
     found = paired_difference(errors[base], errors[name])
     return {

@@ -14,7 +14,7 @@ PRESETS = {
     "paper": "--encoder alignn --readout encoder --fusion concat --text-encoder m3rg-iitd/matscibert "
     "--text-pooling cls --loss mse --exact-shell",
     # what paid in benchmarks/results/ablation.json
-    "best": "--descriptors energy potential --text-encoder tfidf --loss l1",
+    "best": "--descriptors magpie cell condensed energy potential --text-encoder tfidf --loss l1",
 }
 
 
