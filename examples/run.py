@@ -45,7 +45,8 @@ def run_notebook(path: Path, folder: str) -> None:
         cell = notebook.cells[number]
         if cell.cell_type == "code" and cell.source.lstrip().startswith("!"):
             notebook.cells.insert(number + 1, nbformat.v4.new_code_cell(check))
-    kernel = AsyncKernelManager(kernel_name="python3", transport="ipc")  # no port is opened
+    sockets = {"transport": "ipc", "ip": f"{folder}/.kernel"}  # files; no port is opened
+    kernel = AsyncKernelManager(kernel_name="python3", **sockets)
     place = {"metadata": {"path": folder}}
     NotebookClient(notebook, km=kernel, timeout=SECONDS, resources=place).execute()
 
