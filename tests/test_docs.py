@@ -1,4 +1,4 @@
-"""README, pages and notebooks: their commands parse, their links lead somewhere, their figures are measured."""
+"""README, pages and notebooks: commands parse, links lead somewhere, figures are those that were measured."""
 
 import json
 import re
