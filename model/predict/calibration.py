@@ -62,8 +62,9 @@ class Calibration:
         n = len(self.scores)
         if math.isfinite(conformal_quantile(self.scores, level)):
             return None
+        crystals = "1 crystal" if n == 1 else f"{n} crystals"
         return (
-            f"no margins: the validation part has {n} crystals, and a level of {level:g} needs "
+            f"no margins: the validation part has {crystals}, and a level of {level:g} needs "
             f"{fewest(level)}"
         )
 
