@@ -2,8 +2,8 @@
 
 Reads the folders of `crysmmnet benchmark`, each with the data and settings that it was made with; a fit that
 is missing is made, and the same command goes on where it was stopped. JARVIS: 1,000 crystals of the database
-with its own relaxed cells, in five folds, `fold n` for the n-th modulo 5 of their ids, sorted and then shuffled by
-`random.Random(0)`.
+with its own relaxed cells, in five folds: their ids, sorted and then shuffled by `random.Random(0)`, are
+dealt out in turn.
 
     OMP_NUM_THREADS=1 python benchmarks/margins.py jdft2d=FOLDER:RUN phonons=FOLDER:RUN … --cache CACHE
 """
