@@ -24,6 +24,7 @@ TRAINING = "training.json"  # where the data came from, on what machine and how 
 TEXT_ENCODER = (
     "text_encoder.safetensors"  # only of an encoder that was fitted on the training texts
 )
+TUNED_ENCODER = "text_encoder"  # only of an encoder that was tuned: a folder of its own
 NEIGHBORHOOD = (
     "neighborhood.safetensors"  # not in folders of earlier versions: what is near training
 )
@@ -116,6 +117,8 @@ class ModelFolder:
         """Names of the files that make the finished model; InputError where one is missing."""
         self.check()
         found = [*FINISHED, *(name for name in (TEXT_ENCODER, NEIGHBORHOOD) if self.has(name))]
+        tuned = sorted((self.path / TUNED_ENCODER).glob("*"))
+        found += [f"{TUNED_ENCODER}/{path.name}" for path in tuned]
         for member in self.members[1:]:
             member.check(OF_MEMBER)
             place = member.path.relative_to(self.path).as_posix()

@@ -26,7 +26,7 @@ from model.data.preprocessing import Preprocessing
 from model.descriptors import Crystal, chosen, descriptor_values
 from model.files import write_csv
 from model.graphs.build import build_graphs
-from model.model_folder import TEXT_ENCODER, ModelFolder
+from model.model_folder import TEXT_ENCODER, TUNED_ENCODER, ModelFolder
 from model.network.batch import Example
 from model.network.crysmmnet import CrysMMNet
 from model.network.ensemble import ensemble_outputs
@@ -35,6 +35,7 @@ from model.statistics.conformal import LEVEL, check_level
 from model.text.cache import AnyEncoder, EmbeddingCache, TextEmbeddings
 from model.text.encoder import Pooling, TextEncoder
 from model.text.tfidf import TFIDF, TfidfEncoder
+from model.text.tune import RECORD, TUNED
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -289,8 +290,10 @@ class Predictor:
         if known.text_encoder == TFIDF:
             self.folder.check([TEXT_ENCODER])
             return TfidfEncoder.load(self.folder.path / TEXT_ENCODER)
-        recipe = known.text_recipe or {}
-        pooling = cast(Pooling, recipe.get("pooling", "cls"))
+        pooling = cast(Pooling, (known.text_recipe or {}).get("pooling", "cls"))
+        if known.text_encoder == TUNED:
+            self.folder.check([f"{TUNED_ENCODER}/{RECORD}"])
+            return TextEncoder(str(self.folder.path / TUNED_ENCODER), pooling=pooling)
         return text_encoder(str(known.text_encoder), known.text_revision, pooling)
 
     def described(self, record: StructureRecord) -> StructureRecord | str:
