@@ -125,17 +125,21 @@ def run_evaluate(config: EvaluateConfig) -> int:
 
 
 def run_predict(config: PredictConfig) -> int:
-    """Print id, prediction and unit; 1 where no crystal could be predicted."""
+    """Print id, prediction, unit and margin; 1 where no crystal could be predicted."""
     from model.predict.predictor import predict
 
     n_predicted = 0
     for prediction in predict(config):
+        name = prediction.id + (f"\t{prediction.target}" if prediction.target else "")
         if prediction.value is None:
-            print(printable(f"{prediction.id}\tfailed: {prediction.error}"), flush=True)
+            print(printable(f"{name}\tfailed: {prediction.error}"), flush=True)
         else:
             n_predicted += 1
-            line = f"{prediction.id}\t{prediction.value:.4f}\t{prediction.unit}"
+            line = f"{name}\t{prediction.value:.4f}\t{prediction.unit}"
+            if prediction.margin is not None and prediction.level is not None:
+                line += f"\t± {prediction.margin:.4f} ({100 * prediction.level:g} %)"
             line += "\twithout text" if prediction.without_text else ""
+            line += f"\t{prediction.unlike}" if prediction.unlike else ""
             print(printable(line), flush=True)
     return 0 if n_predicted else 1
 

@@ -242,9 +242,14 @@ class TrainConfig(TrainSettings):
     """With --train-fraction: keep the same share of the validation crystals, whose labels are labels too."""
     seed: int = 123
     """Of the random split, the initial weights and the order of the crystals."""
+    members: int = 1
+    """Networks that are trained on the same split with seeds of their own, SEED, SEED + 1, …: predictions are
+    their mean, and where they differ the margin is wider."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.members < 1:
+            raise InputError(f"--members must be at least 1, not {self.members}")
         if self.network.readout == "published" and (self.modality != "graph" or self.descriptors):
             raise InputError(
                 "--readout published is the graph network's own way to the property, with nothing joined to "
@@ -477,8 +482,13 @@ class PredictConfig:
     """Structure files (CIF, POSCAR, ...), or one run, dataset folder or OWNER/NAME."""
     without_text: bool = False
     """Read no text, nor make one; for models that were trained with --modality-dropout."""
+    also: tuple[str, ...] = ()
+    """More models, folders or OWNER/NAME: each crystal is read and described once for all of them, and is one
+    line of the table."""
+    level: float = 0.9
+    """Share of new crystals whose property is to lie within the margin of its prediction."""
     out: Path | None = None
-    """Also write the predictions to this CSV file."""
+    """Also write the predictions, with margins, to this CSV file."""
     batch_size: int = 64
     """Crystals computed at once."""
     cache: Path = field(default_factory=cache_folder)

@@ -17,6 +17,7 @@ WEIGHTS = "model.safetensors"
 PREPROCESSING = "preprocessing.json"  # scale of the target, rules of the graph, recipe of the text
 METRICS = "metrics.json"  # written last: where it is, the training is finished
 PREDICTIONS = "predictions.csv"  # id, split, target, prediction of every crystal
+SPREAD = "spread"  # column of them where there are several networks: their standard deviation
 HISTORY = "history.csv"  # one row for each epoch
 SETTINGS = "question.json"  # settings and data of the training
 TRAINING = "training.json"  # where the data came from, on what machine and how long it trained
@@ -24,6 +25,10 @@ TEXT_ENCODER = (
     "text_encoder.safetensors"  # only of an encoder that was fitted on the training texts
 )
 TUNED_ENCODER = "text_encoder"  # only of an encoder that was tuned: a folder of its own
+NEIGHBORHOOD = (
+    "neighborhood.safetensors"  # not in folders of earlier versions: what is near training
+)
+MEMBERS = "members"  # folder of the second network of an ensemble and its others, by their number
 TRAINING_CRYSTALS = "training_crystals.parquet"  # optional: what similar crystals are found among
 
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")  # OWNER/NAME
@@ -37,6 +42,7 @@ FINISHED = (
     SETTINGS,
     TRAINING,
 )
+OF_MEMBER = (NETWORK, WEIGHTS, HISTORY, TRAINING)
 
 
 @dataclass(frozen=True)
@@ -74,6 +80,21 @@ class ModelFolder:
         """Whether a training wrote the folder to its end."""
         return (self.path / METRICS).is_file()
 
+    @property
+    def is_trained(self) -> bool:
+        """Whether the folder has a network that was trained to its end."""
+        return all(self.has(name) for name in (NETWORK, WEIGHTS, HISTORY))
+
+    def member(self, number: int) -> ModelFolder:
+        """The folder of a network of the ensemble, from 1; that of the first is the model's own."""
+        return self if number == 1 else ModelFolder(self.path / MEMBERS / str(number))
+
+    @property
+    def members(self) -> list[ModelFolder]:
+        """The folders of all networks of the ensemble; one in models of earlier versions."""
+        n = self.settings.get("members", 1)
+        return [self.member(number) for number in range(1, n + 1)]
+
     def has(self, name: str) -> bool:
         """Whether the folder holds this file."""
         return (self.path / name).is_file()
@@ -95,9 +116,14 @@ class ModelFolder:
     def files(self) -> list[str]:
         """Names of the files that make the finished model; InputError where one is missing."""
         self.check()
+        found = [*FINISHED, *(name for name in (TEXT_ENCODER, NEIGHBORHOOD) if self.has(name))]
         tuned = sorted((self.path / TUNED_ENCODER).glob("*"))
-        fitted = [name for name in (TEXT_ENCODER,) if self.has(name)]
-        return [*FINISHED, *fitted, *(f"{TUNED_ENCODER}/{path.name}" for path in tuned)]
+        found += [f"{TUNED_ENCODER}/{path.name}" for path in tuned]
+        for member in self.members[1:]:
+            member.check(OF_MEMBER)
+            place = member.path.relative_to(self.path).as_posix()
+            found += [f"{place}/{name}" for name in OF_MEMBER]
+        return found
 
     @property
     def metrics(self) -> dict[str, Any]:
@@ -121,7 +147,8 @@ class ModelFolder:
 
     @property
     def predictions(self) -> list[dict[str, str]]:
-        """Rows of `id`, `split`, `target`, `prediction`, in the property's own unit."""
+        """Rows of `id`, `split`, `target`, `prediction`, and `spread` where there are several networks, in
+        the property's own unit."""
         self.check([PREDICTIONS])
         return read_csv(self.path / PREDICTIONS)
 

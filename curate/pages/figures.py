@@ -169,6 +169,25 @@ def parity(
     return {"data": [points], "layout": layout}
 
 
+def scatter(
+    x: np.ndarray, y: np.ndarray, ids: Sequence[str], xaxis: dict, yaxis: dict
+) -> dict[str, Any]:
+    """A point for each id, and the line where both are equal."""
+    points = {
+        "type": "scatter",
+        "mode": "markers",
+        "x": np.round(x, 5).tolist(),
+        "y": np.round(y, 5).tolist(),
+        "text": [escape(name) for name in ids],
+        "hovertemplate": "%{text}<br>%{x:.4~g}, %{y:.4~g}<extra></extra>",
+        "marker": {"size": 6, "opacity": 0.6},
+    }
+    end = float(min(np.max(x), np.max(y)))
+    line = {"type": "line", "x0": 0, "y0": 0, "x1": end, "y1": end}
+    layout = {"xaxis": xaxis, "yaxis": yaxis, "shapes": [line]}
+    return {"data": [points], "layout": layout}
+
+
 def lines(
     x: Sequence[float], curves: Mapping[str, Sequence[float | None]], xaxis: dict, yaxis: dict
 ) -> dict[str, Any]:

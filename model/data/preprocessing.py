@@ -55,6 +55,12 @@ class Preprocessing:
         learned = np.asarray(outputs, float) * self.std + self.mean
         return 10.0**learned if self.log10 else learned
 
+    def restore_spread(self, spreads: ArrayLike, values: ArrayLike) -> np.ndarray:
+        """(n,) standard deviations of outputs, in the unit of the (n,) predictions that they belong to;
+        where log10 is learned, by the slope there."""
+        learned = np.asarray(spreads, float) * self.std
+        return learned * np.log(10) * np.asarray(values, float) if self.log10 else learned
+
     def save(self, folder: ModelFolder) -> None:
         """Write it beside the weights."""
         write_json(folder.path / PREPROCESSING, asdict(self))

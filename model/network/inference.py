@@ -49,6 +49,20 @@ def embed_graphs(model: CrysMMNet, examples: Sequence[Example], batch_size: int)
     return np.concatenate(_in_batches(model, readout, examples, batch_size, ANGLES_AT_ONCE))
 
 
+def infer_and_embed(
+    model: CrysMMNet, examples: Sequence[Example], batch_size: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """(n,) outputs as `infer` gives them and (n, width) vectors as `embed` does, in one pass."""
+
+    def both(batch: Batch) -> Tensor:
+        vectors = model.fused(batch)
+        return torch.cat([model.head(vectors), vectors], dim=1)
+
+    found = _in_batches(model, both, examples, batch_size, ANGLES_AT_ONCE)
+    table = np.concatenate(found) if found else np.zeros((0, 1 + model.fusion.width), np.float32)
+    return table[:, 0], table[:, 1:]
+
+
 def _in_batches(
     model: CrysMMNet,
     function: Callable[[Batch], Tensor],

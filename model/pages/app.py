@@ -15,6 +15,7 @@ from curate.pages.palette import palette
 from curate.record import StructureRecord
 from model.config import AppConfig
 from model.pages.app_session import AppSession
+from model.predict.predictor import Prediction
 from model.predict.sentence_attribution import SentenceAttribution
 from model.search import Match
 
@@ -61,20 +62,29 @@ def cell_of(record: StructureRecord) -> str:
     )
 
 
-def prediction_html(session: AppSession, prediction: tuple[float, float | None]) -> str:
-    """The numbers, and what they are."""
+def prediction_html(session: AppSession, prediction: tuple[Prediction, float | None]) -> str:
+    """The numbers with their margin, what they are, and whether the crystal is unlike the training."""
     known, unit = session.preprocessing, f" {session.unit}"
     whole, without = prediction
-    said = [f"<p><b style='font-size:1.6rem'>{whole:.4g}</b>{escape(unit)}<br>"]
+    margin = "" if whole.margin is None else f"<span class='margin'> ± {whole.margin:.2g}</span>"
+    said = [f"<p><b style='font-size:1.6rem'>{whole.value:.4g}</b>{margin}{escape(unit)}<br>"]
+    sure = "; no margin: the validation part is too small for one"
+    if whole.level is not None:
+        sure = (
+            f"; the margin is to hold for {100 * whole.level:g} % of crystals like the training's"
+        )
     if without is None:
-        said.append("from the structure</p>")
+        said.append(f"from the structure{sure}</p>")
     else:
         seen = "structure and description" if known.modality == "both" else "description"
-        said.append(f"from {seen}</p>")
+        said.append(f"from {seen}{sure}</p>")
         said.append(
             f"<p><b style='font-size:1.6rem'>{without:.4g}</b>{escape(unit)}<br>without text: "
         )
         said.append(f"{WITHOUT[known.modality]}.</p>")
+    if whole.unlike is not None:
+        unlike = f"<strong>Unlike what the model learned from</strong>: {escape(whole.unlike)}."
+        said.append(f"<p class='unlike'>{unlike}</p>")
     return "".join(said)
 
 

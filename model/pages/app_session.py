@@ -18,7 +18,7 @@ from curate.work.pool import FailedTask, Limits, work
 from model.model_folder import ModelFolder
 from model.pages.upload import read_upload
 from model.predict.nearest_crystals import Neighbor, TrainingCrystals, embedded
-from model.predict.predictor import Predictor
+from model.predict.predictor import Prediction, Predictor
 from model.predict.sentence_attribution import attribute_sentences
 from model.search import Match, SearchIndex
 
@@ -50,7 +50,7 @@ class AppSession:
 
     def answer(self, upload: str | None) -> Iterator[dict[str, Any]]:
         """What is known after each step of a file: `status`, then `structure`, a record, `text`, the
-        description, `prediction`, with and without text, `attribution` and `neighbors`."""
+        description, `prediction`, whole and the number without text, `attribution` and `neighbors`."""
         if upload is None:
             yield {"status": ""}
             return
@@ -71,11 +71,7 @@ class AppSession:
         yield {"status": f"{size}. Describing …", "structure": record}
         started = perf_counter()
         if self.preprocessing.modality == "graph":
-            with self.one_at_a_time:
-                (prediction,) = self.predictor.predict([record])
-            if prediction.value is None:
-                raise InputError(str(prediction.error))
-            found: dict[str, Any] = {"prediction": (prediction.value, None)}
+            found: dict[str, Any] = {"prediction": (self.predicted(record), None)}
             status = f"{size}. This model sees the structure only and reads no text."
         else:
             found_text = within(TO_DESCRIBE, "describing it", describe, record)
@@ -91,7 +87,7 @@ class AppSession:
             with self.one_at_a_time:
                 attribution = attribute_sentences(self.predictor, record)
             found = {
-                "prediction": (attribution.prediction, attribution.without_text),
+                "prediction": (self.predicted(record), attribution.without_text),
                 "attribution": attribution,
             }
         with self.one_at_a_time:
@@ -109,6 +105,14 @@ class AppSession:
                 return self.texts.search(question, N_FOUND), f"Reading {said}." if said else ""
         except InputError as error:
             return [], str(error)
+
+    def predicted(self, record: StructureRecord) -> Prediction:
+        """The prediction with its margin; InputError where there is none."""
+        with self.one_at_a_time:
+            (prediction,) = self.predictor.predict([record])
+        if prediction.value is None:
+            raise InputError(str(prediction.error))
+        return prediction
 
     def neighbors(self, record: StructureRecord) -> list[Neighbor] | None:
         """Training crystals like this one; None where they are not known."""

@@ -8,8 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from curate.pages.figures import Figure, axis, bars, histogram, lines, log_axis, parity
+from curate.pages.figures import Figure, axis, bars, histogram, lines, log_axis, parity, scatter
 from curate.pages.palette import SYSTEMS, crystal_system
+from model.model_folder import ModelFolder
+from model.predict.calibration import Calibration, Predicted
+from model.statistics.conformal import LEVEL
 
 CELL_SIZES = {  # label → numbers of atoms
     "1 or 2": range(1, 3),
@@ -18,6 +21,8 @@ CELL_SIZES = {  # label → numbers of atoms
     "11 to 20": range(11, 21),
     "over 20": range(21, 10**9),
 }
+LEVELS = (*np.arange(1, 20) / 20, 0.98, 0.99)  # of a calibration plot
+QUARTERS = ("most certain quarter", "second", "third", "least certain quarter")
 
 
 def curves(
@@ -54,6 +59,62 @@ def parities(rows: Sequence[Mapping[str, Any]], unit: str) -> list[Figure]:
         )
         note = f"{len(chosen):,} crystals; stronger where points are dense; the line is equality."
         figures.append(Figure(f"parity-{part}", title, figure, note))
+    return figures
+
+
+def margins_of(folder: ModelFolder, ids: Sequence[str], unit: str) -> list[Figure]:
+    """How often margins of the test crystals hold, and how errors go with them.
+
+    Args:
+        folder: Of the model.
+        ids: Of its test crystals, in the order of its predictions.
+        unit: Of the property.
+    """
+    calibration, test = Calibration.from_folder(folder), Predicted.of_part(folder, "test")
+    levels = [level for level in LEVELS if calibration.shortage(level) is None]
+    coverage = [
+        float(np.mean(test.errors <= calibration.margins(test.values, test.spreads, level)))
+        for level in levels
+    ]
+    percent = [round(100 * level, 1) for level in levels]
+    drawn = {"as asked for": percent, "test crystals": [100 * share for share in coverage]}
+    figures = [
+        Figure(
+            "calibration",
+            "Margins that hold",
+            lines(percent, drawn, axis("level (%)"), axis("within their margin (%)")),
+            f"{len(test.errors):,} test crystals; margins are calibrated on {len(calibration.scores):,} "
+            "validation crystals.",
+        )
+    ]
+    if test.spreads is None or calibration.shortage(LEVEL):
+        return figures
+    margins = calibration.margins(test.values, test.spreads, LEVEL)
+    figures.append(
+        Figure(
+            "spread",
+            "Error and margin",
+            scatter(
+                margins,
+                test.errors,
+                ids,
+                axis(f"margin at {100 * LEVEL:g} %", unit),
+                axis("absolute error", unit),
+            ),
+            "A margin grows with the spread of the networks; crystals above the line are beyond theirs.",
+        )
+    )
+    parts = np.array_split(np.argsort(margins, kind="stable"), len(QUARTERS))
+    means = {
+        name: float(test.errors[rows].mean())
+        for name, rows in zip(QUARTERS, parts, strict=True)
+        if len(rows)
+    }
+    figures.append(
+        Figure(
+            "quarters", "By certainty", bars(means, "mean absolute error", unit), "Test crystals."
+        )
+    )
     return figures
 
 

@@ -18,7 +18,8 @@ from model.data.materials import label_column, load_rows, read_materials
 from model.data.preprocessing import Preprocessing
 from model.data.rows import Rows
 from model.model_folder import ModelFolder
-from model.pages.figures import curves, errors_by_element, errors_of, parities
+from model.pages.figures import curves, errors_by_element, errors_of, margins_of, parities
+from model.predict.calibration import held_margins
 from model.predict.predictor import Predictor
 from model.predict.sentence_attribution import attribute_sentences
 from model.training.settings_record import CONTENTS, digest
@@ -53,12 +54,14 @@ def report(config: ReportModelConfig) -> Packed:
     figures = {
         "curves": curves(folder.history, metrics, preprocessing.learned_unit),
         "parity": parities(rows, unit),
+        "margins": margins_of(folder, test_ids(folder), unit),
         "errors": errors_of(test, unit),
     }
     context = {
         "title": f"{config.model.name}: {metrics['target']}",
         "name": config.model.resolve().name,
         "metrics": metrics,
+        "held": held_margins(folder),
         "unit": unit,
         "unit_of_errors": f"{unit} MAE".strip(),
         "seen": SEEN[preprocessing.modality],
@@ -77,6 +80,11 @@ def report(config: ReportModelConfig) -> Packed:
         config.out, "model.html", context, {**crystals.data, "figures": packed(drawn)}, [TEMPLATES]
     )
     return crystals
+
+
+def test_ids(folder: ModelFolder) -> list[str]:
+    """Ids of the test crystals in the order of the model's predictions."""
+    return [row["id"] for row in folder.predictions if row["split"] == "test"]
 
 
 def dataset_of(folder: ModelFolder) -> str:

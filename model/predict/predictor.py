@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
+
+import numpy as np
 
 from curate.batches import in_batches
 from curate.errors import InputError, named
@@ -19,6 +21,7 @@ from curate.sources.file_names import kind, name_of
 from curate.sources.files import Files, read_file
 from model.config import PredictConfig
 from model.data.materials import load_rows
+from model.data.neighborhood import Neighborhood
 from model.data.preprocessing import Preprocessing
 from model.descriptors import Crystal, chosen, descriptor_values
 from model.files import write_csv
@@ -26,18 +29,23 @@ from model.graphs.build import build_graphs
 from model.model_folder import TEXT_ENCODER, TUNED_ENCODER, ModelFolder
 from model.network.batch import Example
 from model.network.crysmmnet import CrysMMNet
-from model.network.inference import infer
+from model.network.ensemble import ensemble_outputs
+from model.predict.calibration import Calibration
+from model.statistics.conformal import LEVEL, check_level
 from model.text.cache import AnyEncoder, EmbeddingCache, TextEmbeddings
 from model.text.encoder import Pooling, TextEncoder
 from model.text.tfidf import TFIDF, TfidfEncoder
 from model.text.tune import RECORD, TUNED
 
 if TYPE_CHECKING:
-    import numpy as np
     from pymatgen.core import Structure
 
 log = logging.getLogger(__name__)
 
+COLUMNS = ("prediction", "unit", "margin", "level", "unlike", "error")  # of a table of predictions
+VALUES = {
+    "prediction": "value"
+}  # what a column is called in a Prediction, where it is not the same
 CRYSTALS_PER_READ = 1_000  # described, encoded and predicted before the next are read
 
 
@@ -48,8 +56,14 @@ class Prediction:
     id: str
     value: float | None = None
     unit: str = ""
+    margin: float | None = (
+        None  # half-width of an interval that holds for a share `level` of new crystals
+    )
+    level: float | None = None  # None where there is no margin: the validation part is too small
+    unlike: str | None = None  # how the crystal is unlike all that the model learned from
     error: str | None = None
     without_text: bool = False  # whether a model that reads text had none of this crystal
+    target: str = ""  # where several models predict: which property
 
 
 class Predictor:
@@ -57,13 +71,22 @@ class Predictor:
 
     def __init__(
         self,
-        model: CrysMMNet,
+        networks: Sequence[CrysMMNet],
         preprocessing: Preprocessing,
         cache: Path,
-        folder: ModelFolder | None = None,
+        folder: ModelFolder,
     ) -> None:
-        self.model, self.preprocessing, self.folder = model.eval(), preprocessing, folder
+        self.networks = [network.eval() for network in networks]
+        self.preprocessing, self.folder = preprocessing, folder
+        self.calibration = Calibration.from_folder(folder)
+        self.neighborhood = Neighborhood.load(folder)
         self.cache = EmbeddingCache(cache)
+        self.describe: Callable[[StructureRecord], Description] = description_of
+
+    @property
+    def model(self) -> CrysMMNet:
+        """The first network, whose view of a crystal stands for that of all."""
+        return self.networks[0]
 
     @classmethod
     def from_pretrained(
@@ -82,16 +105,17 @@ class Predictor:
         """
         folder = ModelFolder.find(place, revision)
         preprocessing = Preprocessing.load_for_prediction(folder)
-        model = CrysMMNet.from_pretrained(folder.path)
-        return cls(model, preprocessing, cache or cache_folder(), folder)
+        networks = [CrysMMNet.from_pretrained(member.path) for member in folder.members]
+        return cls(networks, preprocessing, cache or cache_folder(), folder)
 
     def predict(
         self,
         structures: Iterable[StructureRecord | Structure],
         batch_size: int = 64,
         without_text: bool = False,
+        level: float = LEVEL,
     ) -> list[Prediction]:
-        """Predict the property of crystals.
+        """Predict the property of crystals, each with a margin.
 
         Args:
             structures: Structure records, whose own description is used where they have one, or
@@ -99,25 +123,26 @@ class Predictor:
             batch_size: Crystals computed at once.
             without_text: Whether to read no text, nor make one; for models that learned without texts
                 too (`--modality-dropout`). They also do so where a crystal can't be described.
+            level: Share of new crystals whose margin is to hold, above 0 and below 1.
 
         Returns:
-            One prediction for each, in order, in the property's own unit; one that fails says why
-            and costs no other.
+            One prediction for each, in order, in the property's own unit, the mean of the networks; one that
+            fails says why and costs no other.
 
         Raises:
-            InputError: The text encoder is not the one of the training, or the model has not learned to
-                go without a text.
+            InputError: The level is no share, the text encoder is not the one of the training, or the model
+                has not learned to go without a text.
         """
         if without_text and not self.model.can_lack_text:
             raise InputError(
                 "the model has not learned to predict without a text: train with --modality-dropout"
             )
+        check_level(level)
         records = [
             record_or_reason(structure, f"structure {number}")
             for number, structure in enumerate(structures, 1)
         ]
         good = [record for record in records if isinstance(record, StructureRecord)]
-        self.warn_of_unseen_elements(good)
         made = self.examples(good, without_text)
         results: list[Prediction | None] = [None] * len(records)
         ready = []
@@ -128,18 +153,52 @@ class Predictor:
                 results[position] = Prediction(record.material_id, error=example)
             else:
                 ready.append((position, example))
-        outputs = infer(self.model, [example for _, example in ready], batch_size)
-        values = self.preprocessing.restore(outputs)
-        for (position, example), value in zip(ready, values, strict=True):
-            lacks_text = self.model.sees_text and example.text is None
-            unit = self.preprocessing.unit
-            result = Prediction(example.id, float(value), unit, without_text=lacks_text)
+        found = ensemble_outputs(self.networks, [example for _, example in ready], batch_size)
+        values = self.preprocessing.restore(found.means)
+        spreads = found.spreads
+        if spreads is not None:
+            spreads = self.preprocessing.restore_spread(spreads, values)
+        margins = self.calibration.margins(values, spreads, level)
+        far = self.far_from_training(found.vectors)
+        for (position, example), value, margin, is_far in zip(
+            ready, values, margins, far, strict=True
+        ):
+            record = records[position]
+            assert isinstance(record, StructureRecord)
+            known = math.isfinite(margin)
+            result = Prediction(
+                example.id,
+                float(value),
+                self.preprocessing.unit,
+                margin=float(margin) if known else None,
+                level=level if known else None,
+                unlike=self.unlike(record, bool(is_far)),
+                without_text=self.model.sees_text and example.text is None,
+            )
             if not math.isfinite(value):  # of weights that are damaged
                 result = Prediction(
                     example.id, error=f"the model gives {value}, which is no number"
                 )
             results[position] = result
+        self.warn_of_unlike(good, {result.id for result in results if result and result.unlike})
         return [result for result in results if result is not None]
+
+    def far_from_training(self, vectors: np.ndarray) -> np.ndarray:
+        """Whether each of n crystals, (n, width) as the head of the first network reads them, is further from
+        every training crystal than 99 % of the validation crystals; no where the folder does not know."""
+        known = self.neighborhood
+        if known is None:
+            return np.zeros(len(vectors), bool)
+        return known.distances(vectors) > known.limit
+
+    def unlike(self, record: StructureRecord, is_far: bool) -> str | None:
+        """How a crystal is unlike what the model learned from, in words; None where it is not."""
+        said = []
+        if elements := self.unseen_elements(record):
+            said.append(f"no training crystal has {', '.join(elements)}")
+        if is_far:
+            said.append("far from all training crystals")
+        return "; ".join(said) or None
 
     def unseen_elements(self, record: StructureRecord) -> list[str]:
         """Elements of a crystal that no training crystal has; none where the folder, of an earlier
@@ -147,12 +206,15 @@ class Predictor:
         known = self.preprocessing.elements
         return sorted(set(record.species_at_sites).difference(known)) if known else []
 
-    def warn_of_unseen_elements(self, records: Iterable[StructureRecord]) -> None:
-        """One line on the crystals whose elements the model has not learned from."""
+    def warn_of_unlike(self, records: Iterable[StructureRecord], unlike: set[str]) -> None:
+        """Two lines at most: the crystals with elements that no training crystal has, and the others that are
+        far from all of them."""
         unseen = {record.material_id: self.unseen_elements(record) for record in records}
         if crystals := {material_id for material_id, elements in unseen.items() if elements}:
             elements = named({symbol for symbols in unseen.values() for symbol in symbols})
             log.warning("no training crystal has %s, as %s", elements, named(crystals))
+        if far := unlike - crystals:
+            log.warning("far from all training crystals: %s", named(far))
 
     def examples(
         self, records: Sequence[StructureRecord], without_text: bool = False
@@ -195,7 +257,7 @@ class Predictor:
     def _crystal_of(self, record: StructureRecord, wants_text: bool) -> Crystal | str:
         scale = self.preprocessing.descriptors
         if scale and any(one.reads_condensed for one in chosen(scale.names)):
-            made = description_of(replace(record, description=None, description_origin=None))
+            made = self.describe(replace(record, description=None, description_origin=None))
             if made.condensed_structure is None:
                 reason = made.error_message or made.status
                 log.warning(
@@ -225,22 +287,20 @@ class Predictor:
     def encoder(self) -> AnyEncoder:
         """The text encoder of the training, loaded once."""
         known = self.preprocessing
-        if known.text_encoder == TFIDF and self.folder is not None:
+        if known.text_encoder == TFIDF:
             self.folder.check([TEXT_ENCODER])
             return TfidfEncoder.load(self.folder.path / TEXT_ENCODER)
-        recipe = known.text_recipe or {}
-        if known.text_encoder == TUNED and self.folder is not None:
+        pooling = cast(Pooling, (known.text_recipe or {}).get("pooling", "cls"))
+        if known.text_encoder == TUNED:
             self.folder.check([f"{TUNED_ENCODER}/{RECORD}"])
-            place = str(self.folder.path / TUNED_ENCODER)
-            return TextEncoder(place, pooling=cast(Pooling, recipe.get("pooling", "cls")))
-        pooling = cast(Pooling, recipe.get("pooling", "cls"))
-        return TextEncoder(str(known.text_encoder), known.text_revision, pooling)
+            return TextEncoder(str(self.folder.path / TUNED_ENCODER), pooling=pooling)
+        return text_encoder(str(known.text_encoder), known.text_revision, pooling)
 
     def described(self, record: StructureRecord) -> StructureRecord | str:
         """The record with a description: its own, or a new one."""
         if record.description:
             return record
-        result = description_of(record)
+        result = self.describe(record)
         if result.text is None:
             return f"no description: {result.error_message or result.status}"
         return replace(record, description=result.text, description_origin=result.origin)
@@ -270,20 +330,83 @@ def description_of(record: StructureRecord) -> Description:
     return describe(record, DescribeOptions())
 
 
+@lru_cache(maxsize=1)
+def text_encoder(name: str, revision: str | None, pooling: Pooling) -> TextEncoder:
+    """The encoder, loaded once for all models that read its vectors."""
+    return TextEncoder(name, revision, pooling)
+
+
+class DescribedOnce:
+    """Descriptions that several models ask for, each made once."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, Description] = {}
+
+    def __call__(self, record: StructureRecord) -> Description:
+        """The description of a record that has none of its own; records differ in their ids."""
+        if record.material_id not in self.known:
+            self.known[record.material_id] = description_of(record)
+        return self.known[record.material_id]
+
+
 def predict(config: PredictConfig) -> Iterator[Prediction]:
-    """A prediction for every crystal asked for, in order."""
-    predictor = Predictor.from_pretrained(config.model, config.cache)
-    written = []
+    """A prediction for every crystal asked for, in order; of several models, one after another."""
+    check_level(config.level)
+    places = (str(config.model), *config.also)
+    predictors = [Predictor.from_pretrained(place, config.cache) for place in places]
+    several = len(predictors) > 1
+    names = property_names([one.preprocessing.target for one in predictors], places)
+    written: list[tuple[Prediction, ...]] = []
+    say_shortages(predictors, config.level)
     for some in in_batches(read_crystals(config.crystals), CRYSTALS_PER_READ):
         good = [record for record in some if isinstance(record, StructureRecord)]
-        values = iter(predictor.predict(good, config.batch_size, config.without_text))
+        described = DescribedOnce()
+        found = []
+        for name, predictor in zip(names, predictors, strict=True):
+            predictor.describe = described
+            values = predictor.predict(good, config.batch_size, config.without_text, config.level)
+            found.append([replace(value, target=name) if several else value for value in values])
+        each = zip(*found, strict=True)
         for record in some:
-            prediction = record if isinstance(record, Prediction) else next(values)
-            written.append(prediction)
-            yield prediction
+            if isinstance(record, Prediction):
+                row = tuple(replace(record, target=name if several else "") for name in names)
+            else:
+                row = next(each)
+            written.append(row)
+            yield from row
     if config.out:
-        rows = ((p.id, p.value, p.unit, p.error) for p in written)
-        write_csv(config.out, ("id", "prediction", "unit", "error"), rows)
+        write_predictions(config.out, names if several else [], written)
+
+
+def say_shortages(predictors: Iterable[Predictor], level: float) -> None:
+    """One line on each model whose validation part is too small for the level."""
+    for predictor in predictors:
+        if said := predictor.calibration.shortage(level):
+            log.warning("%s: %s", predictor.folder.path, said)
+
+
+def property_names(targets: Sequence[str], places: Sequence[str]) -> list[str]:
+    """What the predictions of several models are called: their targets, with the model's name where two
+    have the same."""
+    return [
+        target if targets.count(target) == 1 else f"{target} ({Path(place).name})"
+        for target, place in zip(targets, places, strict=True)
+    ]
+
+
+def write_predictions(
+    path: Path, names: Sequence[str], rows: Sequence[tuple[Prediction, ...]]
+) -> None:
+    """Write one line a crystal: columns of COLUMNS, for each of several models with its name before them."""
+    columns = [f"{name} {column}" for name in names for column in COLUMNS] if names else COLUMNS
+    lines = (
+        (
+            row[0].id,
+            *(getattr(one, VALUES.get(column, column)) for one in row for column in COLUMNS),
+        )
+        for row in rows
+    )
+    write_csv(path, ("id", *columns), lines)
 
 
 def read_crystals(places: Sequence[str]) -> Iterator[StructureRecord | Prediction]:

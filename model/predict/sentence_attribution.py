@@ -11,7 +11,7 @@ from curate.errors import InputError
 from curate.record import StructureRecord
 from model.graphs.build import build_graphs
 from model.network.batch import Example
-from model.network.inference import infer
+from model.network.ensemble import ensemble_outputs
 from model.predict.predictor import Predictor
 
 SENTENCES_AT_ONCE = 32
@@ -66,10 +66,8 @@ def attribute_sentences(predictor: Predictor, record: StructureRecord) -> Senten
     examples = [
         Example(record.material_id, graph, vector, descriptors=descriptors) for vector in seen
     ]
-    whole, empty, *erased = (
-        float(value)
-        for value in preprocessing.restore(infer(predictor.model, examples, SENTENCES_AT_ONCE))
-    )
+    outputs = ensemble_outputs(predictor.networks, examples, SENTENCES_AT_ONCE)
+    whole, empty, *erased = (float(value) for value in preprocessing.restore(outputs.means))
     return SentenceAttribution(
         whole, tuple(sentences), tuple(whole - value for value in erased), empty
     )

@@ -10,6 +10,7 @@ from curate.hub.mirror import LocalFile, PushPlan, check_name
 from model.data.preprocessing import Preprocessing
 from model.model_folder import PREPROCESSING, ModelFolder
 from model.network.encoders import encoder_class
+from model.predict.calibration import held_margins
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ def model_card(folder: ModelFolder, repo_id: str) -> str:
         metadata=metadata(folder, repo_id),
         repo_id=repo_id,
         metrics=folder.metrics,
+        held=held_margins(folder),
         question=folder.settings,
         network=network,
         encoder_reference=encoder_class(network["encoder"]).reference,

@@ -17,14 +17,23 @@ from accelerate import PartialState
 from curate.files import sync, sync_tree, write_json
 from model.config import TrainConfig
 from model.data.materials import label_column, load_rows, read_materials
+from model.data.neighborhood import Neighborhood
 from model.data.overlap import Overlap, overlap_with_training
 from model.data.prepare import Prepared, prepare
 from model.data.splits import PARTS
 from model.files import write_csv
-from model.model_folder import HISTORY, METRICS, PREDICTIONS, TEXT_ENCODER, TRAINING, ModelFolder
+from model.model_folder import (
+    HISTORY,
+    METRICS,
+    PREDICTIONS,
+    SPREAD,
+    TEXT_ENCODER,
+    TRAINING,
+    ModelFolder,
+)
 from model.network.crysmmnet import CrysMMNet, CrysMMNetConfig, refuse_randomness
 from model.network.encoders import encoder_class, refuse_readout
-from model.network.inference import infer
+from model.network.ensemble import ensemble_outputs
 from model.text.tfidf import TfidfEncoder
 from model.training.allocator import tune_glibc_malloc
 from model.training.metrics import scores
@@ -88,6 +97,40 @@ def train(config: TrainConfig) -> dict[str, Any]:
     sizes = CrysMMNetConfig.from_settings(
         config.network, config.modality, prepared.text_width, prepared.descriptor_widths
     )
+    origin = provenance(config.data, rows, settings[CONTENTS], 0.0)
+    origin["texts"] = texts_record(prepared)
+    for number in range(1, config.members + 1):
+        train_member(config, number, sizes, prepared, origin)
+    state = PartialState()
+    if state.is_main_process:
+        write_model(config, prepared, overlap_with_training(materials, prepared.ids))
+    state.wait_for_everyone()
+    return folder.metrics
+
+
+def train_member(
+    config: TrainConfig,
+    number: int,
+    sizes: CrysMMNetConfig,
+    prepared: Prepared,
+    origin: dict[str, Any],
+) -> None:
+    """Train one network of the ensemble into its own folder, unless that was done before.
+
+    Args:
+        config: Of the whole ensemble.
+        number: Of the member, from 1; its seed is that of the settings and `number` - 1 more.
+        sizes: Of the network.
+        prepared: The examples, which all members share with their split.
+        origin: What training.json says besides the duration.
+    """
+    out = ModelFolder(config.out).member(number)
+    if out.is_trained:
+        shutil.rmtree(out.path / "checkpoints", ignore_errors=True)  # of a killed process
+        return
+    config = replace(config, out=out.path, seed=config.seed + number - 1)
+    if config.members > 1:
+        log.info("network %d of %d, seed %d", number, config.members, config.seed)
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
         model = CrysMMNet(sizes)
@@ -98,12 +141,10 @@ def train(config: TrainConfig) -> dict[str, Any]:
         log.info("message passing by %s", message_passing())
     train_or_resume(trainer)
     if trainer.is_world_process_zero():
-        seconds = sum(epoch.get("seconds", 0.0) for epoch in history_of(trainer))
-        origin = provenance(config.data, rows, settings[CONTENTS], seconds)
-        write_json(config.out / TRAINING, {**origin, "texts": texts_record(prepared)})
-        write_model(config, trainer, prepared, overlap_with_training(materials, prepared.ids))
+        seconds = round(sum(epoch.get("seconds", 0.0) for epoch in history_of(trainer)), 3)
+        write_json(out.path / TRAINING, {**origin, "seconds": seconds})
+        write_member(trainer, out.path)
     trainer.accelerator.wait_for_everyone()
-    return folder.metrics
 
 
 def with_wanted_bonds(config: TrainConfig) -> TrainConfig:
@@ -144,33 +185,54 @@ def updates(n: int, config: TrainConfig) -> int:
     return math.ceil(math.ceil(n / config.batch_size) / config.accumulate)
 
 
-def write_model(
-    config: TrainConfig, trainer: CrysMMNetTrainer, prepared: Prepared, overlap: Overlap
-) -> None:
-    """Write the model folder. metrics.json is written last and marks it complete."""
-    model = trainer.accelerator.unwrap_model(trainer.model)
+def write_member(trainer: CrysMMNetTrainer, out: Path) -> None:
+    """Write a trained network. history.csv is written last and says that it need not be trained again."""
+    save_weights(trainer.accelerator.unwrap_model(trainer.model), out)
+    epochs = ([epoch[name] for name in EPOCH] for epoch in history_of(trainer))
+    write_csv(out / HISTORY, EPOCH, epochs)
+    shutil.rmtree(out / "checkpoints", ignore_errors=True)
+
+
+def write_model(config: TrainConfig, prepared: Prepared, overlap: Overlap) -> None:
+    """Write what the trained networks say together. metrics.json is written last and marks the folder
+    complete."""
+    folder = ModelFolder(config.out)
+    members = [folder.member(number) for number in range(1, config.members + 1)]
+    networks = [
+        CrysMMNet.from_pretrained(member.path).to(PartialState().device) for member in members
+    ]
     preprocessing = prepared.preprocessing
-    rows, result = [], {}
+    rows: list[tuple[Any, ...]] = []
+    result: dict[str, Any] = {}
+    vectors: dict[str, np.ndarray] = {}
     for part, examples in prepared.parts.items():
-        predicted = preprocessing.restore(infer(model, examples, config.batch_size))
+        found = ensemble_outputs(networks, examples, config.batch_size)
+        predicted = preprocessing.restore(found.means)
+        vectors[part] = found.vectors
         wanted = [prepared.targets[example.id] for example in examples]
         if part in PARTS:
             result[part] = scores(wanted, predicted, preprocessing.guess)
             if preprocessing.log10:
                 result[part]["mae_log10"] = float(np.abs(np.log10(predicted / wanted)).mean())
-        rows += [
-            (example.id, part, value, float(guessed))
-            for example, value, guessed in zip(examples, wanted, predicted, strict=True)
-        ]
-    history = history_of(trainer)
-    best = min(history, key=lambda epoch: epoch["val_mae"])
-    epochs = ([epoch[name] for name in EPOCH] for epoch in history)
-    write_csv(config.out / HISTORY, EPOCH, epochs)
-    write_csv(config.out / PREDICTIONS, ("id", "split", "target", "prediction"), rows)
-    preprocessing.save(ModelFolder(config.out))
+        names = [example.id for example in examples]
+        columns = [names, [part] * len(names), wanted, predicted.tolist()]
+        if found.spreads is not None:
+            columns.append(preprocessing.restore_spread(found.spreads, predicted).tolist())
+        rows += list(zip(*columns, strict=True))
+    header = ("id", "split", "target", "prediction", *([SPREAD] if config.members > 1 else []))
+    write_csv(config.out / PREDICTIONS, header, rows)
+    Neighborhood.measure(vectors["train"], vectors["val"], config.seed).save(folder)
+    preprocessing.save(folder)
     if isinstance(prepared.encoder, TfidfEncoder):
         prepared.encoder.save(config.out / TEXT_ENCODER)
-    save_weights(model, config.out)
+    if config.members > 1:
+        spent = [member.training["seconds"] for member in members[1:]]
+        # of the first alone, also where a process was killed after writing the sum
+        first = folder.training.get("seconds_by_member", [folder.training["seconds"]])[0]
+        seconds = {"seconds": round(first + sum(spent), 3), "seconds_by_member": [first, *spent]}
+        write_json(config.out / TRAINING, {**folder.training, **seconds})
+    chosen = [best_epoch(member) for member in members]
+    together = {"members": config.members, "chosen_epochs": chosen} if config.members > 1 else {}
     metrics = {
         "target": preprocessing.target,
         "unit": preprocessing.unit,
@@ -180,15 +242,21 @@ def write_model(
         "fold": config.fold,
         "seed": config.seed,
         "modality": config.modality,
-        "chosen_epoch": best["epoch"],
-        "epochs": len(history),
+        "chosen_epoch": chosen[0],
+        "epochs": len(folder.history),
+        **together,
         **result,
         "shared_with_training": overlap,
         "dropped": {reason: len(names) for reason, names in prepared.dropped.items()},
         "dropped_ids": prepared.dropped,
     }
     write_json(config.out / METRICS, metrics)
-    shutil.rmtree(config.out / "checkpoints", ignore_errors=True)
+
+
+def best_epoch(member: ModelFolder) -> int:
+    """The epoch that validation chose for a network."""
+    best = min(member.history, key=lambda epoch: float(epoch["val_mae"]))
+    return int(best["epoch"])
 
 
 def save_weights(model: CrysMMNet, folder: Path) -> None:

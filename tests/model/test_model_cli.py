@@ -33,6 +33,7 @@ FLAGS = {
     "fold": ("--fold=3", "3"),
     "log_target": ("--log-target", True),
     "seed": ("--seed=7", 7),
+    "members": ("--members=3", 3),
     "epochs": ("--epochs=5", 5),
     "patience": ("--patience=4", 4),
     "batch_size": ("--batch-size=3", 3),

@@ -30,6 +30,7 @@ function painted(figure) {
   const data = figure.data.map((trace, n) => {
     if (trace.type === "bar") return {marker: {color: accent}, ...trace};
     if (trace.type === "sunburst") return {...trace, marker: {line: {color: surface, width: 1}}};
+    if (trace.type === "scatter" && trace.mode === "markers" && !trace.marker.color) return {...trace, marker: {color: accent, ...trace.marker}};
     if (trace.type === "scatter" && trace.mode === "markers") return {...trace, marker: {...trace.marker, colorscale: DENSITY[darkness.matches ? "dark" : "light"]}};
     if (trace.type === "scatter" && trace.mode === "lines") return {line: {color: [accent, warm, soft][n % 3], width: 2}, ...trace};
     return trace;

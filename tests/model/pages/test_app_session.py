@@ -10,11 +10,11 @@ from curate.pages.page import plotly_script
 from curate.run.schema import record_of_row
 from model.data.materials import load_rows
 from model.model_folder import ModelFolder
-from model.pages.app import cell_of, effects_html, make_page
+from model.pages.app import cell_of, effects_html, make_page, prediction_html
 from model.pages.app_session import AppSession
 from model.pages.upload import MAX_ATOMS
 from model.predict.nearest_crystals import TrainingCrystals, embedded
-from model.predict.predictor import Predictor
+from model.predict.predictor import Prediction, Predictor
 from model.predict.sentence_attribution import SentenceAttribution
 from model.training.train import train
 
@@ -44,7 +44,8 @@ def test_a_cif_is_described_predicted_and_compared(session, cif, rutile, cache):
     said = answers(session, cif)
     assert said["status"].startswith("O2Ti, 6 atoms in the cell. Described in")
     assert said["text"].startswith("TiO2 is Rutile structured")
-    whole, without = said["prediction"]
+    prediction, without = said["prediction"]
+    whole = prediction.value
     record = said["structure"]
     (described,) = session.predictor.predict([replace(record, description=said["text"])])
     assert whole == pytest.approx(described.value, abs=1e-5)
@@ -149,3 +150,15 @@ def test_what_the_head_reads_gives_the_prediction(trained, dataset, cache):
     with torch.inference_mode():
         values = predictor.model.head(torch.from_numpy(vectors)).squeeze(1).numpy()
     assert values == pytest.approx(infer(predictor.model, examples, 5), abs=1e-5)
+
+
+def test_the_app_says_margin_and_what_is_unlike(session):
+    found = Prediction(
+        "x", 1.5, "eV", margin=0.21, level=0.9, unlike="no training crystal has <b>Xe"
+    )
+    said = prediction_html(session, (found, 1.4))
+    assert "1.5</b><span class='margin'> ± 0.21</span>" in said
+    assert "the margin is to hold for 90 % of crystals" in said
+    assert "no training crystal has &lt;b&gt;Xe" in said
+    plain = prediction_html(session, (Prediction("x", 1.5, "eV"), 1.4))
+    assert "±" not in plain and "Unlike" not in plain and "no margin" in plain

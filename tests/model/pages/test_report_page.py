@@ -17,8 +17,10 @@ from curate.errors import InputError
 from curate.run.schema import record_of_row
 from model.config import ReportModelConfig
 from model.data.materials import load_rows
-from model.files import read_csv
+from model.files import read_csv, write_csv
+from model.model_folder import ModelFolder
 from model.pages.report import report
+from model.predict.calibration import held_margins
 from model.predict.predictor import Predictor
 from model.predict.sentence_attribution import attribute_sentences, sentences_of
 from model.training.train import train
@@ -139,3 +141,38 @@ def test_the_command_line_says_what_it_wrote(trained, dataset, tmp_path):
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith("crysmmnet: ")
+
+
+def test_the_page_shows_what_margins_are_worth(tmp_path, settings, dataset, cache):
+    config = settings(tmp_path / "m", members=2, split="random", epochs=1)
+    train(config)
+    out = tmp_path / "report.html"
+    folder = ModelFolder(config.out)
+    moved = [  # a split of 48 crystals has too few for validation: training crystals become some
+        [row["id"], "val" if row["split"] == "train" else row["split"], *list(row.values())[2:]]
+        for row in folder.predictions
+    ]
+    write_csv(folder.path / "predictions.csv", list(folder.predictions[0]), moved)
+    kept = len([row for row in moved if row[1] == "val"])
+    with_training = [[*row[:1], "train", *row[2:]] for row in moved[:1]]
+    write_csv(
+        folder.path / "predictions.csv", list(folder.predictions[0]), with_training + moved[1:]
+    )
+    report(ReportModelConfig(config.out, dataset, out, cache=cache))
+    page, held = out.read_text(), held_margins(folder)
+    assert held["n_val"] == kept - 1 >= 9
+    assert f"<b>± {held['mean']:,.3g}</b>" in page
+    figures = unpacked(page, "figures")
+    percent, coverage = (
+        figures["calibration"]["data"][1]["x"],
+        figures["calibration"]["data"][1]["y"],
+    )
+    assert coverage[percent.index(90)] == pytest.approx(100 * held["coverage"])
+    assert len(figures["spread"]["data"][0]["x"]) == held["n_test"]
+    assert len(figures["quarters"]["data"][0]["x"]) == 4
+
+
+def test_a_page_without_margins_says_why(page, trained):
+    n = sum(row["split"] == "val" for row in read_csv(trained / "predictions.csv"))
+    assert f"no margins: the validation part has {n} crystals, and a level of 0.9 needs 9" in page
+    assert "spread" not in unpacked(page, "figures")

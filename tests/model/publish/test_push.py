@@ -9,8 +9,11 @@ import pytest
 from hub_clients import TOKEN, run
 
 from curate.errors import InputError
-from model.files import read_csv
-from model.publish.push import plan_push
+from model.files import read_csv, write_csv
+from model.model_folder import ModelFolder
+from model.predict.calibration import held_margins
+from model.publish.push import model_card, plan_push
+from model.training.train import train
 
 STORED = Path(__file__).parents[2] / "data" / "model_card.md"
 TINY = (
@@ -109,3 +112,19 @@ def test_a_dataset_of_that_name_is_not_overwritten(hub, trained, tmp_path):
     assert done.stderr == (
         "crysmmnet: ada/net is the name of a dataset already: choose another for the model\n"
     )
+
+
+def test_the_card_of_an_ensemble_says_its_seeds_and_what_its_margins_are_worth(tmp_path, settings):
+    config = settings(tmp_path / "m", members=2, modality="graph", epochs=1)
+    train(config)
+    folder = ModelFolder(config.out)
+    rows = [  # 48 crystals have too few for validation: those of training stand in
+        ["val" if name == "train" else name for name in row.values()] for row in folder.predictions
+    ]
+    write_csv(folder.path / "predictions.csv", list(folder.predictions[0]), rows)
+    card, held = model_card(folder, "ada/net"), held_margins(folder)
+    assert "The mean of 2 networks with seeds from 123. Epochs 1, 1\n" in card
+    assert f"At 90 % it held for\n{100 * held['coverage']:.1f} % of the 4 test materials" in card
+    assert "wider where the 2 networks differ" in card
+    names = [file.path for file in plan_push(config.out, "ada/net").files]
+    assert {"members/2/model.safetensors", "neighborhood.safetensors"} <= set(names)

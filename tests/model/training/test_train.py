@@ -48,6 +48,7 @@ def test_the_model_folder_holds_all_and_only_what_is_promised(trained):
         "training.json",
         "predictions.csv",
         "history.csv",
+        "neighborhood.safetensors",
     }
 
 
@@ -121,7 +122,7 @@ def test_a_resumed_training_runs_no_pickled_code(tmp_path, settings, monkeypatch
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("model.training.train.write_model", stop)
+        patched.setattr("model.training.train.write_member", stop)
         with pytest.raises(KeyboardInterrupt):
             train(config)
     for checkpoint in (config.out / "checkpoints").iterdir():
