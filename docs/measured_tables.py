@@ -186,3 +186,31 @@ def answers_table() -> str:
         lines.append([said, *(f"**{mae}**" if said.startswith("**") else mae for mae in maes)])
     names = [f"{task.name} ({one['unit']})" for task, one in zip(TASKS, found, strict=True)]
     return table(["mean absolute error", *names], lines)
+
+
+def margins_table() -> str:
+    """How many margins hold on the test crystals, and how wide they are."""
+    rows = []
+    for name, task in result("margins.json")["tasks"].items():
+        told = [task["margins"][kind] for kind in ("constant", "chosen inside the fold")]
+        held = [f"{100 * one['coverage']:.1f} %" for one in told]
+        wide = [f"{one['mean margin']:.3g}" for one in told]
+        rows.append(
+            [
+                f"{name} ({task['unit']})",
+                f"{task['test crystals']:,}",
+                held[0],
+                wide[0],
+                held[1],
+                wide[1],
+            ]
+        )
+    titles = [
+        "task",
+        "test crystals",
+        "constant: hold",
+        "mean margin",
+        "chosen: hold",
+        "mean margin",
+    ]
+    return table(titles, rows)
