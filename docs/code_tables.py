@@ -19,7 +19,6 @@ import tyro
 from measured_tables import table
 
 ROOT = Path(__file__).parents[1]
-EXAMPLE = "JVASP-305"
 PROCESSORS = "the processors of this machine"
 
 
@@ -218,14 +217,19 @@ def included(path: str) -> str:
 
 
 def condensed_example() -> str:
-    """A whole condensed structure and the text that is written of it, of a crystal of the sample."""
-    from curate.describe import describe
-    from curate.sources.sample import Sample
+    """The whole condensed structure of rutile, and the text that is written of it."""
+    from pymatgen.core import Lattice, Structure
 
-    (record,) = (one for one in Sample().records() if one.material_id == EXAMPLE)
-    description = describe(record)
+    from curate import StructureRecord
+    from curate.describe import describe
+
+    places = [[0, 0, 0], [0.305, 0.305, 0]]
+    cell = Lattice.tetragonal(4.594, 2.959)
+    rutile = Structure.from_spacegroup("P4_2/mnm", cell, ["Ti", "O"], places)
+    description = describe(StructureRecord.from_pymatgen(rutile, material_id="rutile"))
     assert description.condensed_structure is not None, description.error_message
     shown = json.dumps(json.loads(description.condensed_structure), indent=1, ensure_ascii=False)
+    shown = re.sub(r"\[[^\[\]{}]*\]", lambda numbers: " ".join(numbers[0].split()), shown)
     return f"```json\n{shown}\n```\n\nand the text of it:\n\n> {description.text}"
 
 

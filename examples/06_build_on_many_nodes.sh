@@ -4,7 +4,7 @@ set -euo pipefail
 
 curate build --db jarvis --sample --executor none --out runs/shares
 share='curate describe runs/shares --rank "$SLURM_ARRAY_TASK_ID" --of 2'
-if command -v sbatch > /dev/null; then
+if sinfo > /dev/null 2>&1; then
     sbatch --array=0-1 --wait --wrap "$share"
 else
     for SLURM_ARRAY_TASK_ID in 0 1; do

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import nbformat
-from jupyter_client import AsyncKernelManager
+from jupyter_client import KernelManager
 from nbclient import NotebookClient
 
 EXAMPLES = Path(__file__).parent
@@ -46,9 +46,12 @@ def run_notebook(path: Path, folder: str) -> None:
         if cell.cell_type == "code" and cell.source.lstrip().startswith("!"):
             notebook.cells.insert(number + 1, nbformat.v4.new_code_cell(check))
     sockets = {"transport": "ipc", "ip": f"{folder}/.kernel"}  # files; no port is opened
-    kernel = AsyncKernelManager(kernel_name="python3", **sockets)
+    kernel = KernelManager(kernel_name="python3", **sockets)
     place = {"metadata": {"path": folder}}
-    NotebookClient(notebook, km=kernel, timeout=SECONDS, resources=place).execute()
+    try:
+        NotebookClient(notebook, km=kernel, timeout=SECONDS, resources=place).execute()
+    finally:
+        kernel.shutdown_kernel(now=True)
 
 
 def run_script(path: Path, folder: str) -> None:
