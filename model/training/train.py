@@ -1,48 +1,41 @@
-"""Train a model on a dataset and write its folder."""
+"""Train a model on a dataset, or on a folder prepared from one, and write the model's folder."""
 
 from __future__ import annotations
 
 import logging
 import math
 import shutil
+from contextlib import nullcontext
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from accelerate import PartialState
 
 from curate.files import sync, sync_tree, write_json
 from model.config import TrainConfig
-from model.data.materials import label_column, load_rows, read_materials
-from model.data.overlap import Overlap, overlap_with_training
-from model.data.prepare import Prepared, prepare
+from model.data.examples import FittedEncoder, Prepared, with_wanted_bonds
+from model.data.prepared_folder import PreparedFolder
 from model.data.splits import PARTS
 from model.files import write_csv
+from model.graphs.elements import atom_features_from
 from model.model_folder import HISTORY, METRICS, PREDICTIONS, TEXT_ENCODER, TRAINING, ModelFolder
 from model.network.crysmmnet import CrysMMNet, CrysMMNetConfig, refuse_randomness
-from model.network.encoders import encoder_class, refuse_readout
+from model.network.encoders import refuse_readout
 from model.network.inference import infer
-from model.text.tfidf import TfidfEncoder
 from model.training.allocator import tune_glibc_malloc
+from model.training.data_source import DataSource, PreparedSource
 from model.training.metrics import scores
+from model.training.processes import Processes
 from model.training.provenance import message_passing, provenance
 from model.training.settings_record import (
-    CONTENTS,
     as_started,
     check_settings,
     settings_of,
     write_settings,
 )
-from model.training.trainer import (
-    CrysMMNetTrainer,
-    history_of,
-    make_trainer,
-    on_cpu,
-    train_or_resume,
-)
+from model.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +55,8 @@ def train(config: TrainConfig) -> dict[str, Any]:
         chosen epoch, and the ids that were left out, by reason.
 
     Raises:
-        InputError: The folder holds something else, or the dataset cannot be learned from.
+        InputError: The folder holds something else, the dataset cannot be learned from, or the folder
+            of `crysmmnet prepare` was prepared with other settings.
     """
     tune_glibc_malloc()
     config = with_wanted_bonds(config)
@@ -70,44 +64,63 @@ def train(config: TrainConfig) -> dict[str, Any]:
         refuse_readout(config.network.encoder, config.network.readout)
     folder = ModelFolder(config.out)
     config = as_started(config, folder)
-    with PartialState(cpu=on_cpu(), timeout=timedelta(days=1)).main_process_first():
+    processes = Processes.joined()
+    with processes.first_goes_first():
         # of several processes the first encodes the texts and writes the settings, for all
-        rows = load_rows(config.data)
-        labels = label_column(rows, config.target, config.split, config.folds)
-        materials = read_materials(rows, config.target, labels)
-        settings = settings_of(config, materials)
+        data = open_data(config)
+        settings = settings_of(config, data.origin.contents)
         check_settings(folder, settings)
         if folder.is_finished:
             log.info("%s is already trained with these settings", config.out)
             shutil.rmtree(config.out / "checkpoints", ignore_errors=True)  # of a killed process
             return folder.metrics
-        prepared = prepare(config, materials)
+        prepared, elements = data.read()
         write_settings(folder, settings)
-    sizes = CrysMMNetConfig.from_settings(
-        config.network, config.modality, prepared.text_width, prepared.n_descriptors
-    )
-    with torch.random.fork_rng():
+    with (
+        torch.random.fork_rng(),
+        nullcontext() if elements is None else atom_features_from(elements),
+    ):
         torch.manual_seed(config.seed)
-        model = CrysMMNet(sizes)
-        if config.graph.graph == "quotient" and config.modality != "text":
-            refuse_randomness(model)
-    trainer = make_trainer(model, prepared, with_equal_updates(config, prepared))
-    if trainer.is_world_process_zero() and config.modality != "text":
+        model = new_model(config, prepared)
+    trainer = Trainer(model, prepared, with_equal_updates(config, prepared), processes)
+    if processes.is_first and config.modality != "text":
         log.info("message passing by %s", message_passing())
-    train_or_resume(trainer)
-    if trainer.is_world_process_zero():
-        seconds = sum(epoch.get("seconds", 0.0) for epoch in history_of(trainer))
-        origin = provenance(config.data, rows, settings[CONTENTS], seconds)
+    trainer.train()
+    if processes.is_first:
+        seconds = sum(epoch.get("seconds", 0.0) for epoch in trainer.state.epochs)
+        origin = provenance(data.origin, seconds)
         write_json(config.out / TRAINING, {**origin, "texts": texts_record(prepared)})
-        write_model(config, trainer, prepared, overlap_with_training(materials, prepared.ids))
-    trainer.accelerator.wait_for_everyone()
+        write_model(config, trainer, data.overlap(prepared))
+    processes.wait()
     return folder.metrics
 
 
-def with_wanted_bonds(config: TrainConfig) -> TrainConfig:
-    """The same settings with the self-bonds that the graph network asks for."""
-    wanted = config.graph.self_bonds or encoder_class(config.network.encoder).self_bonds
-    return replace(config, graph=replace(config.graph, self_bonds=wanted))
+def open_data(config: TrainConfig) -> DataSource:
+    """The data of a training.
+
+    Raises:
+        InputError: There are none, they have no such target, or they were prepared with other settings.
+    """
+    folder = PreparedFolder.find(config.data)
+    if folder is not None:
+        folder.refuse_others(config)
+        return PreparedSource(folder, folder.origin)
+    from model.training.dataset_source import (
+        DatasetSource,
+    )  # needs libraries of datasets and crystals
+
+    return DatasetSource.open(config)
+
+
+def new_model(config: TrainConfig, prepared: Prepared) -> CrysMMNet:
+    """The network with the weights that the seed of torch draws."""
+    sizes = CrysMMNetConfig.from_settings(
+        config.network, config.modality, prepared.text_width, prepared.n_descriptors
+    )
+    model = CrysMMNet(sizes)
+    if config.graph.graph == "quotient" and config.modality != "text":
+        refuse_randomness(model)
+    return model
 
 
 def texts_record(prepared: Prepared) -> dict[str, Any] | None:
@@ -142,11 +155,9 @@ def updates(n: int, config: TrainConfig) -> int:
     return math.ceil(math.ceil(n / config.batch_size) / config.accumulate)
 
 
-def write_model(
-    config: TrainConfig, trainer: CrysMMNetTrainer, prepared: Prepared, overlap: Overlap
-) -> None:
+def write_model(config: TrainConfig, trainer: Trainer, overlap: dict[str, dict[str, int]]) -> None:
     """Write the model folder. metrics.json is written last and marks it complete."""
-    model = trainer.accelerator.unwrap_model(trainer.model)
+    model, prepared = trainer.model, trainer.prepared
     preprocessing = prepared.preprocessing
     rows, result = [], {}
     for part, examples in prepared.parts.items():
@@ -160,13 +171,13 @@ def write_model(
             (example.id, part, value, float(guessed))
             for example, value, guessed in zip(examples, wanted, predicted, strict=True)
         ]
-    history = history_of(trainer)
+    history = trainer.state.epochs
     best = min(history, key=lambda epoch: epoch["val_mae"])
     epochs = ([epoch[name] for name in EPOCH] for epoch in history)
     write_csv(config.out / HISTORY, EPOCH, epochs)
     write_csv(config.out / PREDICTIONS, ("id", "split", "target", "prediction"), rows)
     preprocessing.save(ModelFolder(config.out))
-    if isinstance(prepared.encoder, TfidfEncoder):
+    if isinstance(prepared.encoder, FittedEncoder):
         prepared.encoder.save(config.out / TEXT_ENCODER)
     save_weights(model, config.out)
     metrics = {
