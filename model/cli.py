@@ -53,7 +53,16 @@ def main() -> None:
 
 def parse_and_run() -> int:
     """Parse the command line and run its command."""
-    return run(parse(sys.argv[1:]))
+    config = parse(sys.argv[1:])
+    try:
+        return run(config)
+    except ModuleNotFoundError as error:
+        if str(error.name).split(".")[0] in ("curate", "model"):
+            raise
+        raise InputError(
+            f"this needs the package {error.name}, which is not installed: install all that crysmmnet "
+            "requires; only a training on a folder of `crysmmnet prepare` does with less"
+        ) from error
 
 
 def parse(words: Sequence[str]) -> Command:

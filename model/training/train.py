@@ -105,9 +105,7 @@ def open_data(config: TrainConfig) -> DataSource:
     if folder is not None:
         folder.refuse_others(config)
         return PreparedSource(folder, folder.origin)
-    from model.training.dataset_source import (
-        DatasetSource,
-    )  # needs libraries of datasets and crystals
+    from model.training.dataset_source import DatasetSource  # needs libraries of all kinds
 
     return DatasetSource.open(config)
 
