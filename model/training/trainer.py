@@ -26,6 +26,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 from curate.errors import InputError
 from model.config import LossName, TrainConfig
 from model.data.examples import Prepared
+from model.network.batch import Batch
 from model.network.batch_norm import join_statistics
 from model.network.crysmmnet import CrysMMNet
 from model.training import checkpoints
@@ -237,11 +238,11 @@ class Trainer:
                 total += loss.detach()
             yield total
 
-    def predicted(self, part, network: nn.Module | None = None) -> Tensor:
+    def predicted(self, part: Batch, network: nn.Module | None = None) -> Tensor:
         """(n_crystals,) float32 outputs of the network in the precision of the training."""
         dtype = DTYPES[self.config.precision]
         with torch.autocast(self.device.type, dtype, enabled=dtype is not None):
-            return (network or self.network)(part).float()
+            return (network or self.network)(part.settled()).float()
 
     def update(self) -> None:
         """Move the weights, and the learning rate."""
