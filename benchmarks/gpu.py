@@ -277,7 +277,7 @@ def a_step(
                     first = time.perf_counter() - first
                 if time.monotonic() > ends and len(seconds) >= 3:
                     break
-                if len(seconds) >= 400:
+                if len(seconds) >= (3 if arguments.rehearse else 400):
                     break
     except torch.cuda.OutOfMemoryError:
         torch.cuda.empty_cache()

@@ -34,9 +34,9 @@ def start(*words) -> subprocess.Popen:
 
 def test_a_rehearsal_measures_everything(prepared, tmp_path):
     began = time.monotonic()
-    words = ("--prepared", prepared, "--rehearse", "--seconds", 120, "--out", tmp_path / "gpu.json")
+    words = ("--prepared", prepared, "--rehearse", "--seconds", 300, "--out", tmp_path / "gpu.json")
     process = start(*words)
-    assert process.stdout.readline().startswith("benchmarks/gpu.py: 120.0 seconds at most")
+    assert process.stdout.readline().startswith("benchmarks/gpu.py: 300.0 seconds at most")
     assert time.monotonic() - began < 10
     while "epochs" not in json.loads(text_of(tmp_path / "gpu.json")).get("training", {}):
         assert process.poll() is None
