@@ -107,10 +107,10 @@ def entry_of(record, number: int) -> dict:
 
 
 def by_curate(mirror: str) -> int:
-    from curate.build import fetch
     from curate.config import BuildConfig
     from curate.run.folder import Run
     from curate.sources.jarvis import Jarvis
+    from curate.work.freeze import fetch
 
     with tempfile.TemporaryDirectory() as folder:
         config = BuildConfig(out=Path(folder) / "run")

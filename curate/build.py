@@ -11,30 +11,30 @@ import platform
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
-from datetime import date
 from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any
 
 from curate import __version__
-from curate.batches import in_batches
 from curate.config import BuildConfig, DescribeConfig
 from curate.dataset.token_lengths import load_tokenizer
 from curate.dataset.write import finish
 from curate.describe import description as describing
-from curate.errors import InputError, named
+from curate.describe.options import in_dialect
+from curate.errors import InputError
 from curate.properties import parse_units, without_unit
-from curate.record import SkippedEntry, StructureRecord
+from curate.record import SkippedEntry
 from curate.run.counts import Counts, count
 from curate.run.folder import Run
-from curate.run.schema import DATASET, SPLIT
 from curate.run.sealed import DamagedFile
-from curate.sources.base import Entry, PreviousRun, Read, ReadEach, Request, Snapshot, Source
+from curate.sources.base import PreviousRun, Read, ReadEach, Request, Snapshot, Source
+from curate.work.claims import forget_claims
+from curate.work.freeze import fetch
 from curate.work.load_balance import largest_first, shares
-from curate.work.pool import FailedTask, Limits
+from curate.work.pool import FailedTask, Limits, in_processes
 from curate.work.progress import Progress, Watch
 from curate.work.reading import read_each
-from curate.work.shards import Describe, describe_shards, describe_share
+from curate.work.shards import Describe, describe_claimed, describe_shards, describe_share
 
 log = logging.getLogger(__name__)
 GENERATORS = ("robocrys", "pymatgen", "pymatgen-core", "matminer", "spglib", "numpy")
@@ -61,6 +61,7 @@ def build(
         InputError: The user can correct something; what is finished by then stays in the folder.
     """
     check(config)
+    config = replace(config, describe=in_dialect(config.describe, config.text_dialect))
     load_tokenizer(config.tokenizer)  # its absence shows now, not after the last description
     run = Run(config.out)
     with run.lock():
@@ -90,16 +91,18 @@ def build(
             submit(run, missing, config, describe)
         if missing and config.executor != "local":
             return count(run)
-        ordered = largest_first(run.sizes(run.shards()))
-        describe_shards(run, ordered, config.workers, describe, watch)
-        return finish(run)
+        sizes = run.sizes(run.shards())
+        describe_shards(run, largest_first(sizes), config.workers, describe, watch, sizes)
+        counts = finish(run, in_processes(config.workers))
+        forget_claims(run)
+        return counts
 
 
 def in_a_worker(config: BuildConfig) -> ReadEach:
     """Reading of local files with the limits of describing: one that takes too long costs itself."""
     limits = Limits(1, config.timeout, config.memory)
 
-    def read(function: Read, tasks: Sequence[tuple]) -> Iterator[tuple[int, Entry]]:
+    def read(function: Read, tasks: Sequence[tuple]) -> Iterator[tuple[int, Any]]:
         for number, value in read_each(function, tasks, limits):
             if isinstance(value, FailedTask):
                 value = SkippedEntry("", value.status, value.error_type, value.error_message)
@@ -123,25 +126,40 @@ def previous_run(run: Run, is_intact: bool = True) -> PreviousRun | None:
 
 
 def describe_rank(config: DescribeConfig, watch: Watch = lambda progress: None) -> None:
-    """Describe one rank's share of a run whose structures are complete.
+    """Describe one rank's share of a run whose structures are complete, or what no other task has claimed.
 
     Args:
-        config: Run folder, rank and number of ranks; ranks need not know of each other.
+        config: Run folder, and rank and number of ranks, which need not know of each other; without
+            these, shards are claimed.
         watch: Called with each step of progress.
 
     Raises:
         InputError: The installed versions are not those of the run, or its structures are incomplete.
     """
     for name, least in (("of", 1), ("rank", 0), ("workers", 1)):
-        if getattr(config, name) < least:
-            raise InputError(f"--{name} {getattr(config, name)}: must be at least {least}")
-    if config.rank >= config.of:
+        value = getattr(config, name)
+        if value is not None and value < least:
+            raise InputError(f"--{name} {value}: must be at least {least}")
+    if (config.rank is None) != (config.of is None):
+        raise InputError("--rank and --of belong together; without both, shards are claimed")
+    if config.rank is not None and config.of is not None and config.rank >= config.of:
         raise InputError(f"--rank {config.rank} --of {config.of}: ranks count from 0")
     run = Run.load(config.run)
     run.check_settings({**run.settings_record, "versions": versions()})
     if run.fetched is None:
         raise InputError(f"{config.run} is not read whole yet: run the command that began it again")
-    share = shares(run.sizes(run.shards()), config.of)[config.rank]
+    sizes = run.sizes(run.shards())
+    if config.rank is None or config.of is None:
+        describe_claimed(run, largest_first(sizes), config.workers, watch=watch)
+        if left := run.missing_shards():
+            log.info(
+                "%d shards are being described by others; if none is at work any more, remove %s and "
+                "start again",
+                len(left),
+                run.claims,
+            )
+        return
+    share = shares(sizes, config.of)[config.rank]
     run.drop_damaged_descriptions(set(share) & set(run.described_shards()))
     describe_share(run, share, config.workers, watch=watch)
 
@@ -233,48 +251,6 @@ def versions() -> dict[str, str]:
     }
 
 
-def fetch(
-    run: Run, source: Source, config: BuildConfig, ids: set[str] | None, watch: Watch
-) -> None:
-    """Write the source's entries into the run folder, shard by shard.
-
-    Raises:
-        InputError: An id occurs twice or is missing, or a property has the name of a dataset column.
-    """
-    n_entries = 0
-    types: dict[str, str | None] = {}
-    for number, shard in enumerate(in_batches(selected(source, config, ids), config.shard_size)):
-        run.write_structures(number, shard)
-        n_entries += len(shard)
-        for entry in shard:
-            if isinstance(entry, StructureRecord):
-                for name, value in entry.properties.items():
-                    check_name(name, entry.material_id)
-                    types[name] = wider(types.get(name), value)
-        watch(Progress("reading", n_entries, config.limit))
-    if not n_entries:
-        raise InputError("the source holds no entries")
-    read_on = date.today().isoformat()
-    summary = {
-        "entries": n_entries,
-        "shards": number + 1,
-        "properties": types,
-        "units": dict(getattr(source, "units", {})),  # where the database tells them
-        "read_on": read_on,
-    }
-    run.finish_fetching(summary)
-
-
-def check_name(name: str, material_id: str) -> None:
-    """InputError where a property has no name or that of a column which the dataset has anyway."""
-    if not name:
-        raise InputError(f"{material_id} has a property without a name; give it one")
-    if name in DATASET or name.startswith(SPLIT):
-        raise InputError(
-            f"property {name} has the name of a dataset column (of {material_id}); rename it"
-        )
-
-
 def state_units(run: Run, given: Mapping[str, str]) -> None:
     """Add a user's units to those of a frozen source; warn of numbers that have none.
 
@@ -297,51 +273,6 @@ def state_units(run: Run, given: Mapping[str, str]) -> None:
         log.warning(
             "no unit is known for %s; to state it add --units %s", ", ".join(missing), words
         )
-
-
-def selected(
-    source: Source, config: BuildConfig, wanted: set[str] | None
-) -> Iterator[StructureRecord | SkippedEntry]:
-    """The entries that the build wants; InputError where an id occurs twice or is missing."""
-    seen: set[str] = set()
-    for entry in map(storable_entry, source.records()):
-        if config.limit is not None and len(seen) == config.limit:
-            return
-        if wanted is not None and entry.material_id not in wanted:
-            continue
-        if entry.material_id in seen:
-            raise InputError(f"the source holds two entries with the id {entry.material_id}")
-        seen.add(entry.material_id)
-        yield entry
-    if wanted and (missing := wanted - seen):
-        raise InputError(f"--ids {config.ids}: the source has no entry {named(missing)}")
-
-
-def storable_entry(entry: StructureRecord | SkippedEntry) -> StructureRecord | SkippedEntry:
-    """The entry with all its texts such that a file can hold them."""
-    texts: dict[str, Any] = {
-        name: storable(text) for name, text in vars(entry).items() if isinstance(text, str)
-    }
-    if not isinstance(entry, StructureRecord):
-        return replace(entry, **texts)
-    properties = {storable(name): value for name, value in entry.properties.items()}
-    for name, value in properties.items():
-        if isinstance(value, str):
-            properties[name] = storable(value)
-    return replace(entry, **texts, properties=properties)
-
-
-def storable(text: str) -> str:
-    """The text with halves of surrogate pairs, which UTF-8 has not, written as their numbers."""
-    return text.encode(errors="backslashreplace").decode()
-
-
-def wider(type_name: str | None, value: Any) -> str | None:
-    """The column type that holds the values so far and this one: boolean, number or string."""
-    if value is None:
-        return type_name
-    found = {bool: "boolean", int: "number", float: "number"}.get(type(value), "string")
-    return found if type_name in (None, found) else "string"
 
 
 def _sha256(ids: set[str]) -> str:

@@ -56,6 +56,7 @@ OTHER_COMMANDS: Any = (
 def main() -> None:
     """Entry point of `curate`."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("httpx2").setLevel(logging.WARNING)  # it reports every request
     run_command("curate", run, after_disk_error="; finished shards are kept")
 
 
@@ -89,7 +90,7 @@ def run_build(config: BuildConfig) -> int:
         counts = build(config, watch=watch)
     show(counts)
     if counts.left:
-        how = f"curate describe {config.out} --rank R --of N describes them; " * (
+        how = f"curate describe {config.out}, on any number of nodes, describes them; " * (
             config.executor == "none"
         )
         print(f"{how}curate status {config.out} shows how far they are")
@@ -105,7 +106,7 @@ def run_build(config: BuildConfig) -> int:
 
 
 def run_describe(config: DescribeConfig) -> int:
-    """One rank's share, with a line of progress now and then."""
+    """One rank's share, or what is claimed, with a line of progress now and then."""
     from curate.build import describe_rank
     from curate.work.console import progress_bar
 
@@ -186,7 +187,6 @@ def run_push(config: PushConfig) -> int:
     run = Run.load(config.run)
     if damage := run.damaged_dataset_files():
         raise damage[0]
-    logging.getLogger("httpx2").setLevel(logging.WARNING)  # it reports every request
     plan = plan_push(run.dataset, config.name, private=config.private, tag=config.tag)
     print(plan if config.dry_run else mirror(plan))
     return 0

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from curate.describe.options import DescribeOptions
+from curate.describe.options import DescribeOptions, TextDialect
 from curate.errors import InputError
 from curate.sources import DEFAULT, SOURCES, settings_class
 from curate.sources.base import SourceSettings
@@ -28,7 +28,7 @@ def default_source() -> SourceSettings:
 
 @dataclass(frozen=True)
 class PushConfig:
-    """Publish a run's dataset on the Hugging Face Hub, in one commit.
+    """Publish a run's dataset on the Hugging Face Hub, in one commit, or in several for more than 100 files.
 
     The token comes from HF_TOKEN or `hf auth login`. The same command again sends what is missing.
     """
@@ -66,17 +66,18 @@ class ReportConfig:
 
 @dataclass(frozen=True)
 class DescribeConfig:
-    """Describe one of N shares of a run, for schedulers that start ranks; the last rank writes the dataset.
+    """Describe shards of a run that others describe as well; the last one writes the dataset.
 
-    `curate build … --executor none` freezes the structures first. Ranks may be started again, in any
-    number and any order: what is described is not described again.
+    `curate build … --executor none` freezes the structures first. Without --rank, each process claims
+    shards as it needs them, and any number may join at any time; with it, one of N fixed shares is
+    described. What is described is not described again.
     """
 
     run: tyro.conf.Positional[Path]
     """Run folder."""
-    rank: int
-    """Which share, from 0."""
-    of: int
+    rank: int | None = None
+    """Which share, from 0; for schedulers that start ranks."""
+    of: int | None = None
     """How many shares."""
     workers: int = field(default_factory=processors)
     """Processes that describe side by side, one thread each."""
@@ -116,6 +117,8 @@ class BuildConfig:
     """Units of properties of your own, as gap=eV hardness=GPa; 1 for a number without unit. They may be
     added later: nothing is described again."""
     describe: tyro.conf.OmitArgPrefixes[DescribeOptions] = field(default_factory=DescribeOptions)
+    text_dialect: TextDialect = "own"
+    """mp: the options of the Materials Project's own texts: Unicode, no site labels, oxidation states."""
     tokenizer: str = "minilm"
     """Tokenizer of the text encoder that the card counts tokens for: a folder, a name on the Hub
     (m3rg-iitd/matscibert), or `minilm` (extra `demo`)."""

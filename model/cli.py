@@ -28,6 +28,7 @@ from model.config import (
     ReportModelConfig,
     TrainConfig,
 )
+from model.presets import with_preset
 
 Command = (
     Annotated[PrepareConfig, tyro.conf.subcommand("prepare")]
@@ -53,7 +54,7 @@ def main() -> None:
 
 def parse_and_run() -> int:
     """Parse the command line and run its command."""
-    config = parse(sys.argv[1:])
+    config = parse(with_preset(sys.argv[1:]))
     try:
         return run(config)
     except ModuleNotFoundError as error:

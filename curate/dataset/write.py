@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import chain, islice
-from itertools import count as counting
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +27,22 @@ log = logging.getLogger(__name__)
 
 OLD = "dataset.old"  # the dataset that is replaced, until the new one is in its place
 ROWS_PER_PIECE = 1_000  # rows in memory at a time, and of a Parquet row group
-PIECES_PER_FILE = 20  # fixed, so that a grown run keeps its first files
+ROWS_PER_FILE = 20_000  # fixed, so that a grown run keeps its first files
+WriteEach = Callable[[Callable[..., int], Sequence[tuple]], Iterable[int]]
 ARROW_TYPES = {"number": pa.float64(), "boolean": pa.bool_(), "string": pa.string()}
 
 
-def finish(run: Run) -> Counts:
+def in_turn(function: Callable[..., int], tasks: Sequence[tuple]) -> list[int]:
+    """What the function returns for each task, computed in this process."""
+    return [function(*task) for task in tasks]
+
+
+def finish(run: Run, write_each: WriteEach = in_turn) -> Counts:
     """Write the dataset of a run whose shards are all described, unless it is up to date.
+
+    Args:
+        run: The run.
+        write_each: Calls a function for each file of the dataset, maybe in several processes.
 
     Returns:
         The counts of the run.
@@ -45,24 +55,89 @@ def finish(run: Run) -> Counts:
         raise ValueError(f"{counts.left} structures are unaccounted for")
     shutil.rmtree(run.folder / OLD, ignore_errors=True)  # of a killed build
     if not run.is_dataset_current:
-        write_dataset(run, counts)
+        write_dataset(run, counts, write_each)
     return counts
 
 
-def write_dataset(run: Run, counts: Counts) -> None:
+def write_dataset(run: Run, counts: Counts, write_each: WriteEach = in_turn) -> None:
     """Write RUN/dataset anew: the described rows, the manifest of all rows, and the card."""
     made_of = run.contents()
     partial = run.folder / "dataset.partial"
     shutil.rmtree(partial, ignore_errors=True)
-    tasks = tasks_of(run)
-    schema = default_schema(run, tasks)
-    pairs = described_pairs(run)
-    write_files(partial / "default", (default_row(*pair, tasks) for pair in pairs), schema)
-    write_files(partial / "manifest", manifest_rows(run), MANIFEST)
+    names = tuple(tasks_of(run))
+    schema = default_schema(run, names)
+    files = [
+        ("default", part) for part in parts((each.number, each.described) for each in counts.shards)
+    ]
+    files += [
+        ("manifest", part) for part in parts((each.number, each.entries) for each in counts.shards)
+    ]
+    for config in ("default", "manifest"):
+        (partial / config).mkdir(parents=True)
+    tasks = [(run.folder, partial / config, part, schema, names) for config, part in files]
+    if list(write_each(write_part, tasks)) != [part.n_rows for _, part in files]:
+        raise ValueError(f"{run.folder}: rows of the dataset are unaccounted for")
     write_card(run, counts, partial)
     sync_tree(partial)
     replace_folder(partial, run.dataset)
     run.record_dataset(made_of)
+
+
+@dataclass(frozen=True)
+class Part:
+    """The rows of one file of the dataset: so many from a place within a shard on."""
+
+    number: int  # of the file
+    shards: tuple[int, ...]
+    n_skipped: int  # rows of the first shard that are in the file before
+    n_rows: int
+
+
+def parts(shards: Iterable[tuple[int, int]]) -> list[Part]:
+    """The files for shards with so many rows each; at least one."""
+    size = ROWS_PER_FILE
+    found: list[Part] = []
+    numbers: list[int] = []
+    n_skipped = n_rows = 0
+    for number, rows in shards:
+        start = 0
+        while rows - start > size - n_rows:
+            taken = size - n_rows
+            found.append(Part(len(found), (*numbers, number), n_skipped, size))
+            start += taken
+            numbers, n_skipped, n_rows = [], start, 0
+        if rows - start:
+            numbers.append(number)
+            n_rows += rows - start
+    if n_rows or not found:
+        found.append(Part(len(found), tuple(numbers), n_skipped, n_rows))
+    return found
+
+
+def write_part(
+    folder: Path, config: Path, part: Part, schema: pa.Schema, tasks: Sequence[str]
+) -> int:
+    """Write one file of the dataset.
+
+    Args:
+        folder: Of the run.
+        config: Folder of the dataset's config, `default` or `manifest`.
+        part: Which rows.
+        schema: Of the config `default`.
+        tasks: The benchmarks whose splits are columns.
+
+    Returns:
+        The number of rows.
+    """
+    run = Run(folder)
+    if config.name == "manifest":
+        rows, schema = manifest_rows(run, part.shards), MANIFEST
+    else:
+        known = official_splits(chain.from_iterable(map(run.ids, part.shards)))
+        labels = {task: known.get(task, {}) for task in tasks}
+        rows = (default_row(*pair, labels) for pair in described_pairs(run, part.shards))
+    chosen = islice(rows, part.n_skipped, part.n_skipped + part.n_rows)
+    return write_file(config / f"train-{part.number:05d}.parquet", chosen, schema)
 
 
 def write_card(run: Run, counts: Counts, dataset: Path) -> None:
@@ -85,9 +160,12 @@ def default_schema(run: Run, tasks: Iterable[str]) -> pa.Schema:
     )
 
 
-def described_pairs(run: Run) -> Iterator[tuple[StructureRecord, Description]]:
-    """Record and description of every crystal that has one, in the source's order."""
-    for number in run.described_shards():
+def described_pairs(
+    run: Run, shards: Iterable[int] | None = None
+) -> Iterator[tuple[StructureRecord, Description]]:
+    """Record and description of every crystal of these shards, or of all, that has one, in the source's
+    order."""
+    for number in run.described_shards() if shards is None else shards:
         for entry, description in run.read_pairs(number):
             if description.status == "described" and not isinstance(entry, SkippedEntry):
                 yield entry, description
@@ -101,34 +179,29 @@ def default_row(
     return {**dataset_row(record, description), **splits}
 
 
-def manifest_rows(run: Run) -> Iterator[dict[str, Any]]:
-    """One row for every requested id."""
-    for number in run.described_shards():
+def manifest_rows(run: Run, shards: Iterable[int]) -> Iterator[dict[str, Any]]:
+    """One row for every requested id of these shards."""
+    for number in shards:
         for description in run.read_descriptions(number):
             yield {name: getattr(description, name) for name in MANIFEST.names}
 
 
-def tasks_of(run: Run) -> dict[str, dict[str, str]]:
+def tasks_of(run: Run) -> list[str]:
     """The official benchmarks that list any material of the run."""
-    ids: set[str] = set()
-    for number in run.shards():
-        ids.update(run.ids(number))
-    return official_splits(ids)
+    return list(official_splits(chain.from_iterable(map(run.ids, run.shards()))))
 
 
-def write_files(folder: Path, rows: Iterable[dict[str, Any]], schema: pa.Schema) -> None:
-    """Write rows as `train-00000.parquet`, …, at least one file, in pieces that fit in memory."""
-    folder.mkdir(parents=True)
-    pieces = in_batches(rows, ROWS_PER_PIECE)
-    for number in counting():
-        first = next(pieces, None)
-        if first is None and number:
-            return
-        path = folder / f"train-{number:05d}.parquet"
-        with pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True) as file:
-            for piece in chain([first or []], islice(pieces, PIECES_PER_FILE - 1)):
-                table = [_typed(row, schema) for row in piece]
-                file.write_table(pa.Table.from_pylist(table, schema))
+def write_file(path: Path, rows: Iterable[dict[str, Any]], schema: pa.Schema) -> int:
+    """Write rows as a Parquet file, in pieces that fit in memory; the number of rows."""
+    n_rows = 0
+    with pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True) as file:
+        for piece in in_batches(rows, ROWS_PER_PIECE):
+            n_rows += len(piece)
+            table = [_typed(row, schema) for row in piece]
+            file.write_table(pa.Table.from_pylist(table, schema))
+        if not n_rows:
+            file.write_table(schema.empty_table())
+    return n_rows
 
 
 def _typed(row: dict[str, Any], schema: pa.Schema) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -25,11 +26,23 @@ def render(condensed: str, options: DescribeOptions | None = None) -> str:
     """
     options = options or DescribeOptions()
     structure = restored(json.loads(condensed))
-    if options.text_format == "unicode":
+    if options.text_format == "unicode-or-html":
+        text = unicode_or_html(structure, options)
+    elif options.text_format == "unicode":
         text = describer(options).describe(without_points(structure)).replace(POINT, ".")
     else:
         text = describer(options).describe(structure)
     return in_fixed_order(text)
+
+
+def unicode_or_html(structure: dict[str, Any], options: DescribeOptions) -> str:
+    """The text in Unicode, or in HTML where a formula can't be written so, as the Materials Project does."""
+    try:
+        return describer(replace(options, text_format="unicode")).describe(structure)
+    except ValueError as error:
+        if "subscript period" not in str(error):
+            raise
+        return describer(replace(options, text_format="html")).describe(structure)
 
 
 def rendered_parts(condensed: str) -> dict[str, str]:

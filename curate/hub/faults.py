@@ -1,4 +1,4 @@
-"""Errors of the Hugging Face Hub: which are temporary, and a readable sentence for each."""
+"""Call the Hugging Face Hub for a push, with retries and a readable sentence for each error."""
 
 from __future__ import annotations
 
@@ -9,25 +9,13 @@ from typing import TypeVar
 
 import httpx2
 from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
-from huggingface_hub.utils import parse_ratelimit_headers
 
 from curate.errors import InputError, first_line
-from curate.web.retry import (
-    TEMPORARY_STATUSES,
-    LongWait,
-    RetryPolicy,
-    chain_of,
-    retry_after,
-    without_token,
-)
+from curate.web.hub_client import NETWORK_ERRORS, cause, is_temporary, requested_wait
+from curate.web.retry import LongWait, RetryPolicy, without_token
 
 log = logging.getLogger(__name__)
 
-# Network errors: the HTTP client's, Python's (raised by uploads through xet), and a gateway's HTML
-# page where JSON is expected.
-NETWORK_ERRORS = (httpx2.TransportError, ConnectionError, TimeoutError, json.JSONDecodeError)
-# Also temporary at the Hub: a repository being created (409), another commit in between (412).
-HUB_TEMPORARY = (*TEMPORARY_STATUSES, 409, 412)
 T = TypeVar("T")
 
 
@@ -64,44 +52,14 @@ def call_hub(policy: RetryPolicy, attempt: Callable[[], T], repo_id: str, token:
         return policy.call(attempt, is_temporary, requested_wait, warn)
     except PublishError:
         raise
+    except InputError as error:  # a bound of the client
+        reason = without_token(str(error), token)
     except LongWait as error:
         reason = f"the Hub {error}; run the same push again later: what was sent stays there"
     except (OSError, RuntimeError, ValueError, httpx2.HTTPError) as error:
         reason = without_token(sentence(error, repo_id), token)
     # Raised outside the handler: the client's exception holds the request and its headers.
     raise PublishError(reason)
-
-
-def cause(error: BaseException) -> BaseException:
-    """The HTTP or network error below the errors that the client wraps around it."""
-    for link in chain_of(error):
-        if isinstance(link, (HfHubHTTPError, *NETWORK_ERRORS)):
-            return link
-    return error
-
-
-def is_temporary(error: BaseException) -> bool:
-    """Whether the same call may succeed later."""
-    happened = cause(error)
-    if isinstance(happened, HfHubHTTPError):
-        # A large file's address is signed for a limited time; the next attempt gets a new one.
-        is_expired = (
-            happened.response.status_code == 403 and happened.response.request.method == "PUT"
-        )
-        return is_expired or happened.response.status_code in HUB_TEMPORARY
-    return isinstance(happened, NETWORK_ERRORS) and not isinstance(happened, OfflineModeIsEnabled)
-
-
-def requested_wait(error: BaseException) -> float | None:
-    """Seconds the Hub asks to wait, by Retry-After or RateLimit; None where it does not ask."""
-    happened = cause(error)
-    if not isinstance(happened, HfHubHTTPError):
-        return None
-    headers = happened.response.headers
-    limit = parse_ratelimit_headers(headers)
-    if happened.response.status_code == 429 and limit is not None and limit.remaining == 0:
-        return float(limit.reset_in_seconds)
-    return retry_after(headers)
 
 
 def sentence(error: BaseException, repo_id: str) -> str:

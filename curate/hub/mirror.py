@@ -1,8 +1,9 @@
-"""Make a repository on the Hugging Face Hub hold the same files as a folder, in one commit."""
+"""Make a repository on the Hugging Face Hub hold the same files as a folder, in one commit or a few."""
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,11 +18,16 @@ from huggingface_hub.utils import validate_repo_id
 
 from curate.files import sha256_of
 from curate.hub.faults import PublishError, call_hub
-from curate.hub.same_host import keep_token
+from curate.web.hub_client import keep_token
 from curate.web.retry import RetryPolicy, without_token
 
+log = logging.getLogger(__name__)
 Kind = Literal["dataset", "model", "space"]
 ADDRESS: dict[Kind, str] = {"dataset": "datasets/", "model": "", "space": "spaces/"}
+CARD = "README.md"
+FILES_A_COMMIT = (
+    100  # the Hub advises 50 to 100; more are pushed in several commits, the card in the last
+)
 READABLE_BYTES = 10_000_000  # cards, tables and notes are smaller, and searched for the token
 
 
@@ -140,9 +146,12 @@ def mirror(
 ) -> PushResult:
     """Make a repository hold the files of a plan, in one commit, or in none if it holds them already.
 
-    Files that the repository holds beside them are kept, except below folders that are pushed:
-    there, what is not among the files is deleted in the same commit. Repeated after a kill or an
-    error, it sends only what the Hub does not have yet.
+    More than FILES_A_COMMIT files take several commits. The last one brings the card and deletes what is
+    left over: until then the card is the one before, or there is none.
+
+    Files that the repository holds beside them are kept, except below folders that are pushed: there, what
+    is not among the files is deleted. Repeated after a kill or an error, it sends only what the Hub does
+    not have yet.
 
     Args:
         plan: The files and their repository, which is created if it does not exist. A tag that exists
@@ -165,7 +174,8 @@ def mirror(
     _check_secret(files, token)
     heads: list[str] = []  # head commit at each attempt; the first is the state before the push
 
-    def attempt() -> PushResult:
+    def attempt() -> PushResult | None:
+        """One commit; None where others must follow it."""
         head = _head(client, repo_id, kind, plan.private)
         heads.append(head)
         remote = _remote_files(client, repo_id, kind, head)
@@ -180,25 +190,42 @@ def mirror(
             )
         commit = head
         if changed or leftover:
+            batch = next_batch(changed)
+            is_last = len(batch) == len(changed)
+            deleted = leftover if is_last else []
+            follows = "" if is_last else f"; {len(changed) - len(batch)} more follow"
             # The parent makes the Hub refuse, with 412, if somebody else was faster.
             commit = client.create_commit(
                 repo_id,
                 [
-                    *(CommitOperationDelete(path) for path in leftover),
-                    *(CommitOperationAdd(file.path, file.source) for file in changed),
+                    *(CommitOperationDelete(path) for path in deleted),
+                    *(CommitOperationAdd(file.path, file.source) for file in batch),
                 ],
-                commit_message=f"Push {len(changed)} files, delete {len(leftover)}",
+                commit_message=f"Push {len(batch)} files, delete {len(deleted)}{follows}",
                 repo_type=kind,
                 parent_commit=head,
             ).oid
-            _check_arrived(files, _remote_files(client, repo_id, kind, commit), repo_id)
+            _check_arrived(batch, _remote_files(client, repo_id, kind, commit), repo_id)
+            if not is_last:
+                log.info("%s: %d of %d files left", repo_id, len(changed) - len(batch), len(files))
+                return None
         if tag and not tagged:
             client.create_tag(repo_id, tag=tag, revision=commit, repo_type=kind)
         url = f"{client.endpoint}/{ADDRESS[kind]}{repo_id}"
         return PushResult(repo_id, url, commit, is_new=commit != heads[0], tag=tag)
 
     keep_token(client.endpoint, token)
-    return call_hub(retry or RetryPolicy(), attempt, repo_id, token)
+    policy = retry or RetryPolicy()
+    while (result := call_hub(policy, attempt, repo_id, token)) is None:
+        pass  # each commit has its own attempts
+    return result
+
+
+def next_batch(changed: Sequence[LocalFile]) -> list[LocalFile]:
+    """The files of the next commit: as many as it takes, the card only with the last ones."""
+    if len(changed) <= FILES_A_COMMIT:
+        return list(changed)
+    return [file for file in changed if file.path != CARD][:FILES_A_COMMIT]
 
 
 def compare(

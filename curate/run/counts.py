@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from curate.run.folder import Run
+
+
+@dataclass(frozen=True)
+class ShardCounts:
+    """How many entries a finished shard has, and how many of them are described."""
+
+    number: int
+    entries: int
+    described: int
 
 
 @dataclass(frozen=True)
@@ -16,8 +29,9 @@ class Counts:
     described: int
     failed: Counter[str] = field(default_factory=Counter)  # by status
     reasons: Counter[str] = field(default_factory=Counter)  # "status: error type"
-    seconds: tuple[float, ...] = ()  # of each finished entry, ascending
+    seconds: Sequence[float] = ()  # of each finished entry, ascending
     slowest: str | None = None  # material id
+    shards: tuple[ShardCounts, ...] = field(default=(), repr=False)  # the finished ones
 
     @property
     def left(self) -> int:
@@ -35,11 +49,13 @@ def count(run: Run) -> Counts:
     fetched = run.fetched["entries"] if run.fetched else 0
     failed: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
-    described, seconds = 0, []
+    seconds = array("d")  # of millions of entries
     slowest: dict = {}
+    shards = []
     columns = ["material_id", "status", "error_type", "seconds"]
     for number in run.described_shards():
-        for row in run.description_columns(number, columns):
+        described, rows = 0, run.description_columns(number, columns)
+        for row in rows:
             seconds.append(row["seconds"])
             slowest = max(slowest or row, row, key=lambda row: row["seconds"])
             if row["status"] == "described":
@@ -47,8 +63,15 @@ def count(run: Run) -> Counts:
             else:
                 failed[row["status"]] += 1
                 reasons[f"{row['status']}: {row['error_type']}"] += 1
+        shards.append(ShardCounts(number, len(rows), described))
     counts = Counts(
-        fetched, described, failed, reasons, tuple(sorted(seconds)), slowest.get("material_id")
+        fetched,
+        sum(shard.described for shard in shards),
+        failed,
+        reasons,
+        array("d", np.sort(seconds).tobytes()),
+        slowest.get("material_id"),
+        tuple(shards),
     )
     if counts.left < 0:
         raise ValueError(f"{run.folder}: {-counts.left} descriptions belong to no entry")

@@ -1,8 +1,10 @@
 """The run folder: the record that defines it, its shards, and what is left to do.
 
     RUN/run.json                  the record: settings, versions, source snapshot
-    RUN/structures/00000.parquet  the source's entries; structures.json when they are complete
+    RUN/structures/00000.parquet  the source's entries; structures.json when they are complete, before that
+                                  reading.json says where an interrupted build goes on
     RUN/descriptions/00000.parquet  the texts of structures/00000.parquet, in the same order
+    RUN/claims/                   which tasks describe which shard, while many do (`curate.work.claims`)
     RUN/dataset/                  what is pushed; dataset.json says of which shards it was made
 
 Each file is written atomically, so the files that exist say what is left to do, and holds a digest that is
@@ -45,6 +47,7 @@ log = logging.getLogger(__name__)
 
 RECORD_KEYS = ("source", "settings", "describe", "versions")  # of run.json
 FETCHED_KEYS = ("entries", "shards", "properties", "read_on")  # of structures.json
+READING_KEYS = ("run", "shards", "position")  # of reading.json
 
 
 class Run:
@@ -55,7 +58,9 @@ class Run:
         self.settings_file = folder / "run.json"
         self.structures = folder / "structures"
         self.structures_file = folder / "structures.json"
+        self.reading_file = folder / "reading.json"
         self.descriptions = folder / "descriptions"
+        self.claims = folder / "claims"
         self.verification_file = folder / "verification.json"
         self.dataset = folder / "dataset"
         self.dataset_file = folder / "dataset.json"
@@ -177,6 +182,32 @@ class Run:
             if number >= summary["shards"]:
                 shard_file(self.structures, number).unlink()
         write_record(self.structures_file, summary)
+        self.reading_file.unlink(missing_ok=True)
+
+    @property
+    def reading(self) -> dict[str, Any] | None:
+        """How many shards an interrupted build wrote, and the position of their last entry in the source.
+
+        None where it can't be resumed. Raises DamagedFile where the record is not as it was written.
+        """
+        if not self.reading_file.exists():
+            return None
+        reading = read_record(self.reading_file, READING_KEYS)
+        if reading["run"] != digest_of(self.settings_record):
+            raise DamagedFile(self.reading_file, "it belongs to another run")
+        return reading
+
+    def record_reading(self, n_shards: int, position: Mapping[str, Any]) -> None:
+        """Record that so many shards are written, and the position of their last entry in the source."""
+        run = digest_of(self.settings_record)
+        write_record(
+            self.reading_file, {"run": run, "shards": n_shards, "position": dict(position)}
+        )
+
+    def check_shards(self, n: int) -> None:
+        """DamagedFile where one of the first n structure shards is not as it was written."""
+        for number in range(n):
+            self._open(self.structures, number)
 
     def shards(self) -> list[int]:
         """Numbers of the structure shards."""
@@ -313,6 +344,10 @@ class Run:
     def ids(self, number: int) -> list[str]:
         """The ids of one shard's entries."""
         return self._open(self.structures, number).read(["material_id"])["material_id"].to_pylist()
+
+    def structure_columns(self, number: int, columns: list[str]) -> list[dict[str, Any]]:
+        """Some columns of one shard's entries, row by row; DamagedFile as for all of them."""
+        return self._open(self.structures, number).read(columns).to_pylist()
 
     def read_structures(self, number: int) -> list[StructureRecord | SkippedEntry]:
         """The entries of one shard; DamagedFile where it is not as it was written."""

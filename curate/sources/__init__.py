@@ -28,6 +28,11 @@ SOURCES = {
         "OptimadeSettings",
         "any database that speaks OPTIMADE (extra `optimade`)",
     ),
+    "hub": Registered(
+        "curate.sources.hub",
+        "HubSettings",
+        "a dataset with OPTIMADE's columns on the Hugging Face Hub, as LeMaterial/LeMat-Bulk",
+    ),
     "files": Registered("curate.sources.files", "FilesSettings", "your own structure files"),
     "crysmmnet": Registered(
         "curate.sources.paper_corpus", "PaperCorpusSettings", "the corpus the paper published"

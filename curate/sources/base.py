@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from curate.record import SkippedEntry, StructureRecord
 
@@ -32,7 +32,10 @@ class PreviousRun:
 class Source(Protocol):
     """A database that yields records; reading it twice yields the same records in the same order.
 
-    A source that learns units from its database has them in `units`, by property, after `snapshot`.
+    A source that learns units from its database has them in `units`, by property, after `snapshot`. One
+    whose database may name a crystal twice has in `unique_by` what no two of its records may share:
+    "material_id", and names of properties. What comes again is then left out with the reason; in the
+    other sources an id that comes again is an InputError.
     """
 
     def snapshot(self) -> Snapshot:
@@ -43,11 +46,25 @@ class Source(Protocol):
 
 
 Entry = StructureRecord | SkippedEntry
-Read = Callable[..., Iterator[Entry]]  # the entries of one of many parts of a source
-ReadEach = Callable[[Read, Sequence[tuple]], Iterator[tuple[int, Entry]]]
+Position = Mapping[str, Any]  # of an entry in its source, as JSON
 
 
-def read_here(function: Read, tasks: Sequence[tuple]) -> Iterator[tuple[int, Entry]]:
+@runtime_checkable
+class ResumableSource(Source, Protocol):
+    """A source that an interrupted build goes on with after the last entry that it wrote."""
+
+    def entries_after(self, position: Position | None) -> Iterator[tuple[Position, Entry]]:
+        """The entries behind a position, or all of them, each with its own.
+
+        Raises InputError where the position is none of this source.
+        """
+
+
+Read = Callable[..., Iterator[Any]]  # what is in one of many parts of a source, as its entries
+ReadEach = Callable[[Read, Sequence[tuple]], Iterator[tuple[int, Any]]]
+
+
+def read_here(function: Read, tasks: Sequence[tuple]) -> Iterator[tuple[int, Any]]:
     """The number of each part and its entries, read in this process, without a limit of time."""
     for number, task in enumerate(tasks):
         for entry in function(*task):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -15,13 +15,15 @@ from curate.licenses import is_unknown
 from curate.record import SkippedEntry, StructureRecord
 from curate.sources.base import (
     IN_SNAPSHOT,
+    Entry,
+    Position,
     PreviousRun,
     Request,
     Snapshot,
     Source,
     SourceSettings,
 )
-from curate.sources.optimade_entries import FIELD, STRUCTURE, record_of_entry
+from curate.sources.optimade_entries import DEEPEST, FIELD, STRUCTURE, record_of_entry
 from curate.web.bounds import is_address
 
 if TYPE_CHECKING:
@@ -43,8 +45,8 @@ class OptimadeSettings(SourceSettings):
 
     db: ClassVar[str] = "optimade"
 
-    input: str | None = field(default=None, metadata=IN_SNAPSHOT)
-    """The server's address, as https://oqmd.org/optimade."""
+    input: tuple[str, ...] = field(default=(), metadata=IN_SNAPSHOT)
+    """The server's address, as https://oqmd.org/optimade; of several, ids begin with their database."""
     filter: str | None = None
     """Which structures, in OPTIMADE's words: 'elements HAS ALL "Ga","N" AND nelements=2'; all of them
     where it is left out."""
@@ -52,11 +54,16 @@ class OptimadeSettings(SourceSettings):
     """Licence of the structures, in place of what the server says."""
 
     def check(self) -> None:
-        if self.input is None:
+        if not self.input:
             raise InputError("--db optimade needs --input URL")
+        if len(set(self.input)) < len(self.input):
+            raise InputError("--input names a server twice")
 
     def open(self, request: Request) -> Source:
-        return Optimade(self.input or "", self.filter, self.license, request.previous)
+        if len(self.input) > 1:
+            servers = [Optimade(url, self.filter, self.license) for url in self.input]
+            return SeveralServers(servers, request.previous)
+        return Optimade(self.input[0], self.filter, self.license, request.previous)
 
 
 class Optimade:
@@ -142,19 +149,33 @@ class Optimade:
         )
 
     def records(self) -> Iterator[StructureRecord | SkippedEntry]:
-        n_entries = 0
-        for page in self.client.pages(self.filter, self.fields):
-            for entry in page.data:
+        return (entry for _, entry in self.entries_after(None))
+
+    def entries_after(self, position: Position | None) -> Iterator[tuple[Position, Entry]]:
+        start, n_before, n_skipped = None, 0, 0
+        if position is not None:
+            start, n_before, n_skipped = (position[name] for name in ("page", "before", "entry"))
+        n_entries = n_before
+        for page in self.client.pages(self.filter, self.fields, start, n_before):
+            before = n_entries
+            for number, entry in enumerate(page.data, 1):
                 n_entries += 1
+                if n_skipped:
+                    n_skipped -= 1
+                    continue
+                place = {"page": page.address, "before": before, "entry": number}
                 if not isinstance(entry, dict) or not has_id(entry):
-                    yield SkippedEntry(
-                        f"entry {n_entries}",
-                        "unreadable",
-                        "NoEntry",
-                        "it has no id, or one that is no line of up to 200 characters",
+                    yield (
+                        place,
+                        SkippedEntry(
+                            f"entry {n_entries}",
+                            "unreadable",
+                            "NoEntry",
+                            "it has no id, or one that is no line of up to 200 characters",
+                        ),
                     )
                 else:
-                    yield record_of_entry(entry, self.database, self.license)
+                    yield place, record_of_entry(entry, self.database, self.license)
         told = count_of(self.first.meta.get("data_returned"))
         if told is not None and told != n_entries:
             raise InputError(
@@ -179,21 +200,75 @@ class Optimade:
         numbers = {
             name: said
             for name, said in described.items()
-            if name.startswith("_") and isinstance(said, dict) and is_number(said)
+            if name.startswith("_")
+            and isinstance(said, dict)
+            and (is_number(said) or is_nested(said))
         }
         if odd := [name for name in numbers if not FIELD.fullmatch(name)]:
             log.warning("%s: left out: %d properties with odd names", self.url, len(odd))
         numbers = {name: said for name, said in numbers.items() if FIELD.fullmatch(name)}
-        for name, said in numbers.items():
-            unit = said.get("x-optimade-unit") or said.get("unit")
-            if not unit or unit == "inapplicable":
-                continue
+        for name, unit in units_in(numbers):
             if isinstance(unit, str) and UNIT.fullmatch(unit):
                 self.units[name] = "1" if unit == "dimensionless" else unit
             else:
                 log.warning("%s: the unit of %s is left out, it is none: %r", self.url, name, unit)
         fields = [name for name in STRUCTURE if name in described] + sorted(numbers)
         return fields if described and len(",".join(fields)) < LONGEST_LIST else None
+
+
+class SeveralServers:
+    """The structures of several OPTIMADE servers, one server after the other.
+
+    Ids of different databases may be equal: each begins with its database, as `oqmd:1234`.
+    """
+
+    def __init__(self, servers: Sequence[Optimade], previous: PreviousRun | None = None):
+        self.servers = servers
+        self.previous = previous
+        self.units: dict[str, str] = {}
+
+    def snapshot(self) -> Snapshot:
+        addresses = " ".join(server.address for server in self.servers)
+        stated = self.servers[0].stated_license
+        if self.previous is not None and self.previous.is_complete:
+            before = self.previous.snapshot
+            is_same = is_unknown(stated) or stated == before.license
+            return replace(before, url=addresses, license=before.license if is_same else stated)
+        parts = [server.snapshot() for server in self.servers]
+        names = [part.database for part in parts]
+        self.names = [
+            server.url if names.count(name) > 1 else name
+            for name, server in zip(names, self.servers, strict=True)
+        ]
+        for server in self.servers:
+            for name, unit in server.units.items():
+                if self.units.setdefault(name, unit) != unit:
+                    raise InputError(
+                        f"{server.url} gives {name} in {unit}, another server in "
+                        f"{self.units[name]}; build them apart"
+                    )
+        licenses = {part.license for part in parts}
+        return Snapshot(
+            database=", ".join(self.names),
+            version="; ".join(part.version for part in parts),
+            sha256="",
+            license=licenses.pop() if len(licenses) == 1 else "per row",
+            citation="; ".join(part.citation for part in parts),
+            url=addresses,
+        )
+
+    def records(self) -> Iterator[StructureRecord | SkippedEntry]:
+        return (entry for _, entry in self.entries_after(None))
+
+    def entries_after(self, position: Position | None) -> Iterator[tuple[Position, Entry]]:
+        first, within = 0, None
+        if position is not None:
+            first, within = position["server"], position["within"]
+        for number in range(first, len(self.servers)):
+            for place, entry in self.servers[number].entries_after(within):
+                name = f"{self.names[number]}:{entry.material_id}"
+                yield {"server": number, "within": place}, replace(entry, material_id=name)
+            within = None
 
 
 def license_of(info: Mapping[str, Any]) -> str | None:
@@ -211,6 +286,26 @@ def is_number(described: Mapping[str, Any]) -> bool:
     """Whether a property may hold numbers or yes and no, as a server describes it."""
     types = described.get("x-optimade-type") or described.get("type") or ()
     return NO_NUMBERS.isdisjoint(map(str, types if isinstance(types, list) else [types]))
+
+
+def is_nested(described: Mapping[str, Any]) -> bool:
+    """Whether a property is a dictionary, which may hold numbers, as a server describes it."""
+    types = described.get("x-optimade-type") or described.get("type") or ()
+    return not {"dictionary", "object"}.isdisjoint(types if isinstance(types, list) else [types])
+
+
+def units_in(
+    described: Mapping[str, Any], way: str = "", depth: int = 0
+) -> Iterator[tuple[str, Any]]:
+    """The units that a server tells, by property, also of those within dictionaries."""
+    for name, said in described.items():
+        if not isinstance(said, dict):
+            continue
+        unit = said.get("x-optimade-unit") or said.get("unit")
+        if unit and unit != "inapplicable":
+            yield f"{way}{name}", unit
+        if depth < DEEPEST:
+            yield from units_in(part(said, "properties"), f"{way}{name}.", depth + 1)
 
 
 def part(of: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -14,7 +14,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
 
@@ -65,6 +65,7 @@ class Page:
     data: Any  # entries, or what the server says of itself
     meta: Mapping[str, Any]
     next: str | None  # address of the following page
+    address: str | None = None  # its own, as the page before it told it
 
 
 class OptimadeReader:
@@ -92,20 +93,29 @@ class OptimadeReader:
             raise InputError(f"{self.url} does not answer as an OPTIMADE server; {BASE_ADDRESS}")
         return page
 
-    def pages(self, filter: str | None, fields: Sequence[str] | None) -> Iterator[Page]:
+    def pages(
+        self,
+        filter: str | None,
+        fields: Sequence[str] | None,
+        start: str | None = None,
+        n_before: int = 0,
+    ) -> Iterator[Page]:
         """The pages of a query, in the server's order; InputError where one can't be had.
 
-        Without fields the server chooses them.
+        Args:
+            filter: Which structures; None for all.
+            fields: Their properties; None for those that the server chooses.
+            start: Address of the page to begin with; None for the first.
+            n_before: Structures on the pages before it.
         """
         check_filter(filter)
         query = quote(filter or "", safe="")  # the client writes it into the address as it is
-        try:
-            page = self._ask("structures", query, fields, ENTRIES_A_PAGE, None)
-        except InputError:
-            if not self._refuses():
-                raise
-            page = self._ask("structures", query, fields, None, None)  # pages of its own size
-        progress = Progress(self.url)
+        if start is not None:
+            page = self._ask("structures", query, fields, None, self._address(start))
+        else:
+            page = self._first(query, fields)
+        page = replace(page, address=start)
+        progress = Progress(self.url, n_before)
         while True:
             if not isinstance(page.data, list):
                 raise InputError(f"{self.url} answers without a list of structures")
@@ -114,7 +124,17 @@ class OptimadeReader:
             if page.next is None:
                 return
             time.sleep(delay(page.meta))
-            page = self._ask("structures", query, fields, None, self._address(page.next))
+            following = page.next
+            page = self._ask("structures", query, fields, None, self._address(following))
+            page = replace(page, address=following)
+
+    def _first(self, query: str, fields: Sequence[str] | None) -> Page:
+        try:
+            return self._ask("structures", query, fields, ENTRIES_A_PAGE, None)
+        except InputError:
+            if not self._refuses():
+                raise
+            return self._ask("structures", query, fields, None, None)  # pages of its own size
 
     def _address(self, following: str) -> str:
         """The address of the next page; InputError where it is not at this server."""
@@ -276,10 +296,10 @@ def check_shape(content: bytes) -> None:
 class Progress:
     """Whether each page brings something that the pages before it have not."""
 
-    def __init__(self, url: str):
+    def __init__(self, url: str, n_entries: int = 0):
         self.url = url
         self.seen: set[int] = set()  # hashes of the pages' ids, and of their addresses
-        self.n_entries = 0
+        self.n_entries = n_entries
 
     def check(self, page: Page) -> None:
         """InputError where the pages go round in a circle or have no end."""

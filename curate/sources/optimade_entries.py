@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from curate.record import DisorderedStructure, DummySpecies, SkippedEntry, StructureRecord
+from curate.record import (
+    DisorderedStructure,
+    DummySpecies,
+    SkippedEntry,
+    StructureRecord,
+    Value,
+)
 from curate.sources.entries import record_of_atoms, value_of
 
 STRUCTURE = (  # OPTIMADE's own properties that a record is made of
@@ -19,6 +25,9 @@ STRUCTURE = (  # OPTIMADE's own properties that a record is made of
     "space_group_it_number",
 )
 FIELD = re.compile(r"_[A-Za-z0-9_]{1,99}")  # a provider's own property
+NESTED = re.compile(r"[A-Za-z0-9_+-]{1,60}")  # a key within one
+DEEPEST = 3  # dictionaries within dictionaries
+MOST_NESTED = 500  # values within the dictionaries of a structure
 IMPLIED = {"implicit_atoms", "site_attachments", "unknown_positions"}  # atoms without a place
 
 
@@ -30,11 +39,7 @@ def record_of_entry(
     try:
         attributes = entry["attributes"]
         number = attributes.get("space_group_it_number")
-        properties = {
-            name: value_of(value)
-            for name, value in attributes.items()
-            if FIELD.fullmatch(name) and isinstance(value, bool | int | float)
-        }
+        properties = dict(numbers_in(attributes))
         return record_of_atoms(
             atoms_of(attributes),
             material_id,
@@ -45,6 +50,23 @@ def record_of_entry(
         )
     except Exception as error:  # a broken entry costs itself only
         return SkippedEntry.from_error(material_id, error)
+
+
+def numbers_in(attributes: Mapping[str, Any]) -> Iterator[tuple[str, Value]]:
+    """The provider's own numbers, those within its dictionaries by the names on the way to them:
+    `_mp_stability.r2scan.energy_above_hull`; ValueError for more than MOST_NESTED of these."""
+    waiting = [(name, value, 0) for name, value in attributes.items() if FIELD.fullmatch(name)]
+    n_nested = 0
+    while waiting:
+        name, value, depth = waiting.pop(0)
+        if isinstance(value, bool | int | float):
+            yield name, value_of(value)
+        elif isinstance(value, Mapping) and depth < DEEPEST:
+            inner = [(key, part) for key, part in value.items() if NESTED.fullmatch(key)]
+            n_nested += len(inner)
+            if n_nested > MOST_NESTED:
+                raise ValueError(f"its own properties hold more than {MOST_NESTED} values")
+            waiting[:0] = [(f"{name}.{key}", part, depth + 1) for key, part in inner]
 
 
 def atoms_of(attributes: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import os
 import resource
 import signal
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures import TimeoutError as FutureTimeout
 from concurrent.futures.process import BrokenProcessPool
@@ -31,6 +31,8 @@ UNKNOWN_EXIT = 255  # of a worker whose forkserver was killed with it
 MOST_POOLS = (
     5  # that one call of `work` starts, the later ones where the machine killed the forkserver
 )
+LONGEST_FILE = 3600.0  # s that a process may take for one file of a dataset
+LARGEST_FILE = 8.0  # GiB that it may use for it
 WORKER_ENVIRONMENT = {
     "PYTHONHASHSEED": "0",  # Robocrystallographer iterates over sets of strings
     "OMP_NUM_THREADS": "1",
@@ -115,6 +117,28 @@ def work(
         pool.stop()
         with suppress(TimeoutError):  # a worker that outlives this dies with the forkserver
             pool.join(timeout=10)
+
+
+def in_processes(
+    n: int, preload: str = "curate.describe.preload"
+) -> Callable[[Callable[..., Any], Sequence[tuple]], list[Any]]:
+    """A function that calls another for each of many tasks, in n processes side by side, and gives the
+    values in the tasks' order.
+
+    A task whose process fails is done again in this one, which raises what it raises.
+    """
+
+    def call(function: Callable[..., Any], tasks: Sequence[tuple]) -> list[Any]:
+        if n == 1 or len(tasks) < 2:
+            return [function(*task) for task in tasks]
+        values: dict[int, Any] = {}
+        limits = Limits(min(n, len(tasks)), LONGEST_FILE, LARGEST_FILE)
+        for number, value in work(function, enumerate(tasks), limits, preload):
+            is_lost = isinstance(value, FailedTask)
+            values[number] = function(*tasks[number]) if is_lost else value
+        return [values[number] for number in range(len(tasks))]
+
+    return call
 
 
 def _pool(limits: Limits, preload: str) -> ProcessPool:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from curate.dataset.write import finish
 from curate.describe import description as describing
 from curate.describe.options import DescribeOptions
 from curate.record import Description, SkippedEntry, StructureRecord
 from curate.run.folder import Run
-from curate.work.load_balance import longest_first
-from curate.work.pool import FailedTask, Limits, work
+from curate.sources.base import Entry
+from curate.work.claims import claimed, forget_claims
+from curate.work.load_balance import Sizes, longest_first
+from curate.work.pool import FailedTask, Limits, in_processes, work
 from curate.work.progress import Progress, Watch
 
 Describe = Callable[[StructureRecord, DescribeOptions], Description]
@@ -33,41 +36,103 @@ def describe_share(
         describe: Writes the text of one crystal.
         watch: Called after each crystal.
     """
-    describe_shards(run, share, workers, describe, watch)
+    describe_shards(run, share, workers, describe, watch, run.sizes(share))
+    finish_last(run, workers)
+
+
+def describe_claimed(
+    run: Run,
+    shards: Sequence[int],
+    workers: int,
+    describe: Describe = describing.describe,
+    watch: Watch = lambda progress: None,
+) -> None:
+    """Describe what no other task has claimed, help with what is not finished, and, if no shard is left,
+    write the dataset.
+
+    Args:
+        run: The run, whose structures are complete.
+        shards: Numbers of all shards, in the order in which they should be described.
+        workers: Processes side by side.
+        describe: Writes the text of one crystal.
+        watch: Called after each crystal.
+    """
+    in_hand: set[int] = set()
+    is_at_work = True
+    while is_at_work:  # once more after the own ones are finished: others' may not be
+        is_at_work = describe_shards(
+            run, claimed(run, shards, in_hand), workers, describe, watch, in_hand=in_hand
+        )
+    finish_last(run, workers)
+
+
+def finish_last(run: Run, workers: int) -> None:
+    """Write the dataset, in several processes, if every shard is described."""
     if not run.missing_shards():
         with run.lock(wait=True):
-            finish(run)
+            finish(run, in_processes(workers))
+            forget_claims(run)
 
 
 def describe_shards(
-    run: Run, shards: Sequence[int], workers: int, describe: Describe, watch: Watch
-) -> None:
-    """Describe shards with the run's own options; those finished meanwhile elsewhere are skipped."""
-    pending = [number for number in shards if not run.is_described(number)]
-    if not pending:
-        return
+    run: Run,
+    shards: Iterable[int],
+    workers: int,
+    describe: Describe,
+    watch: Watch,
+    sizes: Sizes | None = None,
+    in_hand: set[int] | None = None,
+) -> bool:
+    """Describe shards with the run's own options; those finished meanwhile elsewhere are left.
+
+    Args:
+        run: The run.
+        shards: Their numbers, taken as they are needed.
+        workers: Processes side by side.
+        describe: Writes the text of one crystal.
+        watch: Called after each crystal.
+        sizes: Atoms of each crystal of all shards, where they are known beforehand.
+        in_hand: Holds the numbers of the shards that are begun and not finished.
+
+    Returns:
+        Whether there was any to describe.
+    """
+    pending = (number for number in shards if not run.is_described(number))
+    first = next(pending, None)
+    if first is None:
+        return False
     record = run.settings_record
     options = DescribeOptions(**record["describe"])
     limits = Limits(workers, record["settings"]["timeout"], record["settings"]["memory"])
-    sizes = run.sizes(shards)
-    total = sum(map(len, sizes.values()))
-    progress = total - sum(len(sizes[number]) for number in pending)
-    entries: dict[int, list[StructureRecord | SkippedEntry]] = {}
+    total = None if sizes is None else sum(map(len, sizes.values()))
+    described = [number for number in sizes or () if run.is_described(number)]
+    progress = sum(len(sizes[number]) for number in described) if sizes else 0
+    in_hand = set() if in_hand is None else in_hand
+    entries: dict[int, list[Entry]] = {}
     found: dict[int, dict[int, Description]] = {}
+
+    def drop(number: int) -> None:
+        del entries[number], found[number]
+        in_hand.discard(number)
 
     def tasks() -> Iterator[tuple[tuple[int, int], tuple]]:
         nonlocal progress
-        for number in pending:
-            if run.is_described(number):  # by someone else meanwhile
-                progress += len(sizes[number])
-                continue
+        for number in chain([first], pending):
+            in_hand.add(number)
             shard = entries[number] = run.read_structures(number)
             found[number] = {}
-            for position in longest_first(sizes[number]):
+            atoms = [getattr(entry, "nsites", 0) for entry in shard]
+            for position in longest_first(atoms):
+                if run.is_described(number):  # by someone else meanwhile
+                    progress += len(shard) - len(found[number])
+                    drop(number)
+                    break
                 yield (number, position), (shard[position], options)
 
     watch(Progress("describing", progress, total))  # workers take some seconds to start
     for (number, position), outcome in work(_Task(describe), tasks(), limits):
+        if number not in entries:
+            continue
         entry = entries[number][position]
         if isinstance(outcome, FailedTask):
             outcome = _failed(entry.material_id, outcome)
@@ -75,9 +140,11 @@ def describe_shards(
         progress += 1
         watch(Progress("describing", progress, total, outcome))
         if len(found[number]) == len(entries[number]):
-            by_position = found.pop(number)
-            run.write_descriptions(number, [by_position[i] for i in range(len(by_position))])
-            del entries[number]
+            by_position = found[number]
+            if not run.is_described(number):
+                run.write_descriptions(number, [by_position[i] for i in range(len(by_position))])
+            drop(number)
+    return True
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,9 @@
 
     RUN/slurm/DATE/launch_script.slurm   what was submitted; tasks' output is beside it in slurm_logs
 
-The shares are fixed when the job is submitted. A task that the scheduler starts again goes on with what
-is missing of its share; what a job leaves is shared out anew by the next one. datatrove hands a task over
-as a pickle in that folder, which the same user's job reads; nothing else does.
+Tasks claim shards when they run (`curate.work.claims`), so that a slow or dead node costs nothing and
+others may join, by `curate describe RUN`; what a job leaves is claimed anew in the next one. datatrove
+hands a task over as a pickle in that folder, which the same user's job reads; nothing else does.
 """
 
 from __future__ import annotations
@@ -27,18 +27,19 @@ from datatrove.utils.logging import logger as datatrove_logger
 from curate.config import BuildConfig
 from curate.errors import InputError
 from curate.run.folder import Run
-from curate.work.load_balance import shares
-from curate.work.shards import Describe, describe_share
+from curate.work.claims import forget_claims
+from curate.work.load_balance import largest_first
+from curate.work.shards import Describe, describe_claimed
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class DescribeShare:
+class DescribeClaimed:
     """What each task of the array does."""
 
     run: Path
-    shares: list[list[int]]  # shard numbers by rank
+    shards: list[int]  # numbers, in the order in which they should be described
     workers: int
     describe: Describe
 
@@ -47,7 +48,7 @@ class DescribeShare:
 
         with progress_bar() as watch:
             run = Run.load(self.run)
-            describe_share(run, self.shares[rank], self.workers, self.describe, watch)
+            describe_claimed(run, self.shards, self.workers, self.describe, watch)
 
 
 class ArrayJob(SlurmPipelineExecutor):
@@ -74,7 +75,7 @@ def submit(run: Run, numbers: Sequence[int], config: BuildConfig, describe: Desc
     name = f"curate-{folder.name}-{hashlib.sha256(str(folder).encode()).hexdigest()[:6]}"
     n_tasks = min(wanted.tasks or 1, len(numbers))
     workers = wanted.cpus_per_task or 1
-    step = DescribeShare(folder, shares(run.sizes(numbers), n_tasks), workers, describe)
+    step = DescribeClaimed(folder, largest_first(run.sizes(numbers)), workers, describe)
     job = ArrayJob(
         pipeline=[step],
         tasks=n_tasks,
@@ -96,6 +97,7 @@ def submit(run: Run, numbers: Sequence[int], config: BuildConfig, describe: Desc
                 f"array job {', '.join(sorted(set(waiting.split())))} of {run.folder} is waiting or "
                 "at work; let it end or scancel it"
             )
+        forget_claims(run)
         job.run()
     except subprocess.CalledProcessError as error:
         raise InputError(f"{error.cmd[0]} failed (its message is above)") from error

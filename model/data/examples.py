@@ -49,10 +49,10 @@ class Prepared:
         return 0 if text is None else text.shape[-1]
 
     @property
-    def n_descriptors(self) -> int:
-        """Numbers a crystal; 0 where the model reads none."""
+    def descriptor_widths(self) -> list[int]:
+        """Numbers a crystal of each descriptor; empty where the model reads none."""
         scale = self.preprocessing.descriptors
-        return 0 if scale is None else scale.width
+        return [] if scale is None else scale.widths
 
 
 @dataclass(frozen=True)

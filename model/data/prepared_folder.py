@@ -141,6 +141,8 @@ class PreparedFolder:
             for name in sorted(asked.keys() - {"graph", "encoder", "fusion", "seed"})
             if asked[name] != self.settings[name]
         ]
+        if config.tune_text != "no":  # it changes the vectors of the texts
+            differing.append(f"--tune-text no, not {config.tune_text}")
         if config.modality != "text":
             differing += self._other_graphs(config)
         if config.seed != self.settings["seed"] and seed_matters(config):

@@ -74,6 +74,8 @@ def train(config: TrainConfig) -> dict[str, Any]:
             log.info("%s is already trained with these settings", config.out)
             shutil.rmtree(config.out / "checkpoints", ignore_errors=True)  # of a killed process
             return folder.metrics
+        if config.tune_text != "no":  # what is tuned lies in the folder
+            write_settings(folder, settings)
         prepared, elements = data.read()
         write_settings(folder, settings)
     with (
@@ -113,7 +115,7 @@ def open_data(config: TrainConfig) -> DataSource:
 def new_model(config: TrainConfig, prepared: Prepared) -> CrysMMNet:
     """The network with the weights that the seed of torch draws."""
     sizes = CrysMMNetConfig.from_settings(
-        config.network, config.modality, prepared.text_width, prepared.n_descriptors
+        config.network, config.modality, prepared.text_width, prepared.descriptor_widths
     )
     model = CrysMMNet(sizes)
     if config.graph.graph == "quotient" and config.modality != "text":

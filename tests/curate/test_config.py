@@ -56,7 +56,10 @@ def test_the_help_without_a_source_shows_the_common_flags_and_the_sources():
         (["--filter", "x"], "--filter belongs to --db optimade, not to --db jarvis"),
         (["--db=mp", "--no-sample"], "--no-sample belongs to --db jarvis, not to --db mp"),
         (["--db", "files", "--include_noncommercial"], "belongs to --db mp, not to --db files"),
-        (["--license=MIT"], "--license belongs to --db optimade or files, not to --db jarvis"),
+        (
+            ["--license=MIT"],
+            "--license belongs to --db optimade, hub or files, not to --db jarvis",
+        ),
         (["--db", "oqmd"], "--db oqmd: unknown database; known: jarvis, mp, optimade"),
     ],
 )

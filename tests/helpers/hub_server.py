@@ -25,7 +25,13 @@ import yaml
 from hub_store import Blob, Commit, HubError, Repo, User, apply, is_large
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.responses import (
+    HTMLResponse,
+    JSONResponse,
+    RedirectResponse,
+    Response,
+    StreamingResponse,
+)
 from starlette.routing import Route
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -49,6 +55,9 @@ class Fault:
     times: float = 1
     retry_after: int | str | None = None  # seconds, sent with the status
     drop: bool = False  # close the connection instead of answering
+    cut: bool = False  # close it in the middle of the answer
+    short: bool = False  # half of the body, as if it were all
+    flipped: bool = False  # one wrong bit in the middle of the body
     late: bool = False  # do the work first, then fail: the answer is lost
     delay: float = 0.0  # seconds to wait before anything else
     body: str | None = None  # JSON message; None gives the page of a gateway where status ≥ 500
@@ -191,6 +200,8 @@ class HubServer:
             except ClientDisconnect:
                 return Response(status_code=499)
             status = response.status_code if response is not None else 0
+            if fault and response is not None and (fault.cut or fault.short or fault.flipped):
+                response = self.damaged(fault, request, response)
             if fails:
                 response, status = self.failing(fault, request)
             self.calls.append(
@@ -216,6 +227,22 @@ class HubServer:
                     fault.times -= 1
                     return replace(fault)
         return None
+
+    def damaged(self, fault: Fault, request: Request, response: Response) -> Response:
+        """The answer with a part of its body, or a wrong bit in it."""
+        body, half = response.body, len(response.body) // 2
+        headers = dict(response.headers)
+        if fault.cut:
+
+            async def pieces():
+                yield body[:half]
+                await asyncio.sleep(0.05)
+                self.transports[tuple(request.scope["client"])].abort()
+
+            return StreamingResponse(pieces(), response.status_code, headers)
+        del headers["content-length"]
+        rest = bytes([body[half] ^ 1]) + body[half + 1 :] if fault.flipped else b""
+        return Response(body[:half] + rest, response.status_code, headers)
 
     def failing(self, fault: Fault, request: Request) -> tuple[Response, int]:
         """The answer of a fault and its status; a dropped connection is cut here."""

@@ -1,3 +1,4 @@
+import shutil
 from dataclasses import replace
 
 import pyarrow as pa
@@ -9,7 +10,11 @@ from datasets import load_dataset
 
 from curate.build import build
 from curate.config import BuildConfig
+from curate.dataset import write
 from curate.record import SkippedEntry
+from curate.run.counts import count
+from curate.run.folder import Run
+from curate.work.pool import in_processes
 
 
 @pytest.fixture(scope="module")
@@ -74,15 +79,33 @@ def test_the_card_says_what_is_there_and_what_is_missing(run):
     assert "{{" not in card and "None" not in card
 
 
-def test_large_datasets_come_in_files_of_fixed_size(run, tmp_path, monkeypatch):
-    from curate.dataset import write as dataset
+def test_large_datasets_come_in_files_of_fixed_size(monkeypatch):
+    monkeypatch.setattr(write, "ROWS_PER_FILE", 4)
+    shards = [(0, 3), (1, 0), (2, 1), (3, 9), (4, 1)]
+    rows = [(number, row) for number, n in shards for row in range(n)]
+    for n_shards, sizes in ((0, [0]), (2, [3]), (3, [4]), (4, [4, 4, 4, 1]), (5, [4, 4, 4, 2])):
+        found = write.parts(shards[:n_shards])
+        assert [part.n_rows for part in found] == sizes
+        assert [part.number for part in found] == list(range(len(sizes)))
+        got = []
+        for part in found:
+            there = [(number, row) for number in part.shards for row in range(dict(shards)[number])]
+            got += there[part.n_skipped : part.n_skipped + part.n_rows]
+        assert got == rows[: sum(sizes)]
 
-    monkeypatch.setattr(dataset, "ROWS_PER_PIECE", 2)
-    monkeypatch.setattr(dataset, "PIECES_PER_FILE", 2)
-    schema = pa.schema([("number", pa.float64())])
-    for n_rows, sizes in ((0, [0]), (4, [4]), (9, [4, 4, 1])):
-        folder = tmp_path / str(n_rows)
-        dataset.write_files(folder, ({"number": float(i)} for i in range(n_rows)), schema)
-        files = sorted(folder.iterdir())
-        assert [pq.read_metadata(path).num_rows for path in files] == sizes
-        assert pq.read_table(folder)["number"].to_pylist() == list(range(n_rows))
+
+def test_several_processes_write_the_files_that_one_does(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(write, "ROWS_PER_FILE", 2)
+    files = {}
+    for name, write_each in (("one", write.in_turn), ("two", in_processes(2))):
+        copy = Run(shutil.copytree(run, tmp_path / name))
+        write.write_dataset(copy, count(copy), write_each)
+        files[name] = {
+            path.relative_to(copy.folder): path.read_bytes()
+            for path in sorted(copy.dataset.rglob("*.*"))
+        }
+        assert len(list(copy.dataset.rglob("*.parquet"))) == 3 + 3
+        assert copy.is_dataset_current
+    assert files["one"] == files["two"]
+    whole = pq.read_table(run / "dataset" / "default")
+    assert pq.read_table(tmp_path / "two" / "dataset" / "default").equals(whole)

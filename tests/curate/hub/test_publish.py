@@ -454,3 +454,46 @@ def test_half_a_dataset_is_not_pushed(built, tmp_path):
     shutil.rmtree(folder / "default")
     with pytest.raises(InputError, match=r"holds no default/train-\*\.parquet: build the dataset"):
         plan_push(folder, "ada/crystals")
+
+
+BATCHES = """
+import sys
+import curate.hub.mirror
+from curate.cli import main
+
+curate.hub.mirror.FILES_A_COMMIT = 3
+main()
+"""
+
+
+def test_many_files_take_several_commits_with_the_card_in_the_last(hub, built, tmp_path):
+    many = sharded(built, tmp_path / "many")  # four shards each of two configs, and the card
+    push = ("-c", BATCHES, "push", str(many), "ada/crystals", "--tag", "v1")
+    hub.fail("commit", delay=2.0, times=float("inf"))
+    killed = start(hub, tmp_path / "home", *push)
+    for _ in range(1200):
+        if hub.count("commit") == 1:
+            break
+        assert killed.poll() is None, killed.communicate()
+        time.sleep(0.05)
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    time.sleep(2.5)  # what the server had begun
+    hub.faults.clear()
+    half = hub.dataset("ada/crystals").files()
+    assert 3 <= len(half) < 9 and "README.md" not in half and not hub.dataset("ada/crystals").tags
+
+    sent = hub.count("lfs-put")
+    hub.fail("commit", 503)
+    done = run(hub, tmp_path / "home", *push)
+    assert done.returncode == 0, done.stderr
+    assert "files left" in done.stderr
+    repo = hub.dataset("ada/crystals")
+    assert repo.files() == contents(many)
+    assert repo.tags["v1"] == repo.head
+    assert ["README.md" in commit.tree for commit in repo.history()] == [True, *[False] * 3]
+    assert hub.count("lfs-put") <= 8 and sent >= 3  # nothing is sent twice
+    for path in (many / "dataset" / "manifest").glob("*-0000[23].parquet"):
+        path.unlink()
+    assert run(hub, tmp_path / "home", *push[:-2]).returncode == 0
+    assert repo.files() == contents(many)

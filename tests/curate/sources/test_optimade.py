@@ -283,11 +283,12 @@ def test_a_users_mistake_is_one_sentence(server, tmp_path):
         pages.faults["/v1/info"] = ["html"]
         mistakes = {
             "--db optimade needs --input URL": {},
-            "--input oqmd.org is not an address": {"input": "oqmd.org"},
-            "answers 404 as no OPTIMADE server does": {"input": f"{server.url}/nowhere"},
-            "does not answer as an OPTIMADE server": {"input": pages.url},
-            "is an index of databases": {"input": many.url},
-            "nowhere.invalid is not known": {"input": "http://nowhere.invalid"},
+            "--input names a server twice": {"input": (server.url, server.url)},
+            "--input oqmd.org is not an address": {"input": ("oqmd.org",)},
+            "answers 404 as no OPTIMADE server does": {"input": (f"{server.url}/nowhere",)},
+            "does not answer as an OPTIMADE server": {"input": (pages.url,)},
+            "is an index of databases": {"input": (many.url,)},
+            "nowhere.invalid is not known": {"input": ("http://nowhere.invalid",)},
         }
         for sentence, arguments in mistakes.items():
             settings = OptimadeSettings(**arguments)
@@ -305,3 +306,106 @@ def test_without_the_extra_the_command_says_what_to_install(tmp_path):
     command = [sys.executable, "-c", code, *arguments, str(tmp_path / "run")]
     done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[3])
     assert done.returncode == 2 and "pip install 'crysmmnet[optimade]'" in done.stderr
+
+
+def test_a_killed_build_goes_on_at_the_page_where_it_was(server, tmp_path):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    command = ("--input", server.url, "--executor", "none", "--shard-size", "6", "--out")
+    assert curate(*command, whole).returncode == 0
+    server.asked()
+    server.fail(*[{}] * 5, *[{"status": 404}] * 9)  # two pages of 20, each first asked for as 100
+    assert curate(*command, killed).returncode == 2
+    n_shards = json.loads((killed / "reading.json").read_text())["shards"]
+    assert n_shards == 6  # of the 40 entries on them
+    server.fail()
+    server.asked()
+    again = curate(*command, killed)
+    assert again.returncode == 0 and "36 entries are read already" in again.stderr
+    pages = [address for address in server.asked() if "/v1/structures?" in address]
+    assert len(pages) == 4 and "page_offset=20" in pages[2] and "page_offset=40" in pages[3]
+    for path in sorted((whole / "structures").iterdir()):
+        assert (killed / "structures" / path.name).read_bytes() == path.read_bytes()
+    assert Run(killed).fetched == Run(whole).fetched
+    assert not (killed / "reading.json").exists()
+
+
+def test_every_entry_can_be_gone_on_with(server):
+    known = source(server)
+    known.snapshot()
+    entries = list(known.entries_after(None))
+    for n in (1, 19, 39, 40, 41, N):
+        position = entries[n - 1][0]
+        assert [entry for _, entry in known.entries_after(position)] == [
+            entry for _, entry in entries[n:]
+        ]
+
+
+def test_numbers_within_dictionaries_are_columns_with_their_units():
+    attributes = {
+        "lattice_vectors": [[3.0, 0, 0], [0, 3.0, 0], [0, 0, 3.0]],
+        "cartesian_site_positions": [[0, 0, 0]],
+        "species_at_sites": ["Na"],
+        "_mp_stability": {
+            "gga_gga+u": {
+                "energy_above_hull": 0.25,
+                "thermo_id": "mp-1_GGA",
+                "too": {"d": {"e": 1}},
+            },
+            "r2scan": {"energy_above_hull": None, "is_stable": True},
+            "an odd name": {"energy_above_hull": 1.0},
+        },
+        "_mp_gap": 1.5,
+    }
+    entry = record_of_entry({"id": "one", "attributes": attributes}, "mp", "unknown")
+    assert entry.properties == {
+        "_mp_stability.gga_gga+u.energy_above_hull": 0.25,
+        "_mp_stability.r2scan.is_stable": True,
+        "_mp_gap": 1.5,
+    }
+    attributes["_mp_many"] = {str(number): 1.0 for number in range(501)}
+    refused = record_of_entry({"id": "one", "attributes": attributes}, "mp", "unknown")
+    assert refused.error_message == "its own properties hold more than 500 values"
+    described = {
+        "_mp_stability": {
+            "type": ["object", "null"],
+            "properties": {
+                "r2scan": {"properties": {"energy_above_hull": {"x-optimade-unit": "eV/atom"}}}
+            },
+        },
+        "_mp_list": {"type": "list"},
+    }
+    with FileServer(json.dumps({"data": {"properties": described}}).encode()) as pages:
+        reader = Optimade(pages.url)
+        assert reader.known_fields() == ["_mp_stability"]
+        assert reader.units == {"_mp_stability.r2scan.energy_above_hull": "eV/atom"}
+
+
+def test_several_servers_in_one_run(server, tmp_path):
+    folder = tmp_path / "other"
+    folder.mkdir()
+    with OptimadeServer(
+        folder, documents(9), provider={"prefix": "oth", "name": "Other", "description": "of tests"}
+    ) as other:
+        both = ("--input", server.url, other.url, "--executor", "none", "--shard-size", "8")
+        done = curate(*both, "--out", tmp_path / "run")
+        assert done.returncode == 0, done.stderr
+        run = Run(tmp_path / "run")
+        entries = [entry for number in run.shards() for entry in run.read_structures(number)]
+        assert [entry.material_id for entry in entries] == [
+            *(f"tst:tst-{number}" for number in range(1, N + 1)),
+            *(f"oth:tst-{number}" for number in range(1, 10)),
+        ]
+        assert {entry.source for entry in entries if isinstance(entry, StructureRecord)} == {
+            "tst",
+            "oth",
+        }
+        assert run.settings_record["source"]["database"] == "tst, oth"
+        assert run.settings_record["source"]["license"] == "per row"
+
+        sources = OptimadeSettings(input=(server.url, other.url)).open(Request())
+        sources.snapshot()
+        entries = list(sources.entries_after(None))
+        for n in (3, N - 1, N, N + 1, N + 8):
+            assert list(sources.entries_after(entries[n - 1][0])) == entries[n:]
+    again = curate(*both, "--out", tmp_path / "run")  # what is frozen needs no server
+    assert again.returncode == 0, again.stderr

@@ -14,9 +14,11 @@ from curate.config import BuildConfig, DescribeConfig
 from curate.describe.options import DescribeOptions
 from curate.errors import InputError
 from curate.files import write_json
+from curate.record import Description
 from curate.run.counts import count
 from curate.run.folder import Run
 from curate.sources.jarvis import JarvisSettings
+from curate.work.claims import claim, claimed
 from curate.work.load_balance import shares
 from curate.work.shards import describe_share
 
@@ -82,6 +84,40 @@ def test_two_ranks_on_the_same_shards_harm_nothing(tmp_path):
     assert not list(tmp_path.rglob("*.partial"))
 
 
+def test_processes_claim_shards_and_a_dead_ones_are_described_by_others(tmp_path):
+    config = options_without_work(tmp_path / "run")
+    build(replace(config, executor="none"))
+    run = Run(config.out)
+    assert claim(run, 2, level=1)  # by a process that died: nothing is there but its claim
+    command = ("describe", run.folder, "--workers", 1)
+    processes = [
+        subprocess.Popen([sys.executable, "-m", "curate", *map(str, command)]) for _ in range(2)
+    ]
+    assert [process.wait(300) for process in processes] == [0, 0]
+    assert run.is_dataset_current and count(run).left == 0
+    assert not run.claims.exists() and not list(run.folder.rglob("*.partial"))
+    whole = replace(config, out=tmp_path / "whole")
+    build(whole)
+    assert without_times(run.folder) == without_times(whole.out)
+
+
+def test_a_shard_is_claimed_by_one_and_helped_with_by_few(tmp_path):
+    build(BuildConfig(out=tmp_path, executor="none", shard_size=1), source=Crystals(some(3)))
+    run = Run(tmp_path)
+    one, two = claimed(run, [2, 0, 1]), claimed(run, [2, 0, 1])
+    assert [next(one), next(two), next(one)] == [2, 0, 1]
+    assert next(two) == 2  # nothing is unclaimed: helps with what the other has
+    run.write_descriptions(1, [Description(run.ids(1)[0], "described", text="x")])
+    assert next(one) == 0  # 1 is described, and 2 has two claims already
+    mine = {0, 2}
+    assert list(claimed(run, [2, 0, 1], mine)) == []
+    assert list(claimed(run, [2, 0, 1])) == [2, 0]  # the last claims
+    assert list(claimed(run, [2, 0, 1])) == []
+    assert sorted(path.name for path in run.claims.iterdir()) == [
+        *("00000.1", "00000.2", "00000.3", "00001.1", "00002.1", "00002.2", "00002.3")
+    ]
+
+
 def test_a_rank_keeps_to_the_limits_and_words_of_the_run(tmp_path):
     """A crystal that hangs costs itself; how texts are written is in the run, not in the rank's flags."""
     good = some(2)
@@ -101,6 +137,8 @@ def test_a_rank_that_cannot_help_says_why(tmp_path):
     build(BuildConfig(out=tmp_path, executor="none"), source=Crystals(some(1)))
     with pytest.raises(InputError, match="ranks count from 0"):
         describe_rank(DescribeConfig(tmp_path, rank=3, of=3))
+    with pytest.raises(InputError, match="--rank and --of belong together"):
+        describe_rank(DescribeConfig(tmp_path, rank=0))
     with pytest.raises(InputError, match="--of 0: must be at least 1"):
         describe_rank(DescribeConfig(tmp_path, rank=0, of=0))
     run = Run(tmp_path)

@@ -129,9 +129,7 @@ def test_a_task_ended_by_the_time_limit_is_done_again_and_nothing_else(tmp_path,
     assert without_times(run.folder) == the_same_here(config, entries, tmp_path / "local")
 
 
-def test_what_a_drained_node_leaves_is_finished_locally_and_late_tasks_find_nothing(
-    tmp_path, waiting
-):
+def test_tasks_on_drained_nodes_claim_all_and_late_ones_find_nothing(tmp_path, waiting):
     good = some(8)
     entries = [replace(record, material_id=f"{hostile.SLOW}{i}") for i, record in enumerate(good)]
     config = on_slurm(tmp_path / "run", tasks=4, shard_size=2)
@@ -142,9 +140,8 @@ def test_what_a_drained_node_leaves_is_finished_locally_and_late_tasks_find_noth
         waiting.unlink()  # what runs on a draining node may end
         wait(lambda: not queue("running,completing"))
         run = Run(config.out)
-        assert len(run.described_shards()) == 2 and len(queue("pending")) == 2
-        here = replace(config, executor="local", slurm=SlurmConfig(), workers=1)
-        build(here, source=Crystals(entries))
+        assert run.is_dataset_current and len(queue("pending")) == 2
+        assert not run.claims.exists()
         written = {path: path.stat().st_mtime_ns for path in run.folder.rglob("*.parquet")}
     finally:
         resume()
@@ -167,6 +164,47 @@ def test_tasks_of_a_node_that_fails_are_started_again_elsewhere(tmp_path, waitin
     finally:
         resume()
     assert without_times(config.out) == the_same_here(config, entries, tmp_path / "local")
+
+
+def written(run: Run) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in run.folder.rglob("*.parquet")}
+
+
+def test_a_slow_node_keeps_nobody_waiting(tmp_path, waiting):
+    entries = some(8)
+    config = on_slurm(tmp_path / "run", tasks=2, shard_size=2)
+    build(config, source=Crystals(entries), describe=hostile.slow_node)
+    wait(lambda: len(queue("running")) == 2)
+    run = Run(config.out)
+    wait(lambda: run.dataset_file.exists())
+    assert waiting.exists() and len(queue("running")) >= 1  # the slow one is at its first crystal
+    assert count(run).described == 8 and run.is_dataset_current
+    before = written(run)
+    waiting.unlink()
+    wait(is_over)
+    assert written(run) == before
+    assert without_times(run.folder) == the_same_here(config, entries, tmp_path / "local")
+
+
+def test_a_lost_node_and_one_that_joins(tmp_path, waiting):
+    entries = some(8)
+    config = on_slurm(tmp_path / "run", tasks=1, shard_size=2)
+    build(config, source=Crystals(entries), describe=hostile.slow)  # nothing slow in it
+    run = Run(config.out)
+    slurm("scontrol", "update", "nodename=two", "state=drain", "reason=test")
+    try:
+        wait(lambda: run.claims.exists())
+        slurm("scontrol", "update", "nodename=one", "state=down", "reason=test")  # and never back
+        slurm("scontrol", "update", "nodename=two", "state=resume")
+        slurm("scancel", "--me", "--state=pending")
+        join = f"{sys.executable} -m curate describe {run.folder} --workers 1"
+        slurm("sbatch", "--nodelist=two", "--output=/dev/null", "--wrap", join)
+        wait(lambda: run.dataset_file.exists())
+    finally:
+        resume()
+    wait(is_over)
+    assert count(run).described == 8 and run.is_dataset_current
+    assert without_times(run.folder) == the_same_here(config, entries, tmp_path / "local")
 
 
 def test_a_plain_array_line_needs_no_launcher(tmp_path):
