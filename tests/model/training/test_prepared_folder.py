@@ -156,6 +156,7 @@ def test_what_is_left_out_on_the_command_line_is_as_it_was_prepared(prepared):
         (["--max-neighbors=6"], "--max-neighbors 12, not 6"),
         (["--encoder=matformer"], "--encoder alignn, not matformer"),
         (["--fusion=cross-attention"], "--fusion concat, not cross-attention"),
+        (["--tune-text=full"], "--tune-text no, not full"),
         (["--train-fraction=0.5"], "--train-fraction 1.0, not 0.5"),
     ],
 )
