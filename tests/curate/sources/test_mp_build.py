@@ -147,7 +147,7 @@ def test_an_unfinished_run_is_not_mixed_with_a_newer_database(server, place, mon
         (
             ("--input", "x"),
             {},
-            "--input belongs to --db jarvis, optimade, files, crysmmnet or matbench, not to --db mp",
+            "--input belongs to --db jarvis, optimade, hub, files, crysmmnet or matbench, not to --db mp",
         ),
         (("--sample",), {}, "--sample belongs to --db jarvis"),
         (
