@@ -9,6 +9,8 @@ after each. Equal epochs and batches for all; validation chooses the epoch.
 from __future__ import annotations
 
 import argparse
+import json
+import time
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +21,9 @@ from setting import setting
 
 from curate.files import write_json
 from model.config import GraphConfig, NetworkConfig, TrainConfig
-from model.experiments.composition_baseline import Compositions, fit_baseline
+from model.data.materials import load_rows, read_materials
+from model.descriptors import descriptor_values
+from model.experiments.composition_baseline import DESCRIPTORS_READ, trees_predictions
 from model.model_folder import ModelFolder
 from model.statistics.paired_difference import Errors, paired_difference
 from model.training.train import train
@@ -27,51 +31,85 @@ from model.training.train import train
 RESULT = Path(__file__).parent / "results" / "ablation.json"
 TASKS: dict[str, dict[str, Any]] = {
     "jdft2d": {"target": "exfoliation_en", "folds": "fold_matbench_jdft2d"},
+    "exfoliation": {"target": "exfoliation_energy", "split": "official"},
     "phonons": {"target": "last phdos peak", "folds": "fold_matbench_phonons"},
-    "jarvis": {"target": "formation_energy_peratom"},
+    "formation": {"target": "formation_energy_peratom"},
+    "gap": {"target": "optb88vdw_bandgap"},
 }
+OF_THE_QUESTION = {"jdft2d": "layers", "exfoliation": "layers", "phonons": "vibrations"}
 EPOCHS = 40
 SMALL = NetworkConfig(width=64, embedding_width=32, alignn_layers=1, gcn_layers=2)
 GRAPH = GraphConfig(max_neighbors=8)
 TREES = "trees on the composition"
-WHOLE = ("magpie", "cell", "condensed")
+PAPER = "both"
+TREES_TOO = "trees on all descriptors"
+WHOLE = ("magpie", "cell", "condensed", "energy", "potential")
+SHARES = {"formation": (0.375, 0.6), "gap": (0.375, 0.6)}  # of 800 crystals: 300, 480
 
 
-def variants() -> dict[str, dict[str, Any]]:
-    """Changes to the paper's recipe by name; each is compared with the one named in BASES."""
-    both = {"modality": "both"}
+def variants(task: str) -> dict[str, dict[str, Any]]:
+    """Changes to the paper's recipe by name; each is compared with the one named in `base_of`."""
+    both, graph = {"modality": "both"}, {"modality": "graph"}
+    whole = (*WHOLE, *([OF_THE_QUESTION[task]] if task in OF_THE_QUESTION else []))
+    best = {"loss": "l1", "descriptors": whole}
+    tfidf = {**both, **best, "text_encoder": "tfidf"}
     return {
-        "graph": {"modality": "graph"},
         "both": both,
+        "graph, l1, descriptors": {**graph, **best},
+        "both, l1, tfidf, descriptors": tfidf,
+        "both, l1, mean pooling, descriptors": {**both, **best, "text_pooling": "mean"},
+        "shuffled, l1, tfidf, descriptors": {**tfidf, "text": "shuffled"},
+    }
+
+
+def shares(task: str) -> dict[str, dict[str, Any]]:
+    """The same with fewer training crystals, and as many updates."""
+    return {
+        f"{name}, {share:g} of the crystals": {
+            **changes,
+            "train_fraction": share,
+            "equal_updates": True,
+        }
+        for share in SHARES.get(task, ())
+        for name, changes in variants(task).items()
+        if name in ("both", "graph, l1, descriptors")
+    }
+
+
+def ingredients(task: str) -> dict[str, dict[str, Any]]:
+    """One change at a time."""
+    both, graph = {"modality": "both"}, {"modality": "graph"}
+    return {
+        "graph": graph,
+        "graph, l1": {**graph, "loss": "l1"},
         "both, l1": {**both, "loss": "l1"},
         "both, tfidf": {**both, "text_encoder": "tfidf"},
         "both, mean pooling": {**both, "text_pooling": "mean"},
         "both, gate": {**both, "network": replace(SMALL, fusion="gate")},
         "both, cross-attention": {**both, "network": replace(SMALL, fusion="cross-attention")},
         "both, modality dropout": {**both, "network": replace(SMALL, modality_dropout=0.2)},
-        "graph, atoms+bonds": {"modality": "graph", "network": replace(SMALL, readout="atoms+bonds")},
-        "graph, magpie": {"modality": "graph", "descriptors": ("magpie",)},
-        "graph, descriptors": {"modality": "graph", "descriptors": WHOLE},
-        "graph, l1, descriptors": {"modality": "graph", "loss": "l1", "descriptors": WHOLE},
-        "both, l1, tfidf, descriptors": {
-            **both, "loss": "l1", "text_encoder": "tfidf", "descriptors": WHOLE,
-        },
-        "shuffled, l1, tfidf, descriptors": {
-            **both, "loss": "l1", "text_encoder": "tfidf", "descriptors": WHOLE, "text": "shuffled",
-        },
-    }  # fmt: skip
+        "graph, atoms+bonds": {**graph, "network": replace(SMALL, readout="atoms+bonds")},
+        "graph, magpie": {**graph, "descriptors": ("magpie",)},
+        "graph, potential": {**graph, "descriptors": ("energy", "potential")},
+    }
 
 
-BASES = {
-    TREES: "graph",
-    "both": "graph",
-    "graph, atoms+bonds": "graph",
-    "graph, magpie": "graph",
-    "graph, descriptors": "graph",
-    "graph, l1, descriptors": "graph, descriptors",
-    "both, l1, tfidf, descriptors": "graph, l1, descriptors",
-    "shuffled, l1, tfidf, descriptors": "graph, l1, descriptors",
-}
+def base_of(name: str) -> str | None:
+    """The variant that this one is compared with."""
+    model, share = name.split(", 0.", 1) if ", 0." in name else (name, "")
+    if share:
+        return None if model == "both" else f"both, 0.{share}"
+    if name in ("both", "graph"):
+        return {"graph": "both"}.get(name)
+    if name.startswith(TREES):
+        return "both"
+    if name == TREES_TOO:
+        return "graph, l1, descriptors"
+    if name in ("both, l1, tfidf, descriptors", "both, l1, mean pooling, descriptors"):
+        return "graph, l1, descriptors"
+    if name.startswith("shuffled"):
+        return "both, l1, tfidf, descriptors"
+    return "graph" if name.startswith("graph, ") and "descriptors" not in name else "both"
 
 
 def main() -> None:
@@ -80,17 +118,27 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the trainings")
     parser.add_argument("--results", type=Path, default=RESULT)
     parser.add_argument("--trainings", type=int, default=3, help="folds, or seeds, of each")
+    parser.add_argument("--cache", type=Path, help="folder where descriptors and texts are kept")
     given = parser.parse_args()
     tasks = dict(one.split("=", 1) for one in given.data)
     done: list[dict[str, Any]] = []
-    compositions = {task: Compositions.of(data) for task, data in tasks.items()}
-    for number in range(given.trainings):
-        for name, changes in variants().items():
+    for kind in (variants, shares, ingredients):
+        for number in range(given.trainings):
             for task, data in tasks.items():
-                done.append(one_training(given.out, task, data, name, changes, number))
-                if name == "graph":  # which crystals are in which part
-                    done.append(baseline(given.out, task, compositions[task], number))
-                write_json(given.results, answer(done))
+                for name, changes in kind(task).items():
+                    if given.cache:
+                        changes["cache"] = given.cache
+                    done.append(one_training(given.out, task, data, name, changes, number))
+                    if (names := trees_beside(task, name)) is not None:
+                        done.append(trees(given.out, task, data, name, names, number, given.cache))
+                    write_json(given.results, answer(done))
+
+
+def trees_beside(task: str, name: str) -> tuple[str, ...] | None:
+    """What trees read on the crystals of a training: the formula, all descriptors, or there are none."""
+    if base_of(name) is None:
+        return DESCRIPTORS_READ
+    return variants(task)[name]["descriptors"] if name == "graph, l1, descriptors" else None
 
 
 def one_training(
@@ -98,7 +146,7 @@ def one_training(
 ) -> dict[str, Any]:
     """Train, unless it is trained."""
     about = TASKS[task]
-    folder = out / f"{task}-{name.replace(', ', '-').replace(' ', '-').replace('+', '-')}-{number}"
+    folder = folder_of(out, task, name, number)
     settings = {
         "data": data, "out": folder, "epochs": EPOCHS, "batch_size": 16, "text_encoder": "minilm",
         "graph": GRAPH, "network": SMALL, "seed": number, **about, **changes,
@@ -109,11 +157,45 @@ def one_training(
     return row_of(folder, task, name, number)
 
 
-def baseline(out: Path, task: str, compositions: Compositions, number: int) -> dict[str, Any]:
-    """Extra trees on the formula, on the crystals of the network of this number."""
-    folder = out / f"{task}-{TREES.replace(' ', '-')}-{number}"
-    fit_baseline(compositions, out / f"{task}-graph-{number}", folder, number, False)
-    return row_of(folder, task, TREES, number)
+def trees(
+    out: Path,
+    task: str,
+    data: str,
+    name: str,
+    names: tuple[str, ...],
+    number: int,
+    cache: Path | None,
+) -> dict[str, Any]:
+    """Extra trees on the crystals of a training of this name and number; kept, as the training is."""
+    kept = out / f"{folder_of(out, task, name, number).name}-trees.json"
+    if kept.is_file():
+        return json.loads(kept.read_text(encoding="utf-8"))
+    of_the_network = ModelFolder(folder_of(out, task, name, number)).predictions
+    materials = {m.id: m for m in read_materials(load_rows(data), None)}
+    seen = [materials[row["id"]] for row in of_the_network]
+    started = time.perf_counter()
+    values = np.nan_to_num(descriptor_values(names, seen, cache))
+    targets = np.array([float(row["target"]) for row in of_the_network])
+    learned = np.array([row["split"] == "train" for row in of_the_network])
+    found = trees_predictions(values, targets, learned, number, False)
+    errors = {
+        row["id"]: abs(target - guess)
+        for row, target, guess in zip(of_the_network, targets.tolist(), found.tolist(), strict=True)
+        if row["split"] == "test"
+    }
+    variant = (TREES if names == DESCRIPTORS_READ else TREES_TOO) + name.removeprefix("both")
+    made = {"task": task, "variant": variant.removesuffix("graph, l1, descriptors"), "training": number,
+            "mae": float(np.mean(list(errors.values()))), "val_mae": None, "n_train": int(learned.sum()),
+            "seconds": time.perf_counter() - started, "errors": errors}  # fmt: skip
+    print(task, made["variant"], number, f"{made['mae']:.4f}", flush=True)
+    write_json(kept, made)
+    return made
+
+
+def folder_of(out: Path, task: str, name: str, number: int) -> Path:
+    """Of a training."""
+    plain = name.replace(", ", "-").replace(" ", "-").replace("+", "-")
+    return out / f"{task}-{plain}-{number}"
 
 
 def row_of(folder: Path, task: str, name: str, number: int) -> dict[str, Any]:
@@ -125,6 +207,7 @@ def row_of(folder: Path, task: str, name: str, number: int) -> dict[str, Any]:
         if row["split"] == "test"
     }
     row = {"task": task, "variant": name, "training": number, "mae": model.metrics["test"]["mae"],
+           "val_mae": model.metrics["val"]["mae"], "n_train": model.metrics["train"]["n"],
            "seconds": model.training["seconds"], "errors": errors}  # fmt: skip
     print(task, name, number, f"{row['mae']:.4f}", f"{row['seconds']:.0f} s", flush=True)
     return row
@@ -145,8 +228,11 @@ def answer(done: list[dict[str, Any]]) -> dict[str, Any]:
             name: {
                 "mae": float(np.mean([row["mae"] for row in found])),
                 "maes": [row["mae"] for row in found],
+                "val_maes": [row["val_mae"] for row in found],
+                "training crystals": [row["n_train"] for row in found],
                 "seconds": float(np.mean([row["seconds"] for row in found])),
-                **difference(errors, name),
+                **difference(errors, base_of(name), name),
+                "to the paper's": difference(errors, PAPER, name) if name != PAPER else {},
             }
             for name, found in rows.items()
         }
@@ -157,9 +243,9 @@ def answer(done: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def difference(errors: dict[str, Errors], name: str) -> dict[str, Any]:
-    base = BASES.get(name, "both")
-    if name == base or base not in errors or name == "graph":
+def difference(errors: dict[str, Errors], base: str | None, name: str) -> dict[str, Any]:
+    """Of two variants on the crystals and trainings that both have; empty where there is none."""
+    if base is None or base not in errors or not errors[base].keys() & errors[name].keys():
         return {}
     found = paired_difference(errors[base], errors[name])
     return {

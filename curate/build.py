@@ -27,7 +27,7 @@ from curate.record import SkippedEntry
 from curate.run.counts import Counts, count
 from curate.run.folder import Run
 from curate.run.sealed import DamagedFile
-from curate.sources.base import Entry, PreviousRun, Read, ReadEach, Request, Snapshot, Source
+from curate.sources.base import PreviousRun, Read, ReadEach, Request, Snapshot, Source
 from curate.work.claims import forget_claims
 from curate.work.freeze import fetch
 from curate.work.load_balance import largest_first, shares
@@ -102,7 +102,7 @@ def in_a_worker(config: BuildConfig) -> ReadEach:
     """Reading of local files with the limits of describing: one that takes too long costs itself."""
     limits = Limits(1, config.timeout, config.memory)
 
-    def read(function: Read, tasks: Sequence[tuple]) -> Iterator[tuple[int, Entry]]:
+    def read(function: Read, tasks: Sequence[tuple]) -> Iterator[tuple[int, Any]]:
         for number, value in read_each(function, tasks, limits):
             if isinstance(value, FailedTask):
                 value = SkippedEntry("", value.status, value.error_type, value.error_message)

@@ -6,6 +6,7 @@ python docs/make_does_text_help.py
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,49 @@ def differences() -> list[list[str]]:
     return rows
 
 
+def presets() -> list[list[str]]:
+    """A row for each data set of the ablation: the paper's recipe, the best one, what stands beside it."""
+    path = RESULTS / "ablation.json"
+    if not path.is_file():
+        return []
+    rows = []
+    for task, variants in json.loads(path.read_text(encoding="utf-8"))["tasks"].items():
+        paper, best = variants["both"], variants["both, l1, tfidf, descriptors"]
+        change = best["to the paper's"]
+        low, high = change["interval"]
+        others = ("graph, l1, descriptors", "shuffled, l1, tfidf, descriptors")
+        trees = ("trees on the composition", "trees on all descriptors")
+        rows.append(
+            [
+                task,
+                f"{paper['mae']:.4g}",
+                f"{best['mae']:.4g}",
+                f"{100 * change['difference'] / paper['mae']:+.0f} % "
+                f"({100 * low / paper['mae']:+.0f} to {100 * high / paper['mae']:+.0f})",
+                *(f"{variants[name]['mae']:.4g}" for name in (*others, *trees)),
+            ]
+        )
+    return rows
+
+
+def few() -> list[list[str]]:
+    """A row for each data set and number of training crystals: paper, best without text, trees."""
+    path = RESULTS / "ablation.json"
+    if not path.is_file():
+        return []
+    rows = []
+    for task, variants in json.loads(path.read_text(encoding="utf-8"))["tasks"].items():
+        endings = sorted(
+            name.removeprefix("both") for name in variants if re.fullmatch(r"both(, 0\..*)?", name)
+        )
+        for ending in (*endings[1:], ""):
+            names = ("trees on the composition", "both", "graph, l1, descriptors")
+            found = [variants[name + ending] for name in names]
+            n = found[1]["training crystals"][0]
+            rows.append([task, str(n), *(f"{one['mae']:.4g}" for one in found)])
+    return rows
+
+
 def ingredients() -> list[list[str]]:
     """A row for each task and ingredient of the ablation; empty where none was run."""
     path = RESULTS / "ablation.json"
@@ -115,6 +159,8 @@ def page() -> str:
         scores=scores(),
         differences=differences(),
         ingredients=ingredients(),
+        presets=presets(),
+        few=few(),
         made={task.folder: results(task.folder)["made"] for task in TASKS},
         units={task.folder: results(task.folder)["unit"] for task in TASKS},
     )

@@ -24,6 +24,7 @@ from model.config import (
     ReportModelConfig,
     TrainConfig,
 )
+from model.presets import with_preset
 
 Command = (
     Annotated[TrainConfig, tyro.conf.subcommand("train")]
@@ -49,7 +50,10 @@ def main() -> None:
 def parse_and_run() -> int:
     """Parse the command line and run its command."""
     config = tyro.cli(  # type: ignore[call-overload]
-        Command, prog="crysmmnet", description="From a curated dataset to predictions."
+        Command,
+        prog="crysmmnet",
+        description="From a curated dataset to predictions.",
+        args=with_preset(sys.argv[1:]),
     )
     return run(config)
 

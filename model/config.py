@@ -17,8 +17,11 @@ Modality = Literal["both", "graph", "text"]
 FusionName = Literal["concat", "gate", "cross-attention"]
 LossName = Literal["mse", "l1", "huber"]
 PoolingChoice = Literal["cls", "mean", "own"]
+TuneText = Literal["no", "lora", "full"]
 ReadoutName = Literal["encoder", "atoms+bonds", "published"]
-DescriptorName = Literal["composition", "magpie", "cell", "condensed", "layers", "vibrations"]
+DescriptorName = Literal[
+    "composition", "magpie", "cell", "condensed", "energy", "potential", "layers", "vibrations"
+]
 ExperimentKind = Literal["modality", "encoder", "text", "low-data"]
 DRAWN_SPLITS = ("random", "formula", "chemical-system")
 CONTROLS = {  # what stands in place of a description, to see whether its words matter
@@ -126,10 +129,16 @@ class TrainSettings:
     text_pooling: PoolingChoice = "cls"
     """Vector of a text: that of [CLS], the mean of its tokens', or whichever of the two the encoder was
     trained with: what its `1_Pooling/config.json` says, [CLS] where it has none."""
+    tune_text: TuneText = "no"
+    """Before its vectors are read, the text encoder learns the target from the training texts alone: `full`,
+    all of its weights; `lora`, changes of low rank (extra `lora`), in less memory."""
+    tune_epochs: int = 4
+    """Passes over the training texts of --tune-text; validation chooses one."""
     descriptors: tuple[DescriptorName, ...] = ()
     """Numbers of a crystal that need no learning, which the network reads beside graph and text: its
     `composition`, `magpie`'s statistics of its elements, its `cell`, what its `condensed` structure says;
-    and what a potential computes in seconds a crystal, the binding of its `layers` and its `vibrations`."""
+    and what a potential tells (extra `potential`): `energy`, forces and stress, how the `potential` sees
+    the atoms, and, in seconds a crystal, the binding of its `layers` and its `vibrations`."""
     split: str = "random"
     """`official`: the dataset's own column split_<task>. `random`: 80/10/10 drawn with the seed. `formula`,
     `chemical-system`: likewise, but crystals of one formula, or of the same elements, stay in one part. Else
@@ -172,6 +181,8 @@ class TrainSettings:
                 f"--text-pooling {self.text_pooling} has no meaning for --text-encoder tfidf, which gives "
                 "one vector a text"
             )
+        if self.tune_text != "no" and self.text_encoder == "tfidf":
+            raise InputError("--tune-text: --text-encoder tfidf has no weights to tune")
         if not 0 <= self.network.modality_dropout < 1:
             raise InputError(
                 "--modality-dropout must be at least 0 and below 1, not "
@@ -183,7 +194,15 @@ class TrainSettings:
             )
         if len(set(self.descriptors)) < len(self.descriptors):
             raise InputError(f"--descriptors {' '.join(self.descriptors)}: one is named twice")
-        positive = ("epochs", "batch_size", "accumulate", "max_angles", "patience", "learning_rate")
+        positive = (
+            "epochs",
+            "batch_size",
+            "accumulate",
+            "max_angles",
+            "patience",
+            "learning_rate",
+            "tune_epochs",
+        )
         for name in positive:
             value = getattr(self, name)
             if value is not None and not value > 0:
@@ -199,7 +218,8 @@ class TrainSettings:
 class TrainConfig(TrainSettings):
     """Train CrysMMNet on one property of a curated dataset.
 
-    The same command continues a training that was interrupted.
+    The same command continues a training that was interrupted. `--preset paper` stands for the settings of
+    the paper's released code, `--preset best` for those that paid in our ablation; other flags change them.
     """
 
     target: str

@@ -64,12 +64,14 @@ class CGCNNSettings:
 @encoder("schnet")
 @dataclass(frozen=True)
 class SchNetSettings:
-    """The defaults are the sizes of the widely used implementation in PyTorch Geometric; the network is
-    that of the paper's figure, whose filters have two activations and no envelope."""
+    """The network and its sizes are those of the widely used implementation in PyTorch Geometric."""
 
     width: int = 128
     layers: int = 6
     distance_bins: int = 50
+    encoder_version: int = (
+        2  # 1: the paper's figure, a second activation in the filters and no cosine
+    )
 
 
 @encoder("megnet")

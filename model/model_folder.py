@@ -23,6 +23,7 @@ TRAINING = "training.json"  # where the data came from, on what machine and how 
 TEXT_ENCODER = (
     "text_encoder.safetensors"  # only of an encoder that was fitted on the training texts
 )
+TUNED_ENCODER = "text_encoder"  # only of an encoder that was tuned: a folder of its own
 TRAINING_CRYSTALS = "training_crystals.parquet"  # optional: what similar crystals are found among
 
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")  # OWNER/NAME
@@ -94,7 +95,9 @@ class ModelFolder:
     def files(self) -> list[str]:
         """Names of the files that make the finished model; InputError where one is missing."""
         self.check()
-        return [*FINISHED, *(name for name in (TEXT_ENCODER,) if self.has(name))]
+        tuned = sorted((self.path / TUNED_ENCODER).glob("*"))
+        fitted = [name for name in (TEXT_ENCODER,) if self.has(name)]
+        return [*FINISHED, *fitted, *(f"{TUNED_ENCODER}/{path.name}" for path in tuned)]
 
     @property
     def metrics(self) -> dict[str, Any]:

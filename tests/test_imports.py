@@ -40,7 +40,7 @@ ROOMS = {
         ("network",),
         ("graphs", "text", "descriptors"),
         ("config",),
-        ("model_folder", "encoder_settings"),
+        ("model_folder", "encoder_settings", "presets"),
         ("files", "statistics"),
         ("package",),
     ),

@@ -60,11 +60,11 @@ class ResumableSource(Source, Protocol):
         """
 
 
-Read = Callable[..., Iterator[Entry]]  # the entries of one of many parts of a source
-ReadEach = Callable[[Read, Sequence[tuple]], Iterator[tuple[int, Entry]]]
+Read = Callable[..., Iterator[Any]]  # what is in one of many parts of a source, as its entries
+ReadEach = Callable[[Read, Sequence[tuple]], Iterator[tuple[int, Any]]]
 
 
-def read_here(function: Read, tasks: Sequence[tuple]) -> Iterator[tuple[int, Entry]]:
+def read_here(function: Read, tasks: Sequence[tuple]) -> Iterator[tuple[int, Any]]:
     """The number of each part and its entries, read in this process, without a limit of time."""
     for number, task in enumerate(tasks):
         for entry in function(*task):

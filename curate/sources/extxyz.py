@@ -64,6 +64,7 @@ def crystal(frame: str) -> Crystal:
     from ase.io import iread
     from pymatgen.core import Structure
 
+    check_columns(frame)
     (atoms,) = iread(StringIO(frame), format="extxyz")
     if not atoms.cell.rank == 3:
         raise ValueError("no Lattice in the comment line")
@@ -79,6 +80,18 @@ def crystal(frame: str) -> Crystal:
     )
     kept = {name: value for name, value in properties.items() if name not in ID_KEYS}
     return Crystal(structure, kept, material_id, note)
+
+
+def check_columns(frame: str) -> None:
+    """ValueError where the comment line states more columns than an atom has; ASE would make room for all."""
+    _, comment, *rows = frame.split("\n")
+    stated = re.search(r"""(?<!\S)Properties\s*=\s*["']?([^\s"']+)""", comment)
+    if stated is None:
+        return
+    asked = sum(int(number[:18]) for number in re.findall(r":(\d+)(?=:|$)", stated[1]))
+    there = max((len(row.split()) for row in rows), default=0)
+    if asked > there:
+        raise ValueError(f"Properties states {asked} columns, and an atom has {there}")
 
 
 def own_id(comment: str) -> str | None:

@@ -14,6 +14,7 @@ import logging
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar
 
@@ -21,7 +22,15 @@ from curate.errors import InputError
 from curate.files import sha256_of
 from curate.properties import CORPUS
 from curate.record import SkippedEntry, StructureRecord, Value
-from curate.sources.base import IN_SNAPSHOT, Request, Snapshot, Source, SourceSettings
+from curate.sources.base import (
+    IN_SNAPSHOT,
+    ReadEach,
+    Request,
+    Snapshot,
+    Source,
+    SourceSettings,
+    read_here,
+)
 from curate.sources.cif import crystals
 from curate.sources.entries import Crystal, record_of, value_of
 from curate.web.zips import ZIP_ERRORS, check_member, complaint, open_zip
@@ -82,14 +91,22 @@ class PaperCorpusSettings(SourceSettings):
             raise InputError("--db crysmmnet needs --input PATH")
 
     def open(self, request: Request) -> Source:
-        return PublishedCorpus(self.input or Path())
+        return PublishedCorpus(self.input or Path(), request.read_each)
 
 
 class PublishedCorpus:
-    """Structures, targets and texts as published; a material in several tables becomes one record."""
+    """Structures, targets and texts as published; a material in several tables becomes one record.
 
-    def __init__(self, path: Path):
-        self.path = path
+    Args:
+        path: The zip.
+        read_each: How its CIFs are read: here, or in a worker with a limit of time.
+
+    Raises:
+        InputError: It is no zip of the corpus.
+    """
+
+    def __init__(self, path: Path, read_each: ReadEach = read_here) -> None:
+        self.path, self.read_each = path, read_each
         try:
             self.zip = open_zip(path)
         except FileNotFoundError:
@@ -137,20 +154,44 @@ class PublishedCorpus:
                 if digests.setdefault(material_id, digest) != digest:
                     notes[material_id] = f"another text in {part.table}"
         del digests
+        left = set(targets)
+        tasks = [
+            (self.path, self.members[f"{part.cifs}/{material_id}.cif"].filename)
+            for part, material_id, text in self._first_rows(set(targets))
+            if self._missing(part, material_id, text) is None
+        ]
+        read = self.read_each(read_cif, tasks)
+        for part, material_id, text in self._first_rows(left):
+            values = targets.pop(material_id)
+            skipped = self._missing(part, material_id, text)
+            if skipped is not None:
+                yield skipped
+                continue
+            fields = {
+                "source": part.source,
+                "license": part.license,
+                "description": text,
+                "description_origin": ORIGIN,
+                "note": notes.get(material_id),
+            }
+            _, entry = next(read)
+            if isinstance(entry, SkippedEntry):
+                yield replace(entry, material_id=material_id)
+                continue
+            if isinstance(entry, Crystal):
+                entry = replace(entry, properties=values)
+            yield record_of(entry, material_id, fields)
+
+    def _first_rows(self, left: set[str]) -> Iterator[tuple[CorpusTable, str, str]]:
+        """Table, id and text of each material of `left` where it stands first; `left` is emptied."""
         for part in self.parts:
             for material_id, _, text in self._rows(part):
-                if material_id not in targets:  # yielded from an earlier table
-                    continue
-                fields = {
-                    "source": part.source,
-                    "license": part.license,
-                    "description": text,
-                    "description_origin": ORIGIN,
-                    "note": notes.get(material_id),
-                }
-                yield self._record(part, material_id, targets.pop(material_id), text, fields)
+                if material_id in left:
+                    left.remove(material_id)
+                    yield part, material_id, text
 
-    def _record(self, part, material_id, values, text, fields) -> StructureRecord | SkippedEntry:
+    def _missing(self, part: CorpusTable, material_id: str, text: str) -> SkippedEntry | None:
+        """Why a material has no CIF to read or no text; None where it has both."""
         if not text.strip():
             return SkippedEntry(material_id, "unreadable", "EmptyText", f"no text in {part.table}")
         info = self.members.get(f"{part.cifs}/{material_id}.cif")
@@ -161,18 +202,7 @@ class PublishedCorpus:
         if info.file_size > LARGEST_CIF:
             size = f"{info.filename} is {info.file_size / 2**20:.0f} MiB"
             return SkippedEntry(material_id, "unreadable", "TooLarge", size)
-        try:
-            found = list(crystals(self.zip.read(info).decode(errors="replace")))
-            if len(found) != 1:
-                raise ValueError(f"{len(found)} structures in {info.filename}")
-        except (
-            Exception
-        ) as error:  # parsers fail in many ways; the entry becomes a row with the reason
-            return SkippedEntry.from_error(material_id, error)
-        (entry,) = found
-        if isinstance(entry, Crystal):
-            entry = replace(entry, properties=values)
-        return record_of(entry, material_id, fields)
+        return None
 
     def _rows(self, part: CorpusTable) -> Iterator[tuple[str, dict[str, Value], str]]:
         """Id, targets and text of each line of a table."""
@@ -208,6 +238,24 @@ class PublishedCorpus:
         except ZIP_ERRORS as error:
             said = str(error) if type(error) is ValueError else complaint(error)
             raise InputError(f"{self.path}, {part.table}: it {said}") from error
+
+
+def read_cif(path: Path, name: str) -> Iterator[Crystal | Exception | SkippedEntry]:
+    """The structure of one CIF of a zip, or why there is none."""
+    try:
+        found = list(crystals(opened(path).read(name).decode(errors="replace")))
+        if len(found) != 1:
+            raise ValueError(f"{len(found)} structures in {name}")
+    except Exception as error:  # parsers fail in many ways; the entry becomes a row with the reason
+        yield SkippedEntry.from_error("", error)
+    else:
+        yield found[0]
+
+
+@lru_cache(1)
+def opened(path: Path) -> zipfile.ZipFile:
+    """The zip, opened once a process."""
+    return open_zip(path)
 
 
 def _lines(text: io.TextIOBase) -> Iterator[str]:

@@ -92,6 +92,10 @@ def _read(connection: Connection, function: Callable, tasks: Sequence[tuple], me
     start_worker(memory)
     connection.send(("started", None))
     for task in tasks:
-        for value in function(*task):
-            connection.send(("value", value))
+        try:
+            for value in function(*task):
+                connection.send(("value", value))
+        except MemoryError:
+            reason = f"needed more than {memory / 2**30:g} GiB"
+            connection.send(("value", FailedTask("out_of_memory", "MemoryError", reason, 0.0)))
         connection.send(("end", None))

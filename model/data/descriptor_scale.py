@@ -61,6 +61,14 @@ class DescriptorScale:
         """How many numbers the network reads."""
         return len(self.columns)
 
+    @property
+    def widths(self) -> list[int]:
+        """How many numbers the network reads of each descriptor that has any."""
+        of_each = (
+            sum(column.startswith(f"{name}: ") for column in self.columns) for name in self.names
+        )
+        return [width for width in of_each if width]
+
     def standardise(self, values: np.ndarray) -> np.ndarray:
         """The numbers as the network reads them.
 

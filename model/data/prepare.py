@@ -19,11 +19,13 @@ from model.data.text_inputs import Checksum, input_texts, spacegroups
 from model.descriptors import DESCRIPTORS, descriptor_values
 from model.graphs.build import AnyGraph
 from model.graphs.store import StoredGraphs, stored_graphs
+from model.model_folder import TUNED_ENCODER
 from model.network.batch import Example
 from model.network.fusion import fusion_class
 from model.text.cache import AnyEncoder, EmbeddingCache, TextEmbeddings
 from model.text.encoder import TextEncoder
 from model.text.tfidf import TFIDF, TfidfEncoder
+from model.text.tune import TUNED, TunedOn, tuned_encoder
 
 log = logging.getLogger(__name__)
 
@@ -48,10 +50,10 @@ class Prepared:
         return 0 if text is None else text.shape[-1]
 
     @property
-    def n_descriptors(self) -> int:
-        """Numbers a crystal; 0 where the model reads none."""
+    def descriptor_widths(self) -> list[int]:
+        """Numbers a crystal of each descriptor; empty where the model reads none."""
         scale = self.preprocessing.descriptors
-        return 0 if scale is None else scale.width
+        return [] if scale is None else scale.widths
 
 
 def prepare(config: TrainConfig, materials: Sequence[Material]) -> Prepared:
@@ -87,6 +89,8 @@ def prepare(config: TrainConfig, materials: Sequence[Material]) -> Prepared:
     ids = ids_by_part(split, targets, config)
     refuse_empty_parts(ids, dropped, config)
     encoder = text_encoder(config, seen, ids)
+    if config.tune_text != "no" and isinstance(encoder, TextEncoder):
+        encoder = tuned(encoder, config, seen, ids)
     checksum = Checksum()
     texts = None
     if config.modality != "graph":
@@ -191,6 +195,32 @@ def text_encoder(
     return TextEncoder(config.text_encoder, pooling="tokens")
 
 
+def tuned(
+    encoder: TextEncoder,
+    config: TrainConfig,
+    seen: Sequence[Material],
+    parts: Mapping[str, Sequence[str]],
+) -> TextEncoder:
+    """The encoder after it has learned the target from the texts of the training part."""
+    learned, asked = set(parts["train"]), set(parts["val"])
+    own = np.array([material.id in learned for material in seen])
+    values = np.array([material.target for material in seen], float)
+    mean, std = scale_of(values[own], config.log_target)
+    texts = list(input_texts(seen, config.text, config.seed, parts))
+    written = np.log10(values) if config.log_target else values
+    data = TunedOn(
+        texts, (written - mean) / std, own, np.array([material.id in asked for material in seen])
+    )
+    return tuned_encoder(
+        encoder,
+        data,
+        config.out / TUNED_ENCODER,
+        way="lora" if config.tune_text == "lora" else "full",
+        epochs=config.tune_epochs,
+        seed=config.seed,
+    )
+
+
 def fitted(
     config: TrainConfig,
     learned: Mapping[str, float],
@@ -218,13 +248,20 @@ def fitted(
         modality=config.modality,
         graph=config.graph,
         text=config.text,
-        text_encoder=encoder.name if encoder else None,
+        text_encoder=name_of(encoder, config),
         text_revision=encoder.commit if encoder else None,
         text_recipe=encoder.recipe if encoder else None,
         description_origins=sorted(origins),
         descriptors=descriptors,
         elements=sorted(elements),
     )
+
+
+def name_of(encoder: AnyEncoder | None, config: TrainConfig) -> str | None:
+    """What the record of a model calls its text encoder."""
+    if encoder is None:
+        return None
+    return encoder.name if config.tune_text == "no" else TUNED
 
 
 def descriptors_of(

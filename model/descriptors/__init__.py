@@ -18,6 +18,7 @@ from model.descriptors.cell import Cell
 from model.descriptors.composition import Composition
 from model.descriptors.condensed import Condensed
 from model.descriptors.descriptor import Crystal, Described, Descriptor
+from model.descriptors.energy import Energy, Potential
 from model.descriptors.kept import kept_values
 from model.descriptors.layers import Layers
 from model.descriptors.magpie import Magpie
@@ -38,6 +39,8 @@ DESCRIPTORS: dict[str, Descriptor] = {
     "magpie": Magpie(),
     "cell": Cell(),
     "condensed": Condensed(),
+    "energy": Energy(),
+    "potential": Potential(),
     "layers": Layers(),
     "vibrations": Vibrations(),
 }

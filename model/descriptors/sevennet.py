@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -17,6 +18,7 @@ import numpy as np
 
 from curate.errors import InputError
 
+LAST_LAYERS = "reduce_input_to_hidden"  # the module that reads an atom's numbers after all messages
 BOHR = 0.529177210903  # Å (CODATA 2018)
 HARTREE = 27.211386245988  # eV (CODATA 2018)
 
@@ -60,6 +62,42 @@ def energy_and_forces(
     atoms = Atoms(numbers=numbers, cell=matrix, positions=positions, pbc=True)
     atoms.calc = calculator(name)
     return float(atoms.get_potential_energy()), np.asarray(atoms.get_forces(), float)
+
+
+@dataclass(frozen=True)
+class Solved:
+    """All that a potential gives for a cell."""
+
+    energies: np.ndarray  # (n,) eV, of the atoms
+    forces: np.ndarray  # (n, 3) eV/Å
+    stress: np.ndarray  # (3, 3) eV/Å³
+    hidden: np.ndarray  # (n, width) what its last layers read of the atoms
+
+
+def solved(name: str, matrix: np.ndarray, positions: np.ndarray, numbers: np.ndarray) -> Solved:
+    """A periodic cell by a potential; arguments as above."""
+    from ase import Atoms
+    from ase.stress import voigt_6_to_full_3x3_stress
+
+    potential = calculator(name)
+    hidden: list[np.ndarray] = []
+
+    def keep(_module: Any, given: tuple[Any, ...]) -> None:
+        hidden.append(given[0]["x"].detach().numpy().astype(float))
+
+    atoms = Atoms(numbers=numbers, cell=matrix, positions=positions, pbc=True)
+    hook = dict(potential.model.named_children())[LAST_LAYERS].register_forward_pre_hook(keep)
+    try:
+        potential.calculate(atoms)
+    finally:
+        hook.remove()
+    found = potential.results
+    return Solved(
+        np.asarray(found["energies"], float),
+        np.asarray(found["forces"], float),
+        voigt_6_to_full_3x3_stress(found["stress"]),
+        hidden[0],
+    )
 
 
 def dispersion(matrix: np.ndarray, positions: np.ndarray, numbers: np.ndarray) -> float:

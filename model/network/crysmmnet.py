@@ -5,6 +5,7 @@ Das et al., "CrysMMNet: Multimodal Representation for Crystal Property Predictio
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,9 @@ class CrysMMNetConfig:
 
     modality: Modality = "both"
     text_width: int = 768  # of the text embeddings
-    n_descriptors: int = 0  # numbers a crystal, beside graph and text
+    descriptor_widths: Sequence[
+        int
+    ] = ()  # numbers a crystal of each descriptor, beside graph and text
     encoder: str = NetworkConfig.encoder
     encoder_settings: dict[str, Any] | None = None  # all sizes of the graph network
     projection_width: int = NetworkConfig.projection_width
@@ -48,12 +51,12 @@ class CrysMMNetConfig:
         network: NetworkConfig,
         modality: Modality,
         text_width: int,
-        n_descriptors: int = 0,
+        descriptor_widths: Sequence[int] = (),
     ) -> CrysMMNetConfig:
         return cls(
             modality=modality,
             text_width=text_width,
-            n_descriptors=n_descriptors,
+            descriptor_widths=list(descriptor_widths),
             encoder=network.encoder,
             encoder_settings=dict(sorted(encoder_settings(network).items())),
             projection_width=network.projection_width,
@@ -90,7 +93,7 @@ class CrysMMNet(nn.Module):
         common = config.projection_width
         self.sees_graph = config.modality in ("both", "graph")
         self.sees_text = config.modality in ("both", "text")
-        self.sees_descriptors = config.n_descriptors > 0
+        self.sees_descriptors = len(config.descriptor_widths) > 0
         if config.readout == "published" and (config.modality != "graph" or self.sees_descriptors):
             raise InputError("the published readout is of a graph alone, with nothing joined to it")
         fusion = fusion_class(config.fusion, config.modality, self.sees_descriptors)
@@ -108,8 +111,10 @@ class CrysMMNet(nn.Module):
         if self.sees_text:
             self.text_projection = Projection(config.text_width, common, config.dropout)
         if self.sees_descriptors:
-            self.descriptor_projection = Projection(config.n_descriptors, common, config.dropout)
-        n_vectors = self.sees_graph + self.sees_text + self.sees_descriptors
+            self.descriptor_projections = nn.ModuleList(
+                Projection(width, common, config.dropout) for width in config.descriptor_widths
+            )
+        n_vectors = self.sees_graph + self.sees_text + len(config.descriptor_widths)
         self.can_lack_text = config.modality_dropout > 0 and self.sees_text and n_vectors > 1
         if self.can_lack_text:
             self.no_text = nn.Parameter(torch.zeros(common))  # stands for a text that is missing
@@ -128,7 +133,8 @@ class CrysMMNet(nn.Module):
 
     def fused(self, batch: Batch) -> Tensor:
         """(n_crystals, fusion.width): what the head reads of each crystal."""
-        graph = atoms = atoms_of = text = mask = descriptors = None
+        graph = atoms = atoms_of = text = mask = None
+        descriptors: Sequence[Tensor] = ()
         if self.sees_graph:
             features = self.graph_encoder(batch)
             graph = self.graph_projection(self.readout(features))  # (n_crystals, projection_width)
@@ -137,8 +143,16 @@ class CrysMMNet(nn.Module):
         if self.sees_text:
             text, mask = self.projected_text(batch)
         if self.sees_descriptors:
-            descriptors = self.descriptor_projection(batch.descriptors)
+            descriptors = self.projected_descriptors(batch)
         return self.fusion(Seen(graph, text, descriptors, atoms, atoms_of, mask))
+
+    def projected_descriptors(self, batch: Batch) -> list[Tensor]:
+        """(n_crystals, projection_width) of each descriptor."""
+        assert batch.descriptors is not None
+        parts = batch.descriptors.split(list(self.settings.descriptor_widths), dim=1)
+        return [
+            project(part) for project, part in zip(self.descriptor_projections, parts, strict=True)
+        ]
 
     def projected_text(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
         """(n_crystals, [n_tokens,] projection_width) of the texts, and where they have tokens.

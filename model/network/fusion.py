@@ -6,6 +6,7 @@ A new fusion is a class here, a name in `FusionName` (model/config.py), and a te
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -28,7 +29,7 @@ class Seen:
     text: Tensor | None = (
         None  # (n_crystals, width), or (n_crystals, n_tokens, width) of its tokens
     )
-    descriptors: Tensor | None = None  # (n_crystals, width)
+    descriptors: Sequence[Tensor] = ()  # (n_crystals, width) of each descriptor
     atoms: Tensor | None = None  # (n_atoms, width), for fusions that read atoms
     atoms_of: Segments | None = (
         None  # which crystal each atom belongs to, and how many it stands for
@@ -37,8 +38,8 @@ class Seen:
 
     @property
     def vectors(self) -> list[Tensor]:
-        """(n_crystals, width) each: one of the graph, one of a text without tokens, one of descriptors."""
-        found = (self.graph, self.text, self.descriptors)
+        """(n_crystals, width) of the graph, of a text without tokens, and of each descriptor."""
+        found = (self.graph, self.text, *self.descriptors)
         return [vector for vector in found if vector is not None]
 
 
@@ -47,7 +48,7 @@ class Fusion(nn.Module, ABC):
 
     Args:
         width: Of all that is projected.
-        n_vectors: How many of graph, text and descriptors the model sees.
+        n_vectors: How many the model sees: graph, text, and each descriptor.
     """
 
     reads_atoms: ClassVar[bool]  # of the graph: each atom beside the vector of the crystal
@@ -131,7 +132,7 @@ class CrossAttentionFusion(Fusion):
         found = F.scaled_dot_product_attention(query, key, value, attn_mask=mask[:, None, None])
         found = found.transpose(1, 2).flatten(2)[of.group, place]  # (n_atoms, width)
         changed = of.mean(self.norm(atoms + self.join(found)))
-        beside = [vector for vector in (seen.graph, seen.descriptors) if vector is not None]
+        beside = [vector for vector in (seen.graph, *seen.descriptors) if vector is not None]
         return torch.cat([*beside, changed], dim=1)
 
 

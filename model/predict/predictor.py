@@ -23,13 +23,14 @@ from model.data.preprocessing import Preprocessing
 from model.descriptors import Crystal, chosen, descriptor_values
 from model.files import write_csv
 from model.graphs.build import build_graphs
-from model.model_folder import TEXT_ENCODER, ModelFolder
+from model.model_folder import TEXT_ENCODER, TUNED_ENCODER, ModelFolder
 from model.network.batch import Example
 from model.network.crysmmnet import CrysMMNet
 from model.network.inference import infer
 from model.text.cache import AnyEncoder, EmbeddingCache, TextEmbeddings
 from model.text.encoder import Pooling, TextEncoder
 from model.text.tfidf import TFIDF, TfidfEncoder
+from model.text.tune import RECORD, TUNED
 
 if TYPE_CHECKING:
     import numpy as np
@@ -228,6 +229,10 @@ class Predictor:
             self.folder.check([TEXT_ENCODER])
             return TfidfEncoder.load(self.folder.path / TEXT_ENCODER)
         recipe = known.text_recipe or {}
+        if known.text_encoder == TUNED and self.folder is not None:
+            self.folder.check([f"{TUNED_ENCODER}/{RECORD}"])
+            place = str(self.folder.path / TUNED_ENCODER)
+            return TextEncoder(place, pooling=cast(Pooling, recipe.get("pooling", "cls")))
         pooling = cast(Pooling, recipe.get("pooling", "cls"))
         return TextEncoder(str(known.text_encoder), known.text_revision, pooling)
 

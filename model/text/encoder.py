@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -203,6 +203,17 @@ class TextEncoder:
             for row, position in enumerate(chosen):
                 n_tokens = min(len(tokens[position]), self.max_tokens)
                 yield position, of_tokens[row, :n_tokens].copy()
+
+    def trainable(self) -> tuple[Any, torch.nn.Module]:
+        """Tokenizer, and a new copy of the model whose weights can be learned."""
+        from transformers import AutoModel, AutoTokenizer
+        from transformers.utils import logging as transformers_logging
+
+        transformers_logging.disable_progress_bar()
+        _ = self.config  # a wrong name is told first
+        tokenizer = AutoTokenizer.from_pretrained(self._place, revision=self.revision)
+        model = AutoModel.from_pretrained(self._place, revision=self.revision)
+        return tokenizer, model.float().to("cuda" if torch.cuda.is_available() else "cpu")
 
     @cached_property
     def _loaded(self):

@@ -81,10 +81,12 @@ def train(config: TrainConfig) -> dict[str, Any]:
             log.info("%s is already trained with these settings", config.out)
             shutil.rmtree(config.out / "checkpoints", ignore_errors=True)  # of a killed process
             return folder.metrics
+        if config.tune_text != "no":  # what is tuned lies in the folder
+            write_settings(folder, settings)
         prepared = prepare(config, materials)
         write_settings(folder, settings)
     sizes = CrysMMNetConfig.from_settings(
-        config.network, config.modality, prepared.text_width, prepared.n_descriptors
+        config.network, config.modality, prepared.text_width, prepared.descriptor_widths
     )
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)

@@ -1,6 +1,7 @@
-"""A large build whose crystals hang, crash and fill the memory, and which is killed now and then.
+"""A large build from a bad service, whose crystals hang, crash and fill the memory, and which is killed.
 
-Nothing may be lost, doubled or altered; memory and open files of the build are sampled.
+The crystals come from an OPTIMADE server on 127.0.0.1 that now and then answers with an error, a part of a
+page or no JSON. Nothing may be lost, doubled or altered; memory and open files of the build are sampled.
 """
 
 from __future__ import annotations
@@ -17,23 +18,31 @@ from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import hostile
 import numpy as np
 import psutil
 import pyarrow.parquet as pq
-from builds import Crystals
+from bad_answers import PAGES
 from plain_build import describe as plain
+from scripted_server import Answer, ScriptedServer, page
 
 from curate.build import build
 from curate.config import BuildConfig
 from curate.describe.options import DescribeOptions
 from curate.record import Description, StructureRecord
+from curate.sources.optimade import Optimade
+from curate.sources.optimade_client import OptimadeReader
 from curate.sources.sample import Sample
+from curate.web.retry import RetryPolicy
 
 KINDS = {"hang": "timeout", "exit": "crashed", "segfault": "crashed", "memory": "out_of_memory"}
 ONE_IN = 400  # crystals that break their worker
 EVERY = 0.5  # s between two samples
+BAD_ANSWERS = 0.1  # share of the service's
+A_PAGE = 100  # crystals
+PATIENT = RetryPolicy(attempts=8, first_wait=0.05, longest_wait=1.0)
 
 
 def fault(material_id: str) -> str | None:
@@ -46,13 +55,75 @@ def crystals(n: int) -> Iterator[StructureRecord]:
     """Crystals of the embedded sample, each strained in its own way."""
     known = list(Sample().records())
     for number in range(n):
-        record = known[number % len(known)]
-        factor = 1 + number // len(known) * 1e-5
-        scaled: dict[str, Any] = {
-            name: tuple(map(tuple, (np.array(getattr(record, name)) * factor).tolist()))
-            for name in ("lattice_vectors", "cartesian_site_positions")
+        yield crystal(number, known)
+
+
+def crystal(number: int, known: list[StructureRecord]) -> StructureRecord:
+    """One of them."""
+    record = known[number % len(known)]
+    factor = 1 + number // len(known) * 1e-5
+    scaled: dict[str, Any] = {
+        name: tuple(map(tuple, (np.array(getattr(record, name)) * factor).tolist()))
+        for name in ("lattice_vectors", "cartesian_site_positions")
+    }
+    return replace(record, material_id=f"{record.material_id}-{number}", **scaled)
+
+
+class BadService:
+    """Answers of an OPTIMADE server that holds the crystals.
+
+    Args:
+        n: Of the crystals.
+        chance: Draws which answers are bad, and how.
+    """
+
+    def __init__(self, n: int, chance: random.Random) -> None:
+        self.n, self.chance, self.bad, self.url = n, chance, 0, ""
+        self.known = list(Sample().records())
+
+    def __call__(self, path: str) -> Answer:
+        content = self.content(path)
+        if content is None:
+            return page({}, 404)
+        good = page(content)
+        if self.chance.random() >= BAD_ANSWERS:
+            return good
+        self.bad += 1
+        body = good[2]
+        assert isinstance(body, bytes)
+        return self.chance.choice(
+            [page({}, 503), page({}, 500), (200, {}, body[: len(body) // 2]), (200, {}, b"<html>")]
+        )
+
+    def content(self, path: str) -> dict[str, Any] | None:
+        """What a good server says under a path; None where there is nothing."""
+        if path.startswith("/v1/info"):
+            return next(known for start, known in PAGES.items() if path.startswith(start))
+        if not path.startswith("/v1/structures"):
+            return None
+        start = int(parse_qs(urlsplit(path).query).get("page_offset", ["0"])[0])
+        end = min(start + A_PAGE, self.n)
+        following = f"{self.url}/v1/structures?page_offset={end}" if end < self.n else None
+        return {
+            "data": [entry(crystal(number, self.known)) for number in range(start, end)],
+            "meta": {"data_returned": self.n},
+            "links": {"next": following},
         }
-        yield replace(record, material_id=f"{record.material_id}-{number}", **scaled)
+
+
+def entry(record: StructureRecord) -> dict[str, Any]:
+    """A crystal as OPTIMADE writes it."""
+    kinds = sorted(set(record.species_at_sites))
+    species = [{"name": s, "chemical_symbols": [s], "concentration": [1.0]} for s in kinds]
+    attributes = {
+        "lattice_vectors": record.lattice_vectors,
+        "cartesian_site_positions": record.cartesian_site_positions,
+        "species_at_sites": record.species_at_sites,
+        "species": species,
+        "dimension_types": [1, 1, 1],
+        "last_modified": "2026-01-01T00:00:00Z",
+    }
+    return {"id": record.material_id, "type": "structures", "attributes": attributes}
 
 
 def describe(record: StructureRecord, options: DescribeOptions) -> Description:
@@ -63,9 +134,19 @@ def describe(record: StructureRecord, options: DescribeOptions) -> Description:
 
 def attack(folder: Path, n: int, kills: int, seed: int) -> dict[str, Any]:
     """Build n crystals under faults and kills, and count what is wrong in the end."""
-    chance = random.Random(seed)
+    service = BadService(n, random.Random(seed + 1))
+    with ScriptedServer(service) as server:
+        service.url = server.url
+        found = attacked(folder, n, kills, random.Random(seed), server.url)
+    return {**found, "bad answers": service.bad}
+
+
+def attacked(
+    folder: Path, n: int, kills: int, chance: random.Random, address: str
+) -> dict[str, Any]:
+    """The same against a service that runs."""
     samples, began = [], time.monotonic()
-    command = [sys.executable, __file__, str(folder), str(n)]
+    command = [sys.executable, __file__, str(folder), str(n), address]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     for number in range(kills + 1):
         process = subprocess.Popen(command, env=environment, start_new_session=True)
@@ -135,7 +216,8 @@ def compared(folder: Path, n: int) -> dict[str, int]:
 
 
 if __name__ == "__main__":
-    out, n_crystals = Path(sys.argv[1]), int(sys.argv[2])
+    out, address = Path(sys.argv[1]), sys.argv[3]
     config = BuildConfig(out=out, workers=2, timeout=8.0, memory=0.75)
     logging.disable(logging.WARNING)
-    build(config, source=Crystals(crystals(n_crystals)), describe=describe)
+    source = Optimade(address, client=OptimadeReader(address, retry=PATIENT))
+    build(config, source=source, describe=describe)

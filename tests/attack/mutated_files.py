@@ -9,10 +9,10 @@ from pathlib import Path
 
 from builds import some
 
-from curate.build import storable_entry
 from curate.record import StructureRecord
 from curate.run.folder import Run
 from curate.sources.files import read_file
+from curate.work.freeze import storable_entry
 from curate.work.pool import FailedTask, Limits
 from curate.work.reading import read_each
 

@@ -23,19 +23,20 @@ SYMOPS = 190
 
 
 def test_what_breaks_the_reader_costs_itself():
-    names = ["a", "hang", "b", "segfault", "exit", "c", "hang-in-c", "kill"]
+    names = ["a", "hang", "b", "segfault", "exit", "c", "hang-in-c", "kill", "memory", "d"]
     tasks = [(Path(name), 3) for name in names]
     began = time.monotonic()
     found: dict[str, list] = {name: [] for name in names}
     for number, value in read_each(hostile.numbers, tasks, Limits(1, 2.0, 1.0)):
         found[names[number]].append(value)
     assert time.monotonic() - began < 60
-    for name in "abc":
+    for name in "abcd":
         assert found[name] == [0, 1, 2]
-    for name in set(names) - set("abc"):
+    for name in set(names) - set("abcd"):
         *values, failure = found[name]
         assert values == [0, 1] and isinstance(failure, FailedTask)
-        assert failure.status == ("timeout" if "hang" in name else "crashed")
+        expected = {"hang": "timeout", "hang-in-c": "timeout", "memory": "out_of_memory"}
+        assert failure.status == expected.get(name, "crashed")
 
 
 def symops_cif(n_sites: int) -> str:

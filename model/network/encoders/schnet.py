@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from model.encoder_settings import SchNetSettings
@@ -19,8 +20,8 @@ LONGEST_BOND = 10.0  # Å, end of the radial functions
 class SchNetEncoder(GraphEncoder):
     """Atoms updated by filters that are functions of distance alone, then the mean.
 
-    As the paper's figure has it: two activations in a filter and no envelope. PyTorch Geometric's SchNet
-    has one, and a cosine that fades its filters out towards the cutoff.
+    As PyTorch Geometric has it: one activation in a filter, and a cosine that fades the filters out towards
+    the longest bond. Models of earlier versions are as the paper's figure: two activations, no cosine.
     """
 
     settings = SchNetSettings
@@ -36,7 +37,8 @@ class SchNetEncoder(GraphEncoder):
         gamma = per_angstrom**2 / 2
         self.distances = RadialBasis(0, LONGEST_BOND, sizes.distance_bins, gamma=gamma)
         self.layers = nn.ModuleList(
-            Interaction(sizes.width, sizes.distance_bins) for _ in range(sizes.layers)
+            Interaction(sizes.width, sizes.distance_bins, faded=sizes.encoder_version > 1)
+            for _ in range(sizes.layers)
         )
 
     def published_readout(self) -> Readout:
@@ -53,22 +55,29 @@ class SchNetEncoder(GraphEncoder):
         x = self.atom_embedding(batch.atomic_numbers)
         y = self.distances(batch.lengths)
         for layer in self.layers:
-            x = x + layer(batch.graph, x, y)
+            x = x + layer(batch.graph, x, y, batch.lengths)
         return GraphFeatures(x, batch.atoms)
 
 
 class Interaction(nn.Module):
-    """W₃ ssp(W₂ Σ_j (W₁ x_j) ⊙ f(r_ij)), the filter f two layers of ssp on the radial functions."""
+    """W₃ ssp(W₂ Σ_j (W₁ x_j) ⊙ f(r_ij)), f two layers on the radial functions, faded by a cosine."""
 
-    def __init__(self, width: int, distance_bins: int) -> None:
+    def __init__(self, width: int, distance_bins: int, faded: bool) -> None:
         super().__init__()
         self.filter = perceptron(distance_bins, width, width, activation=ShiftedSoftplus)
+        self.faded = faded
+        if faded:
+            self.filter.pop(-1)
         self.into = nn.Linear(width, width, bias=False)
         self.out = nn.Sequential(
             nn.Linear(width, width), ShiftedSoftplus(), nn.Linear(width, width)
         )
 
-    def forward(self, graph: Graph, x: Tensor, y: Tensor) -> Tensor:
+    def forward(self, graph: Graph, x: Tensor, y: Tensor, lengths: Tensor) -> Tensor:
         """The change of the atoms (n_atoms, width)"""
-        messages = passing.at_src(graph, self.into(x)) * self.filter(y)
+        filters = self.filter(y)
+        if self.faded:
+            share = (lengths / LONGEST_BOND).clamp(max=1)
+            filters = filters * (0.5 * (torch.cos(torch.pi * share) + 1))[:, None]
+        messages = passing.at_src(graph, self.into(x)) * filters
         return self.out(passing.sum_at_dst(graph, messages))

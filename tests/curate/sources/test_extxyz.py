@@ -63,3 +63,12 @@ def test_a_symbol_that_is_no_element_is_said():
     frame = FRAME.format("").replace("Po 0", "Xq 0")
     (bad,) = read(frame)
     assert bad.error_message == "frame 1: 'Xq' is no element or column that is known"
+
+
+@pytest.mark.parametrize("number", ["3", "31146523409265", "9" * 5000])
+def test_more_columns_than_an_atom_has_are_refused(number):
+    """Of as many as a damaged line states, room would be made for all."""
+    good = FRAME.format("")
+    (first, last) = read(good.replace("species:S:1", f"species:S:{number}") + good)
+    assert "columns, and an atom has 4" in first.error_message
+    assert last.nsites == 1

@@ -7,10 +7,13 @@ import zipfile
 import pytest
 from broken_zips import BREAKS
 from pymatgen.io.cif import CifWriter
+from slow_files import shared_sites_cif
 
+from curate.build import in_a_worker
+from curate.config import BuildConfig
 from curate.errors import InputError
 from curate.record import SkippedEntry
-from curate.sources.paper_corpus import PublishedCorpus
+from curate.sources.paper_corpus import PaperCorpusSettings, PublishedCorpus
 
 
 def table(columns: int, rows: list[list]) -> str:
@@ -144,3 +147,18 @@ def test_a_long_table_says_how_far_it_is(corpus, monkeypatch, caplog):
     caplog.set_level("INFO")
     list(PublishedCorpus(corpus).records())
     assert "mp_2018_new/mat_text.csv: 2 rows" in caplog.text
+
+
+def test_a_cif_that_takes_for_ever_costs_itself(corpus, tmp_path):
+    slow = tmp_path / "slow.zip"
+    with zipfile.ZipFile(corpus) as old, zipfile.ZipFile(slow, "w") as new:
+        for info in old.infolist():
+            is_silicon = info.filename == "dataset/mp_2018_new/mp-149.cif"
+            new.writestr(info, shared_sites_cif() if is_silicon else old.read(info))
+    settings = PaperCorpusSettings(input=slow)
+    config = BuildConfig(out=tmp_path / "run", source=settings, timeout=5.0)
+    found = {e.material_id: e for e in PublishedCorpus(slow, in_a_worker(config)).records()}
+    here = {e.material_id: e for e in PublishedCorpus(corpus).records()}
+    stopped = found.pop("mp-149")
+    assert isinstance(stopped, SkippedEntry) and stopped.error_type == "Timeout"
+    assert found == {name: here[name] for name in ("mp-1", "mp-2", "JVASP-5")}

@@ -62,7 +62,7 @@ def test_the_scale_is_that_of_the_training_part(settings, tmp_path, dataset):
         config.descriptors, values
     )
     batch = collate(list(prepared.parts["train"]))
-    assert batch.descriptors.shape == (40, prepared.n_descriptors)
+    assert batch.descriptors.shape == (40, sum(prepared.descriptor_widths))
     spread = batch.descriptors.numpy().std(0)
     assert np.abs(batch.descriptors.numpy().mean(0)).max() < 0.2  # not 0 where some were too far
     assert spread.max() < 1.001
@@ -72,7 +72,7 @@ def test_the_scale_is_that_of_the_training_part(settings, tmp_path, dataset):
 def test_a_model_predicts_what_it_predicted(modality, settings, tmp_path, dataset, cache):
     config = settings(tmp_path / "m", descriptors=NAMES, modality=modality, epochs=1, network=TINY)
     train(config)
-    assert json.loads((config.out / "config.json").read_text())["n_descriptors"] > 5
+    assert json.loads((config.out / "config.json").read_text())["descriptor_widths"][0] > 5
     predictor = Predictor.from_pretrained(config.out, cache)
     known = {row["id"]: float(row["prediction"]) for row in ModelFolder(config.out).predictions}
     records = [record_of_row(row) for row in load_rows(dataset)]

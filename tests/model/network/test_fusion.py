@@ -150,7 +150,7 @@ def test_the_gate_weighs_each_number_of_each_vector(sample):
 @pytest.mark.parametrize("name", FUSIONS)
 def test_descriptors_are_joined_by_every_fusion(sample, name):
     sizes, chance = replace(SIZES, fusion=name), np.random.default_rng(1)
-    config = CrysMMNetConfig.from_settings(sizes, "both", TEXT_WIDTH, n_descriptors=5)
+    config = CrysMMNetConfig.from_settings(sizes, "both", TEXT_WIDTH, descriptor_widths=[2, 3])
     torch.manual_seed(0)
     model = CrysMMNet(config).eval()
     made = [
@@ -163,7 +163,8 @@ def test_descriptors_are_joined_by_every_fusion(sample, name):
     changed = [replace(example, descriptors=example.descriptors + 1) for example in made]
     assert found.shape == (6,) and (model(collate(changed)) - found).abs().min() > 1e-5
     model(collate(made)).sum().backward()
-    assert model.descriptor_projection.projection.weight.grad.abs().max() > 0
+    for projection in model.descriptor_projections:
+        assert projection.projection.weight.grad.abs().max() > 0
 
 
 @pytest.mark.parametrize(
