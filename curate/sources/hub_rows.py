@@ -164,7 +164,7 @@ def record_of_row(
         return record_of_atoms(
             atoms_of({**row, "species": species_of(row.get("species"))}),
             material_id,
-            spacegroup_number=number if number in range(1, 231) else None,
+            spacegroup_number=int(number) if number in range(1, 231) else None,
             properties={name: typed(row[name]) for name in columns.properties},
             **fields,
         )
