@@ -22,6 +22,7 @@ from model.config import (
     PredictConfig,
     PushModelConfig,
     ReportModelConfig,
+    SearchConfig,
     TrainConfig,
 )
 from model.presets import with_preset
@@ -30,6 +31,7 @@ Command = (
     Annotated[TrainConfig, tyro.conf.subcommand("train")]
     | Annotated[EvaluateConfig, tyro.conf.subcommand("evaluate")]
     | Annotated[PredictConfig, tyro.conf.subcommand("predict")]
+    | Annotated[SearchConfig, tyro.conf.subcommand("search")]
     | Annotated[ReportModelConfig, tyro.conf.subcommand("report")]
     | Annotated[AppConfig, tyro.conf.subcommand("app")]
     | Annotated[PushModelConfig, tyro.conf.subcommand("push")]
@@ -68,6 +70,8 @@ def run(config: Command) -> int:
             return run_evaluate(config)
         case PredictConfig():
             return run_predict(config)
+        case SearchConfig():
+            return run_search(config)
         case ReportModelConfig():
             return run_report(config)
         case AppConfig():
@@ -130,6 +134,15 @@ def run_predict(config: PredictConfig) -> int:
             line += "\twithout text" if prediction.without_text else ""
             print(printable(line), flush=True)
     return 0 if n_predicted else 1
+
+
+def run_search(config: SearchConfig) -> int:
+    """Print the crystals that fit, best first; 1 where none does."""
+    from model.search.answer import print_matches, search
+
+    found = search(config)
+    print_matches(found)
+    return 0 if found else 1
 
 
 def run_report(config: ReportModelConfig) -> int:

@@ -24,6 +24,7 @@ DescriptorName = Literal[
 ]
 ExperimentKind = Literal["modality", "encoder", "text", "low-data"]
 DRAWN_SPLITS = ("random", "formula", "chemical-system")
+SEARCH_FILES = (".csv", ".parquet", ".json")
 CONTROLS = {  # what stands in place of a description, to see whether its words matter
     "shuffled": "the description of another crystal",
     "constant": "one text for all",
@@ -427,6 +428,43 @@ class PushModelConfig:
     """What the model learned from, so that the Space shows similar crystals (--space)."""
     cache: Path = field(default_factory=cache_folder)
     """Folder where text embeddings are kept (--space)."""
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """Find crystals by words: "layered telluride with octahedral metal sites", or like another one.
+
+    Texts are compared by their words (BM25) and by their vectors, and both rankings fused. The first search
+    in a dataset makes its index, which is kept.
+    """
+
+    data: Positional[str]
+    """Folder of a run or a dataset, or OWNER/NAME on the Hub; with --model also structure files."""
+    query: Positional[tuple[str, ...]] = ()
+    """What the crystals should be like, in words."""
+    like: str | None = None
+    """Id of a crystal of DATA: find those that are most like it, instead of a question."""
+    n: int = 10
+    """How many crystals."""
+    text_encoder: str | None = None
+    """What turns texts into vectors: a name on the Hub, a folder, `minilm` (extra `demo`), `tfidf`; or
+    `bm25`, to compare words alone. Without it `tfidf`, which needs no download."""
+    model: str | None = None
+    """Search graphs instead of texts, so that crystals need none: folder of a trained model that reads
+    graphs, or OWNER/NAME on the Hub. The first search must be in the dataset that it learned from: it teaches
+    the model to compare graphs with words, which the folder then keeps."""
+    out: Path | None = None
+    """Also write the crystals to this file, .csv, .parquet or .json."""
+    cache: Path = field(default_factory=cache_folder)
+    """Folder where indexes and text embeddings are kept."""
+
+    def __post_init__(self) -> None:
+        if bool(self.query) == (self.like is not None):
+            raise InputError("ask in words or by --like ID: one of the two")
+        if self.n < 1:
+            raise InputError(f"--n must be positive, not {self.n}")
+        if self.out is not None and self.out.suffix not in SEARCH_FILES:
+            raise InputError(f"--out {self.out} must end in {', '.join(SEARCH_FILES)}")
 
 
 @dataclass(frozen=True)

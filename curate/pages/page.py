@@ -18,9 +18,10 @@ from typing import Any
 
 from curate.errors import InputError
 from curate.files import write_text
+from curate.vocabulary import TRANSLATIONS
 
 TEMPLATES = Path(str(files("curate") / "pages" / "templates"))
-SCRIPTS = ("page.js", "figures.js", "viewer.js", "crystal.js", "table.js")
+SCRIPTS = ("page.js", "figures.js", "viewer.js", "crystal.js", "texts.js", "table.js")
 DETAILS_AT_ONCE = 100  # crystals unpacked together when one of them is opened
 
 
@@ -54,7 +55,11 @@ def render(
         {
             **context,
             "script_hash": digest,
-            "data": {**data, "plotly": packed_text(plotly_script())},
+            "data": {
+                **data,
+                "vocabulary": packed(dict(TRANSLATIONS)),
+                "plotly": packed_text(plotly_script()),
+            },
         },
         script,
         more,

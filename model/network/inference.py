@@ -40,6 +40,15 @@ def embed(model: CrysMMNet, examples: Sequence[Example], batch_size: int) -> np.
     return np.concatenate(_in_batches(model, model.fused, examples, batch_size, ANGLES_AT_ONCE))
 
 
+def embed_graphs(model: CrysMMNet, examples: Sequence[Example], batch_size: int) -> np.ndarray:
+    """(n, width) the readout of each crystal's graph, in eval mode, whatever else the model reads."""
+
+    def readout(batch: Batch) -> Tensor:
+        return model.readout(model.graph_encoder(batch))
+
+    return np.concatenate(_in_batches(model, readout, examples, batch_size, ANGLES_AT_ONCE))
+
+
 def _in_batches(
     model: CrysMMNet,
     function: Callable[[Batch], Tensor],

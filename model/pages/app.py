@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from curate.record import StructureRecord
 from model.config import AppConfig
 from model.pages.app_session import AppSession
 from model.predict.sentence_attribution import SentenceAttribution
+from model.search import Match
 
 if TYPE_CHECKING:
     import gradio
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 MAX_FILE = "1mb"
 AT_ONCE = 4  # uploads at work; a process reads and describes each, within limits of time and memory
 MOST_WAITING = 100
+LONGEST_QUESTION = 2_000  # characters
 WITHOUT = {
     "both": "the same model and the same graph, with an empty description in place of the text. "
     "It never learned from crystals without text: the difference says how far the text moves this "
@@ -110,6 +112,8 @@ def make_page(
         )
         if session.known is None:
             gradio.Markdown("Similar training crystals are not shown: no dataset was given.")
+        if session.texts is not None:
+            add_search(session)
         shown = {
             "status": status,
             "structure": cell,
@@ -127,6 +131,46 @@ def make_page(
 
         upload.change(answer, upload, list(shown.values()), concurrency_limit=AT_ONCE)
     return page.queue(max_size=MOST_WAITING)
+
+
+def add_search(session: AppSession) -> None:
+    """A box for a question, and the crystals whose texts fit it."""
+    import gradio
+
+    question = gradio.Textbox(
+        label="Search the crystals by words, then Enter",
+        placeholder="layered telluride with octahedral metal sites",
+        max_length=LONGEST_QUESTION,
+        elem_id="question",
+    )
+    said = gradio.HTML(elem_id="said")
+    found = gradio.HTML(elem_id="found")
+
+    def answer(text: str) -> tuple[str, str]:
+        matches, reading = session.search(text)
+        return f"<p>{escape(reading)}</p>" if reading else "", found_html(matches)
+
+    question.submit(answer, question, [said, found], concurrency_limit=AT_ONCE)
+
+
+def found_html(matches: Sequence[Match]) -> str:
+    """A table of crystals that were found, with what their texts say."""
+    if not matches:
+        return ""
+    names = list(dict.fromkeys(name for match in matches for name in match.properties))[:4]
+    heads = ["id", "formula", "space group", *names, "its text says"]
+    rows = [
+        [match.id, match.formula, match.spacegroup]
+        + [f"{match.properties[name]:.4g}" if name in match.properties else "" for name in names]
+        + [" ".join(match.sentences)]
+        for match in matches
+    ]
+    head = "".join(f"<th>{escape(name)}</th>" for name in heads)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
+    )
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return f'<div style="overflow-x:auto">{table}</div>'
 
 
 def formed(session: AppSession, name: str, value: Any) -> Any:

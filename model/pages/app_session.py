@@ -13,18 +13,21 @@ from typing import Any
 from curate.describe.description import describe
 from curate.errors import InputError
 from curate.record import StructureRecord
+from curate.vocabulary import translated
 from curate.work.pool import FailedTask, Limits, work
 from model.model_folder import ModelFolder
 from model.pages.upload import read_upload
 from model.predict.nearest_crystals import Neighbor, TrainingCrystals, embedded
 from model.predict.predictor import Predictor
 from model.predict.sentence_attribution import attribute_sentences
+from model.search import Match, SearchIndex
 
 log = logging.getLogger(__name__)
 
 TO_READ = Limits(1, 20.0, 1.0)  # s and GiB for a file, in a process of its own
 TO_DESCRIBE = Limits(1, 60.0, 2.0)  # for a text
 N_NEIGHBORS = 8
+N_FOUND = 10  # crystals for a question
 
 
 class AppSession:
@@ -39,6 +42,7 @@ class AppSession:
         if data is not None:
             log.info("reading the training crystals of %s", data)
             self.known = TrainingCrystals.from_dataset(self.predictor, folder, data)
+        self.texts = None if data is None else texts_of(data, cache)
         self.one_at_a_time = Lock()  # predictions: short, and each takes all threads
         within(
             TO_DESCRIBE, "starting", str
@@ -94,12 +98,33 @@ class AppSession:
             found["neighbors"] = self.neighbors(record)
         yield {"status": status, **found}
 
+    def search(self, question: str) -> tuple[list[Match], str]:
+        """The crystals of the dataset whose texts fit a question best, and what is to be said of it."""
+        if self.texts is None or not question.strip():
+            return [], ""
+        _, replaced = translated(question)
+        said = ", ".join(f"{word} as {other}" for word, other in replaced.items())
+        try:
+            with self.one_at_a_time:
+                return self.texts.search(question, N_FOUND), f"Reading {said}." if said else ""
+        except InputError as error:
+            return [], str(error)
+
     def neighbors(self, record: StructureRecord) -> list[Neighbor] | None:
         """Training crystals like this one; None where they are not known."""
         if self.known is None:
             return None
         vectors, _ = embedded(self.predictor, [record])
         return self.known.nearest(vectors[0], N_NEIGHBORS)
+
+
+def texts_of(data: str, cache: Path | None) -> SearchIndex | None:
+    """The texts of a dataset; None, with a warning, where it has none."""
+    try:
+        return SearchIndex.open(data, cache=cache)
+    except InputError as error:
+        log.warning("the texts can't be searched: %s", error)
+        return None
 
 
 def within(limits: Limits, what: str, function: Callable[..., Any], *arguments: Any) -> Any:

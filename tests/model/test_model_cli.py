@@ -25,6 +25,8 @@ FLAGS = {
     "fraction_of_labels": ("--fraction-of-labels", True),
     "text_encoder": ("--text-encoder=minilm", "minilm"),
     "text_pooling": ("--text-pooling=mean", "mean"),
+    "tune_text": ("--tune-text=lora", "lora"),
+    "tune_epochs": ("--tune-epochs=2", 2),
     "descriptors": (("--descriptors", "cell", "magpie"), ("cell", "magpie")),
     "split": ("--split=formula", "formula"),
     "folds": ("--folds=fold", "fold"),

@@ -1,7 +1,7 @@
 // The table: search, views, sorting by a column, pages; a row opens its crystal.
 
 const ON_A_PAGE = 25;
-const table = {packed: null, order: [], view: null, sort: "", page: 0};
+const table = {packed: null, order: [], view: null, sort: "", page: 0, scores: null};
 
 /** A cell as text. */
 function written(column, value, withUnit = false) {
@@ -37,7 +37,8 @@ function arrange() {
   const all = tests($("search").value);
   const wanted = table.view.ids ? table.view.ids.map((id) => table.places.get(id)).filter((row) => row !== undefined)
     : rows.material_id.keys();
-  const order = [...wanted].filter((row) => all.every((test) => test(row)));
+  const {scores} = table; // of the question asked of the texts
+  const order = [...wanted].filter((row) => (!scores || scores.has(row)) && all.every((test) => test(row)));
   const key = table.sort.replace(/^-/, "");
   if (key) {
     const sign = table.sort.startsWith("-") ? -1 : 1;
@@ -47,7 +48,7 @@ function arrange() {
       if (x === null || y === null) return (x === null) - (y === null); // empty cells last
       return sign * (typeof x === "string" ? x.localeCompare(y, "en", {numeric: true}) : x - y);
     });
-  }
+  } else if (scores) order.sort((one, other) => scores.get(other) - scores.get(one) || one - other);
   table.order = order;
   table.page = 0;
   show();
@@ -57,17 +58,22 @@ function show() {
   const {columns, rows} = table.packed;
   const {order, page} = table;
   const pages = Math.max(1, Math.ceil(order.length / ON_A_PAGE));
-  const body = order.slice(page * ON_A_PAGE, (page + 1) * ON_A_PAGE).map((row) => {
+  const body = order.slice(page * ON_A_PAGE, (page + 1) * ON_A_PAGE).flatMap((row) => {
     const line = made("tr", null, {tabindex: "0", "data-row": row});
     for (const column of columns) {
       const cell = made("td", written(column, rows[column.key][row]), column.kind === "number" ? {class: "n"} : {});
       if (column.kind === "text") cell.title = cell.textContent;
       line.append(cell);
     }
-    return line;
+    if (!table.scores) return [line];
+    const said = made("tr", null, {class: "said", "data-row": row});
+    const cell = made("td", null, {colspan: columns.length});
+    cell.append(made("div", bestSentence(row)));
+    said.append(cell);
+    return [line, said];
   });
   document.querySelector("#table tbody").replaceChildren(...body);
-  $("found").textContent = `${order.length.toLocaleString("en")} of ${rows.material_id.length.toLocaleString("en")} crystals`;
+  $("found").textContent = `${order.length.toLocaleString("en")} of ${rows.material_id.length.toLocaleString("en")} crystals${saidOfTexts()}`;
   $("where").textContent = `page ${page + 1} of ${pages.toLocaleString("en")}`;
   $("earlier").disabled = page === 0;
   $("later").disabled = page + 1 >= pages;
@@ -78,6 +84,24 @@ function show() {
   }
   document.querySelectorAll("#views button").forEach((button) =>
     button.setAttribute("aria-pressed", button.dataset.view === table.view.name));
+}
+
+/** What is to be known of a question asked of the texts. */
+function saidOfTexts() {
+  if (!table.scores) return "";
+  const replaced = texts.replaced.length ? `, reading ${texts.replaced.join(", ")}` : "";
+  return table.scores.size ? `, those first whose texts fit best${replaced}` : `: no text has any of these words${replaced}`;
+}
+
+async function ask() {
+  const question = $("words").value;
+  if (question.trim() && !texts.index) $("found").textContent = "Reading the texts…";
+  const scores = await scored(question);
+  if ($("words").value !== question) return; // asked on meanwhile
+  if (scores) table.sort = "";
+  else if (table.scores) table.sort = table.view.sort ?? "";
+  table.scores = scores;
+  arrange();
 }
 
 function choose(view) {
@@ -104,6 +128,7 @@ function listen() {
     arrange();
   });
   $("search").addEventListener("input", arrange);
+  $("words").addEventListener("input", ask);
   $("earlier").addEventListener("click", () => { table.page--; show(); });
   $("later").addEventListener("click", () => { table.page++; show(); });
   $("previous").addEventListener("click", () => step(-1));

@@ -151,3 +151,32 @@ def test_a_models_page_opens_from_disk(browser, model_page, size, scheme):
         page.wait_for_selector("dialog[open]")
         assert painted(page) > 0.02
         assert (found.requests, found.complaints, found.dialogs) == ([], [], [])
+
+
+def test_the_texts_are_asked(browser, page_file):
+    with opened(browser, page_file) as found:
+        page = found.page
+        page.fill("#words", "halite bromides")
+        page.locator("#table tr.said").first.wait_for()
+        said = page.locator("#found").text_content()
+        assert "whose texts fit best, reading bromides as Br" in said
+        first = page.locator("#table tbody tr").first
+        assert first.locator("td").nth(1).text_content() in ("BrRb", "BrNa", "BrK")
+        assert "Halite" in page.locator("#table tr.said td").first.text_content()
+        n_found = int(said.split(" of ")[0])
+        page.fill("#search", "Rb")  # both at once
+        assert int(page.locator("#found").text_content().split(" of ")[0]) < n_found
+        page.locator("#table tr.said").first.click()
+        page.wait_for_selector("dialog[open]")
+        assert page.locator("#crystal-name").text_content() == "JVASP-1921 · BrRb"
+        page.keyboard.press("Escape")
+        page.fill("#search", "")
+        page.fill("#words", "jabberwock")
+        page.locator("#found", has_text="no text has any of these words").wait_for()
+        page.fill("#words", "")
+        page.locator("#found", has_text="50 of 50 crystals").wait_for()
+        assert page.locator("#table tr.said").count() == 0
+        page.fill("#words", "script document")  # a hostile text stays text
+        page.locator("#table tr.said", has_text="</script>").wait_for()
+        assert (found.requests, found.complaints, found.dialogs) == ([], [], [])
+        assert page.title() != "taken"

@@ -68,6 +68,21 @@ def test_a_dropped_cif_is_described_and_predicted(browser, address, rutile, tmp_
         assert [url for url in found.requests if not url.startswith(address)] == []
 
 
+def test_crystals_are_found_by_words(browser, address):
+    with opened(browser, address, offline=False) as found:
+        page = found.page
+        page.fill("#question textarea", "rubidium bromide, halite")
+        page.press("#question textarea", "Enter")
+        page.locator("#found td", has_text="JVASP-1921").first.wait_for(timeout=60_000)
+        assert "Reading rubidium as Rb, bromide as Br" in page.locator("#said").text_content()
+        assert "RbBr6 octahedra" in page.locator("#found").text_content()
+        page.fill("#question textarea", "<b>jabberwock</b>")
+        page.press("#question textarea", "Enter")
+        page.locator("#said", has_text="no word of '<b>jabberwock</b>' stands in a text").wait_for()
+        assert page.locator("#found td").count() == 0
+        assert [url for url in found.requests if not url.startswith(address)] == []
+
+
 def test_a_broken_cif_is_answered_with_a_sentence(browser, address, tmp_path):
     (tmp_path / "broken.cif").write_text("data_<b>x</b>\n_cell_length_a nothing\nloop_\n")
     with opened(browser, address, offline=False) as found:
