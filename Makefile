@@ -13,7 +13,7 @@ for name in "graph", "both":
 endef
 export COMPARE
 
-.PHONY: attack demo docs examples test test-browser test-services test-slurm test-wheel test-potential resolve lint bench clean
+.PHONY: attack demo docs examples test test-bare test-browser test-services test-slurm test-wheel test-potential resolve lint bench clean
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -69,6 +69,14 @@ test-potential: $(VENV)/installed
 test-wheel: $(VENV)/installed  # wheel and sdist, each in an environment of its own
 	$(BIN)/pytest -n 0 -m wheel
 
+.venv-bare/installed: constraints.txt  # what a training on a prepared folder needs
+	$(PYTHON) -m venv .venv-bare
+	.venv-bare/bin/pip install --quiet -c constraints.txt torch numpy safetensors tyro
+	touch $@
+
+test-bare: $(VENV)/installed .venv-bare/installed
+	BARE=$(CURDIR)/.venv-bare/bin/python $(BIN)/pytest -n 0 tests/model/training/test_prepared_folder.py
+
 attack: $(VENV)/installed  # half an hour; SCALE=0.1 CRYSTALS=1000 for a short one
 	$(BIN)/python tests/attack/run.py --scale $(or $(SCALE),1) --crystals $(or $(CRYSTALS),20000)
 
@@ -85,4 +93,4 @@ bench: $(VENV)/installed
 	$(BIN)/python benchmarks/graphs.py
 
 clean:
-	rm -rf $(VENV) .venv-services demo
+	rm -rf $(VENV) .venv-services .venv-bare demo

@@ -145,7 +145,7 @@ def loaded(config: Config, n: int, folder: Path, iterate: bool = False):
     from model.data.prepare import prepare
     from model.network.crysmmnet import CrysMMNet, CrysMMNetConfig
     from model.training.settings_record import digest
-    from model.training.trainer import make_trainer
+    from model.training.trainer import Trainer
 
     cache = folder / "cache"
     cache.mkdir(exist_ok=True)
@@ -167,9 +167,9 @@ def loaded(config: Config, n: int, folder: Path, iterate: bool = False):
         model = CrysMMNet(
             CrysMMNetConfig.from_settings(settings.network, "both", prepared.text_width)
         )
-        trainer = make_trainer(model, prepared, settings)
+        trainer = Trainer(model, prepared, settings)
         before_epoch = time.perf_counter()
-        rows = sum(inputs["n_crystals"] for inputs in trainer.get_train_dataloader())
+        rows = sum(batch.n_crystals for batch in trainer.training_batches)
         assert rows == len(prepared.parts["train"])
         times["batches"] = time.perf_counter() - before_epoch
     return measured(n, times, before), prepared

@@ -244,11 +244,11 @@ def released_epoch(records: list, encoder: str) -> dict:
 
 
 def package_epoch(records: list, encoder: str, folder: Path, rules: GraphConfig) -> dict:
-    from model.data.prepare import Prepared
+    from model.data.examples import Prepared
     from model.data.preprocessing import Preprocessing
     from model.text.cache import EmbeddingCache
     from model.text.encoder import TextEncoder
-    from model.training.trainer import make_trainer
+    from model.training.trainer import Trainer
 
     started = time.process_time()
     graphs = list(build_graphs(records, rules))
@@ -280,7 +280,7 @@ def package_epoch(records: list, encoder: str, folder: Path, rules: GraphConfig)
         description_origins=[],
     )
     prepared = Prepared({"train": examples, "val": examples[:1]}, {}, {}, scale)
-    trainer = make_trainer(new_model(), prepared, config)
+    trainer = Trainer(new_model(), prepared, config)
     started = time.process_time()
     trainer.train()
     return {

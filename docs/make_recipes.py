@@ -1,4 +1,4 @@
-"""Write docs/recipes.md from model/recipes.toml, the splits in the package and the measured times.
+"""Write docs/recipes.md and docs/gpu.md from recipes.toml, the splits in the package and the measured times.
 
 python docs/make_recipes.py
 """
@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from curate.dataset.splits import official_splits
 from curate.properties import UNITS
@@ -47,6 +47,11 @@ class Recipe:
     def target_flag(self) -> str:
         """The target as a shell reads it."""
         return quoted(self.target)
+
+    @property
+    def folder(self) -> str:
+        """Name of its prepared folder and of its model."""
+        return f"{self.data}-{self.target.replace(' ', '-')}"
 
     @property
     def flags(self) -> str:
@@ -100,6 +105,47 @@ def measured(name: str, *keys: str) -> float:
     return float(found)
 
 
+def template(name: str) -> Template:
+    """A page's template."""
+    environment = Environment(
+        loader=FileSystemLoader(DOCS),
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+        trim_blocks=True,
+    )
+    return environment.get_template(name)
+
+
+def all_recipes(settings: Mapping[str, Any], step: Mapping[str, float]) -> list[Recipe]:
+    """The recipes, with the seconds of an update on each corpus."""
+    datasets = settings["datasets"]
+    return [
+        Recipe(**row, step_seconds=step[datasets[row["data"]]["step"]])
+        for row in settings["recipe"]
+    ]
+
+
+def gpu_page() -> str:
+    """The whole of gpu.md."""
+    settings = recipe_settings()
+    gpu = json.loads((RESULTS / "gpu.json").read_text())
+    host = json.loads((RESULTS / "host_step.json").read_text())
+    step, compiled = "other_batches_s", measured("compiled", "torch, compiled", "other_batches_s")
+    size = json.loads((RESULTS / "prepared.json").read_text())
+    return template("gpu.md.jinja").render(
+        recipes=all_recipes(settings, {"jarvis": 0.0, "mp": 0.0}),
+        gpu=gpu.get("gpu") or {"device": gpu["setting"]["device"], "steps": gpu["steps"]},
+        before=f"{1000 * host['before']['cpu_s_an_update']:.0f}",
+        now=f"{1000 * host['now']['cpu_s_an_update']:.0f}",
+        calls_before=f"{host['before']['python_calls_an_update']:,}",
+        calls_now=f"{host['now']['python_calls_an_update']:,}",
+        host_updates=host["now"]["updates"],
+        compiled=f"{measured('compiled', 'torch', step) / compiled:.2f}",
+        compile_seconds=f"{measured('compiled', 'torch, compiled', 'first_step_wall_s'):.0f}",
+        size={**size, "crystals": f"{size['crystals']:,}"},
+    )
+
+
 def recipes_page() -> str:
     """The whole of recipes.md."""
     settings = recipe_settings()
@@ -108,18 +154,9 @@ def recipes_page() -> str:
     text = measured("training", "epoch", "quotient, kept", "texts_once") / N_TEXTS
     describing = measured("equality", "seconds", "fast", "mean")
     crystals = {name: found["crystals"] for name, found in datasets.items() if "crystals" in found}
-    environment = Environment(
-        loader=FileSystemLoader(DOCS),
-        undefined=StrictUndefined,
-        keep_trailing_newline=True,
-        trim_blocks=True,
-    )
-    return environment.get_template("recipes.md.jinja").render(
+    return template("recipes.md.jinja").render(
         datasets=datasets,
-        recipes=[
-            Recipe(**row, step_seconds=step[datasets[row["data"]]["step"]])
-            for row in settings["recipe"]
-        ],
+        recipes=all_recipes(settings, step),
         sources=settings["sources"],
         step=step,
         text_seconds=f"{text:.2f}",
@@ -131,3 +168,4 @@ def recipes_page() -> str:
 
 if __name__ == "__main__":
     (DOCS / "recipes.md").write_text(recipes_page())
+    (DOCS / "gpu.md").write_text(gpu_page())

@@ -5,6 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
 from typing import Annotated
 
 import tyro
@@ -20,6 +23,7 @@ from model.config import (
     ExperimentConfig,
     LeaderboardConfig,
     PredictConfig,
+    PrepareConfig,
     PushModelConfig,
     ReportModelConfig,
     SearchConfig,
@@ -29,7 +33,8 @@ from model.presets import with_preset
 from model.recipes import RecipeConfig
 
 Command = (
-    Annotated[TrainConfig, tyro.conf.subcommand("train")]
+    Annotated[PrepareConfig, tyro.conf.subcommand("prepare")]
+    | Annotated[TrainConfig, tyro.conf.subcommand("train")]
     | Annotated[EvaluateConfig, tyro.conf.subcommand("evaluate")]
     | Annotated[PredictConfig, tyro.conf.subcommand("predict")]
     | Annotated[SearchConfig, tyro.conf.subcommand("search")]
@@ -53,19 +58,48 @@ def main() -> None:
 
 def parse_and_run() -> int:
     """Parse the command line and run its command."""
-    config = tyro.cli(  # type: ignore[call-overload]
-        Command,
-        prog="crysmmnet",
-        description="From a curated dataset to predictions.",
-        args=with_preset(sys.argv[1:]),
+    config = parse(with_preset(sys.argv[1:]))
+    try:
+        return run(config)
+    except ModuleNotFoundError as error:
+        if str(error.name).split(".")[0] in ("curate", "model"):
+            raise
+        raise InputError(
+            f"this needs the package {error.name}, which is not installed: install all that crysmmnet "
+            "requires; only a training on a folder of `crysmmnet prepare` does with less"
+        ) from error
+
+
+def parse(words: Sequence[str]) -> Command:
+    """The command that the words ask for.
+
+    Of a training on a prepared folder, what is left out is as the folder was prepared.
+    """
+    if words and words[0] == "train" and (defaults := prepared_defaults(words)):
+        return tyro.cli(TrainConfig, args=words[1:], prog="crysmmnet train", default=defaults)
+    return tyro.cli(  # type: ignore[call-overload]
+        Command, args=words, prog="crysmmnet", description="From a curated dataset to predictions."
     )
-    return run(config)
+
+
+def prepared_defaults(words: Sequence[str]) -> TrainConfig | None:
+    """The settings of a training on the prepared folder that --data names; None where it names none."""
+    given = [word.removeprefix("--data=") for word in words if word.startswith("--data=")]
+    given += [value for word, value in pairwise(words) if word == "--data"]
+    if not given or not (Path(given[-1]) / "prepared.json").is_file():
+        return None
+    from model.data.prepared_folder import PreparedFolder
+
+    folder = PreparedFolder.find(given[-1])
+    return None if folder is None else folder.config(tyro.MISSING)
 
 
 def run(config: Command) -> int:
     """Only what a command needs is imported."""
     _quiet_libraries()
     match config:
+        case PrepareConfig():
+            return run_prepare(config)
         case TrainConfig():
             return run_train(config)
         case EvaluateConfig():
@@ -90,6 +124,19 @@ def run(config: Command) -> int:
             return run_leaderboard(config)
         case RecipeConfig():
             return run_recipe(config)
+
+
+def run_prepare(config: PrepareConfig) -> int:
+    """Write the folder, and print how many crystals it holds and what it weighs."""
+    from model.training.dataset_source import write_prepared
+
+    prepared = write_prepared(config)
+    for reason, names in prepared.dropped.items():
+        print(f"dropped: {len(names)} {reason}")
+    parts = ", ".join(f"{len(examples):,} {part}" for part, examples in prepared.parts.items())
+    size = sum(path.stat().st_size for path in config.out.iterdir()) / 2**20
+    print(f"{config.out}: {parts}; {size:.1f} MiB")
+    return 0
 
 
 def run_train(config: TrainConfig) -> int:

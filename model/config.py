@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, make_dataclass
+from dataclasses import dataclass, field, fields, make_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
@@ -119,8 +119,8 @@ class NetworkConfig(EncoderSizes):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainSettings:
-    """What a training and a whole experiment of them have in common."""
+class DataSettings:
+    """Which dataset is read, and what is made of a crystal and its text."""
 
     data: str
     """Folder of a run or a dataset, or OWNER/NAME on the Hub."""
@@ -130,11 +130,6 @@ class TrainSettings:
     text_pooling: PoolingChoice = "cls"
     """Vector of a text: that of [CLS], the mean of its tokens', or whichever of the two the encoder was
     trained with: what its `1_Pooling/config.json` says, [CLS] where it has none."""
-    tune_text: TuneText = "no"
-    """Before its vectors are read, the text encoder learns the target from the training texts alone: `full`,
-    all of its weights; `lora`, changes of low rank (extra `lora`), in less memory."""
-    tune_epochs: int = 4
-    """Passes over the training texts of --tune-text; validation chooses one."""
     descriptors: tuple[DescriptorName, ...] = ()
     """Numbers of a crystal that need no learning, which the network reads beside graph and text: its
     `composition`, `magpie`'s statistics of its elements, its `cell`, what its `condensed` structure says;
@@ -149,6 +144,38 @@ class TrainSettings:
     a tenth of the others, drawn by `--split random`, `formula` or `chemical-system`."""
     log_target: bool = False
     """Learn log10 of the target; predictions come back in its own unit."""
+    cache: Path = field(default_factory=cache_folder)
+    """Folder where text embeddings and graphs are kept, for other trainings on the same crystals."""
+    graph: Annotated[GraphConfig, OmitArgPrefixes] = GraphConfig()
+
+    def __post_init__(self) -> None:
+        if self.text_encoder == "tfidf" and self.text_pooling != "cls":
+            raise InputError(
+                f"--text-pooling {self.text_pooling} has no meaning for --text-encoder tfidf, which gives "
+                "one vector a text"
+            )
+        if not 0 <= self.graph.shell_tolerance < 1:
+            raise InputError(
+                f"--shell-tolerance must be at least 0 and below 1, not {self.graph.shell_tolerance}"
+            )
+        if len(set(self.descriptors)) < len(self.descriptors):
+            raise InputError(f"--descriptors {' '.join(self.descriptors)}: one is named twice")
+        if self.folds is not None and self.split not in DRAWN_SPLITS:
+            raise InputError(
+                f"--split {self.split} has no meaning with --folds, which says what is tested; validation "
+                f"is drawn by --split {', '.join(DRAWN_SPLITS)}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSettings(DataSettings):
+    """What a training and a whole experiment of them have in common."""
+
+    tune_text: TuneText = "no"
+    """Before its vectors are read, the text encoder learns the target from the training texts alone: `full`,
+    all of its weights; `lora`, changes of low rank (extra `lora`), in less memory."""
+    tune_epochs: int = 4
+    """Passes over the training texts of --tune-text; validation chooses one."""
     epochs: int = 300
     """Passes over the training crystals."""
     patience: int | None = None
@@ -169,19 +196,14 @@ class TrainSettings:
     """Of AdamW, not on biases and norms."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Of the forward pass; the lower ones pay on GPUs."""
+    compile: bool = False
+    """Compile the network first, which takes a minute; pays in long trainings on a GPU."""
     tensorboard: bool = False
     """Log to OUT/tensorboard; needs the package tensorboard."""
-    cache: Path = field(default_factory=cache_folder)
-    """Folder where text embeddings and graphs are kept, for other trainings on the same crystals."""
-    graph: Annotated[GraphConfig, OmitArgPrefixes] = GraphConfig()
     network: Annotated[NetworkConfig, OmitArgPrefixes] = NetworkConfig()
 
     def __post_init__(self) -> None:
-        if self.text_encoder == "tfidf" and self.text_pooling != "cls":
-            raise InputError(
-                f"--text-pooling {self.text_pooling} has no meaning for --text-encoder tfidf, which gives "
-                "one vector a text"
-            )
+        super().__post_init__()
         if self.tune_text != "no" and self.text_encoder == "tfidf":
             raise InputError("--tune-text: --text-encoder tfidf has no weights to tune")
         if not 0 <= self.network.modality_dropout < 1:
@@ -189,12 +211,6 @@ class TrainSettings:
                 "--modality-dropout must be at least 0 and below 1, not "
                 f"{self.network.modality_dropout}"
             )
-        if not 0 <= self.graph.shell_tolerance < 1:
-            raise InputError(
-                f"--shell-tolerance must be at least 0 and below 1, not {self.graph.shell_tolerance}"
-            )
-        if len(set(self.descriptors)) < len(self.descriptors):
-            raise InputError(f"--descriptors {' '.join(self.descriptors)}: one is named twice")
         positive = (
             "epochs",
             "batch_size",
@@ -208,25 +224,14 @@ class TrainSettings:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise InputError(f"--{name.replace('_', '-')} must be positive, not {value}")
-        if self.folds is not None and self.split not in DRAWN_SPLITS:
-            raise InputError(
-                f"--split {self.split} has no meaning with --folds, which says what is tested; validation "
-                f"is drawn by --split {', '.join(DRAWN_SPLITS)}"
-            )
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainConfig(TrainSettings):
-    """Train CrysMMNet on one property of a curated dataset.
-
-    The same command continues a training that was interrupted. `--preset paper` stands for the settings of
-    the paper's released code, `--preset best` for those that paid in our ablation; other flags change them.
-    """
+class ExampleSettings(DataSettings):
+    """What the examples of one training are made of."""
 
     target: str
     """Property to learn, by the source's own name."""
-    out: Path
-    """Folder of the model, made new; an interrupted training of the same settings continues."""
     modality: Modality = "both"
     """What the model sees of a crystal: graph and text, or one of them."""
     text: Annotated[TextInput, arg(help=TEXT_HELP)] = "description"
@@ -235,9 +240,6 @@ class TrainConfig(TrainSettings):
     train_fraction: float = 1.0
     """Learn from this share of the training crystals, drawn with the seed; a smaller share is part of
     a larger one."""
-    equal_updates: bool = False
-    """With --train-fraction: as many updates as the whole training part would take, so more epochs, and as
-    much more patience; fewer crystals are then not also less training."""
     fraction_of_labels: bool = False
     """With --train-fraction: keep the same share of the validation crystals, whose labels are labels too."""
     seed: int = 123
@@ -248,6 +250,34 @@ class TrainConfig(TrainSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if not 0 < self.train_fraction <= 1:
+            raise InputError(
+                f"--train-fraction must be above 0 and at most 1, not {self.train_fraction}"
+            )
+        if (self.folds is None) != (self.fold is None):
+            raise InputError("--folds COLUMN and --fold LABEL, which fold is tested, go together")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(TrainSettings, ExampleSettings):
+    """Train CrysMMNet on one property of a curated dataset.
+
+    The same command continues a training that was interrupted. `--preset paper` stands for the settings of
+    the paper's released code, `--preset best` for those that paid in our ablation; other flags change them.
+    A folder of `crysmmnet prepare` for --data brings the settings it was prepared with: they need not be
+    given again, and other ones are refused.
+    """
+
+    data: str
+    """Folder of a run or a dataset, OWNER/NAME on the Hub, or a folder that `crysmmnet prepare` wrote."""
+    out: Path
+    """Folder of the model, made new; an interrupted training of the same settings continues."""
+    equal_updates: bool = False
+    """With --train-fraction: as many updates as the whole training part would take, so more epochs, and as
+    much more patience; fewer crystals are then not also less training."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         if self.members < 1:
             raise InputError(f"--members must be at least 1, not {self.members}")
         if self.network.readout == "published" and (self.modality != "graph" or self.descriptors):
@@ -255,12 +285,28 @@ class TrainConfig(TrainSettings):
                 "--readout published is the graph network's own way to the property, with nothing joined to "
                 "it: add --modality graph, without --descriptors"
             )
-        if not 0 < self.train_fraction <= 1:
-            raise InputError(
-                f"--train-fraction must be above 0 and at most 1, not {self.train_fraction}"
-            )
-        if (self.folds is None) != (self.fold is None):
-            raise InputError("--folds COLUMN and --fold LABEL, which fold is tested, go together")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrepareConfig(ExampleSettings):
+    """Write one folder with everything a training reads: graphs, texts as numbers, targets, split.
+
+    `crysmmnet train --data FOLDER` trains on it where torch, numpy and safetensors are and little else, to
+    the same weights as from the dataset itself.
+    """
+
+    out: Path
+    """Folder to write, made new."""
+    encoder: EncoderName = "alignn"
+    """Graph network that will be trained, for Matformer's graphs have bonds of their own."""
+    fusion: FusionName = "concat"
+    """As in a training: `cross-attention` reads tokens of the texts, the others a vector."""
+
+    def training(self) -> TrainConfig:
+        """The training that reads these examples, with the defaults of all else."""
+        given = {field.name: getattr(self, field.name) for field in fields(ExampleSettings)}
+        network = NetworkConfig(encoder=self.encoder, fusion=self.fusion)
+        return TrainConfig(**given, out=self.out, network=network)
 
 
 @dataclass(frozen=True, kw_only=True)

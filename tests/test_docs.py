@@ -40,6 +40,8 @@ def parse(command: str) -> object:
     words = shlex.split(command, comments=True)
     while "=" in words[0]:
         words.pop(0)
+    if words[:2] == ["crysmmnet", "train"] and words[3].startswith("prepared/"):
+        words += ["--target", "x"]  # the prepared folder brings it
     if words[0] == "crysmmnet":
         return tyro.cli(cli.Command, args=with_preset(words[1:]))
     if words[1] == "build":

@@ -74,7 +74,6 @@ MODEL_MAY_USE = (
 
 # Heavy or optional libraries: the only files, or folders, that may import them, at the top or lazily.
 DOORS = {
-    "accelerate": {"model/training"},
     "ase": {"curate/sources/extxyz.py", "model/descriptors/sevennet.py"},
     "datasets": {"model/data/materials.py", "model/data/rows.py"},
     "datatrove": {"curate/work/slurm.py"},
@@ -112,10 +111,7 @@ DOORS = {
         "model/text",
         "model/training",
     },
-    "transformers": {
-        "model/text/encoder.py",
-        "model/training/trainer.py",
-    },
+    "transformers": {"model/text/encoder.py"},
 }
 
 STANDARD_LIBRARY_ONLY = ("record.py", "properties.py", "errors.py", "batches.py")

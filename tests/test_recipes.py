@@ -12,7 +12,7 @@ from curate.dataset.splits import task_sizes
 from curate.errors import InputError
 from curate.properties import BY_NAME
 from model import cli
-from model.config import BenchmarkConfig, TrainConfig
+from model.config import BenchmarkConfig, PrepareConfig, TrainConfig
 from model.recipes import RecipeConfig, recipe_commands, recipe_settings, recipes
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -22,6 +22,16 @@ MAKER = runpy.run_path(str(DOCS / "make_recipes.py"))
 
 def test_the_page_is_what_its_generator_writes():
     assert (DOCS / "recipes.md").read_text() == MAKER["recipes_page"]()
+    assert (DOCS / "gpu.md").read_text() == MAKER["gpu_page"]()
+
+
+def test_every_recipe_is_prepared_into_a_folder_of_its_own():
+    recipes = MAKER["all_recipes"](SETTINGS, {"jarvis": 1.0, "mp": 1.0})
+    assert len({recipe.folder for recipe in recipes}) == len(recipes) == 10
+    for recipe in recipes:
+        words = f"prepare --data runs/x --target {recipe.target_flag} {recipe.flags} --out p"
+        config = tyro.cli(cli.Command, args=shlex.split(words))
+        assert isinstance(config, PrepareConfig) and config.target == recipe.target
 
 
 def test_every_recipe_is_of_a_known_property_and_split():

@@ -234,6 +234,18 @@ class Run:
             return False
         return made_of["made_of"] == self.contents() and not self.damaged_dataset_files()
 
+    @property
+    def is_dataset_newest(self) -> bool:
+        """Whether the dataset was recorded after every text, by the file system's clock.
+
+        A sign that another task wrote it just now, which spares reading everything; whether it is what the
+        run says, `is_dataset_current` knows.
+        """
+        if not self.dataset_file.is_file():
+            return False
+        texts = (path.stat().st_mtime_ns for path in self.descriptions.glob("*.parquet"))
+        return self.dataset_file.stat().st_mtime_ns >= max(texts, default=0)
+
     def contents(self) -> dict[str, str | None]:
         """What a dataset is made of: a digest of settings, entries, units and texts, and one of the
         verification."""

@@ -160,11 +160,11 @@ def record_of_row(
         for name in GEOMETRY:
             if row[name] is None or any(value is None for value in row[name]):
                 raise ValueError(f"the row has no {name}, or one with gaps")
-        number = row.get(columns.spacegroup or "")
+        number: Any = row.get(columns.spacegroup or "")
         return record_of_atoms(
             atoms_of({**row, "species": species_of(row.get("species"))}),
             material_id,
-            spacegroup_number=number if number in range(1, 231) else None,
+            spacegroup_number=int(number) if number in range(1, 231) else None,
             properties={name: typed(row[name]) for name in columns.properties},
             **fields,
         )

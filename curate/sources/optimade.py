@@ -291,7 +291,8 @@ def is_number(described: Mapping[str, Any]) -> bool:
 def is_nested(described: Mapping[str, Any]) -> bool:
     """Whether a property is a dictionary, which may hold numbers, as a server describes it."""
     types = described.get("x-optimade-type") or described.get("type") or ()
-    return not {"dictionary", "object"}.isdisjoint(types if isinstance(types, list) else [types])
+    told = map(str, types if isinstance(types, list) else [types])
+    return not {"dictionary", "object"}.isdisjoint(told)
 
 
 def units_in(

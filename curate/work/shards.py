@@ -67,11 +67,16 @@ def describe_claimed(
 
 
 def finish_last(run: Run, workers: int) -> None:
-    """Write the dataset, in several processes, if every shard is described."""
-    if not run.missing_shards():
-        with run.lock(wait=True):
+    """Write the dataset, in several processes, if every shard is described.
+
+    Of many tasks that end together one writes it, and the others do not even count.
+    """
+    if run.missing_shards():
+        return
+    with run.lock(wait=True):
+        if not run.is_dataset_newest:
             finish(run, in_processes(workers))
-            forget_claims(run)
+        forget_claims(run)
 
 
 def describe_shards(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from model.data.duplicates import near_duplicates
-from model.data.materials import Material
 from model.data.splits import chemical_system, formula
+
+if TYPE_CHECKING:
+    from model.data.materials import Material
 
 Overlap = dict[str, dict[str, int]]
 

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from curate.errors import InputError, named
 from model.config import TrainConfig
 from model.data.descriptor_scale import DescriptorScale
+from model.data.examples import Examples, Prepared
 from model.data.materials import Material, Records, usable
 from model.data.preprocessing import Preprocessing, scale_of, unit
 from model.data.splits import LEAK, PARTS, Split, part_of, split_of
 from model.data.text_inputs import Checksum, input_texts, spacegroups
 from model.descriptors import DESCRIPTORS, descriptor_values
-from model.graphs.build import AnyGraph
 from model.graphs.store import StoredGraphs, stored_graphs
 from model.model_folder import TUNED_ENCODER
-from model.network.batch import Example
 from model.network.fusion import fusion_class
 from model.text.cache import AnyEncoder, EmbeddingCache, TextEmbeddings
 from model.text.encoder import TextEncoder
@@ -28,32 +25,6 @@ from model.text.tfidf import TFIDF, TfidfEncoder
 from model.text.tune import TUNED, TunedOn, tuned_encoder
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """Examples of each part, and how they were made."""
-
-    # train, val, test; leak: predicted and neither learned nor scored
-    parts: Mapping[str, Sequence[Example]]
-    targets: dict[str, float]  # by id, in the property's own unit
-    dropped: dict[str, list[str]]  # ids by reason
-    preprocessing: Preprocessing
-    encoder: AnyEncoder | None = None  # of the texts; None where the model reads none
-    ids: Mapping[str, list[str]] = field(default_factory=dict)  # of each part
-    texts_sha256: str | None = None  # of what stands for the texts; None where the model reads none
-
-    @property
-    def text_width(self) -> int:
-        """Of the text embeddings; 0 where the model reads no text."""
-        text = self.parts["train"][0].text
-        return 0 if text is None else text.shape[-1]
-
-    @property
-    def descriptor_widths(self) -> list[int]:
-        """Numbers a crystal of each descriptor; empty where the model reads none."""
-        scale = self.preprocessing.descriptors
-        return [] if scale is None else scale.widths
 
 
 def prepare(config: TrainConfig, materials: Sequence[Material]) -> Prepared:
@@ -291,32 +262,6 @@ def descriptors_of(
     training = [number for number, material in enumerate(seen) if material.id in learned]
     scale = DescriptorScale.fit(config.descriptors, values[training])
     return scale.standardise(values), scale
-
-
-@dataclass(frozen=True)
-class Examples(Sequence[Example]):
-    """Examples of a part, each made when it is asked for."""
-
-    ids: list[str]
-    graphs: Sequence[AnyGraph | str] | None
-    graph_numbers: np.ndarray  # (n,) in graphs
-    texts: TextEmbeddings | None  # n_kept
-    numbers: np.ndarray  # (n,) in texts, targets and descriptors
-    targets: np.ndarray  # (n_kept,) standardised
-    descriptors: np.ndarray | None = None  # (n_kept, n_descriptors) standardised
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def __getitem__(self, position):
-        if isinstance(position, slice):
-            return [self[number] for number in range(*position.indices(len(self)))]
-        graph: Any = None if self.graphs is None else self.graphs[self.graph_numbers[position]]
-        number = self.numbers[position]
-        text = None if self.texts is None else self.texts[number]
-        descriptors = None if self.descriptors is None else self.descriptors[number]
-        target = float(self.targets[number])
-        return Example(self.ids[position], graph, text, target, descriptors)
 
 
 def text_embeddings(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import ArrayLike
 
 from curate.errors import InputError
@@ -15,6 +16,9 @@ from curate.properties import UNITS
 from model.config import GraphConfig, Modality, TextInput
 from model.data.descriptor_scale import DescriptorScale
 from model.model_folder import PREPROCESSING, ModelFolder
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +72,11 @@ class Preprocessing:
     @classmethod
     def load(cls, folder: ModelFolder) -> Preprocessing:
         """That of a model folder; InputError where it has none."""
-        stored = folder.read(PREPROCESSING)
+        return cls.recorded(folder.read(PREPROCESSING))
+
+    @classmethod
+    def recorded(cls, stored: Mapping[str, Any]) -> Preprocessing:
+        """The preprocessing that `asdict` made a record of."""
         scale = stored.get("descriptors")
         descriptors = None if scale is None else DescriptorScale(**scale)
         graph = GraphConfig.recorded(stored["graph"])

@@ -6,11 +6,14 @@ import random
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from curate.errors import InputError, named
 from curate.record import StructureRecord
 from model.config import DRAWN_SPLITS, TrainConfig
-from model.data.materials import Material
+
+if TYPE_CHECKING:
+    from model.data.materials import Material
 
 PARTS = ("train", "val", "test")
 LEAK = "leak"  # a fourth part: ids that the benchmark lists in two parts; predicted, never learned

@@ -19,7 +19,6 @@ from model.descriptors.composition import Composition
 from model.descriptors.condensed import Condensed
 from model.descriptors.descriptor import Crystal, Described, Descriptor
 from model.descriptors.energy import Energy, Potential
-from model.descriptors.kept import kept_values
 from model.descriptors.layers import Layers
 from model.descriptors.magpie import Magpie
 from model.descriptors.vibrations import Vibrations
@@ -76,6 +75,8 @@ def descriptor_values(
     Raises:
         InputError: A descriptor is unknown, or needs an extra that is not installed.
     """
+    from model.descriptors.kept import kept_values
+
     descriptors = dict(zip(names, chosen(names), strict=True))
     quick = {name: one for name, one in descriptors.items() if one.potential is None}
     computed: dict[str, list[np.ndarray]] = {name: [] for name in quick}

@@ -9,7 +9,9 @@ element, each in one-hot bins. It is read from the installed jarvis-tools, not c
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
 from importlib.resources import files
 
@@ -19,9 +21,28 @@ N_FEATURES = 92
 LAST_ELEMENT = 100  # fermium; the table has no later one
 
 
-@lru_cache(maxsize=1)
+GIVEN: ContextVar[np.ndarray | None] = ContextVar("features of the elements", default=None)
+
+
 def atom_features() -> np.ndarray:
     """(101, 92) float32; row Z belongs to atomic number Z, row 0 is empty."""
+    given = GIVEN.get()
+    return installed_features() if given is None else given
+
+
+@contextmanager
+def atom_features_from(table: np.ndarray) -> Iterator[None]:
+    """Within the block the features are these, (101, 92) float32, so that jarvis-tools is not needed."""
+    token = GIVEN.set(table)
+    try:
+        yield
+    finally:
+        GIVEN.reset(token)
+
+
+@lru_cache(maxsize=1)
+def installed_features() -> np.ndarray:
+    """(101, 92) float32, those of jarvis-tools."""
     table = json.loads((files("jarvis.core") / "atom_init.json").read_text())
     features = np.zeros((LAST_ELEMENT + 1, N_FEATURES), np.float32)
     for number, row in table.items():

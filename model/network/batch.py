@@ -48,6 +48,7 @@ class Batch:
     has_text: Tensor | None = (
         None  # (n_crystals,) False where a crystal has none; None: all have one
     )
+    most_atoms: int | None = None  # of a crystal, or classes of them
 
     @cached_property
     def atoms(self) -> Segments:
@@ -55,13 +56,19 @@ class Batch:
         n_crystals = len(self.n_atoms)
         numbers = torch.arange(n_crystals, device=self.n_atoms.device)
         crystal = numbers.repeat_interleave(self.n_atoms, output_size=self.graph.n_nodes)
-        return Segments(crystal, n_crystals, self.graph.node_counts)
+        counts = self.graph.node_counts
+        return Segments(crystal, n_crystals, counts, self.n_atoms, self.most_atoms)
 
     @cached_property
     def bonds(self) -> Segments:
         """Bonds as members of crystals."""
         atoms = self.atoms
         return Segments(atoms.group[self.graph.dst], atoms.n_groups, self.graph.edge_counts)
+
+    def settled(self) -> Batch:
+        """The same batch, with what its layers share computed, which a compiler need not see."""
+        _ = self.atoms, self.bonds, self.graph.weights, self.line_graph.weights
+        return self
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
         """The same batch on another device."""
@@ -132,6 +139,7 @@ def collate(
         text_mask=mask,
         descriptors=descriptors,
         has_text=has_text,
+        most_atoms=max(graph.n_atoms for graph in graphs),
     )
 
 

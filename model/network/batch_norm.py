@@ -26,32 +26,48 @@ class BatchNorm(nn.BatchNorm1d):
             counts = x.new_ones(len(x)) if counts is None else counts
             n = summed(counts.sum(dtype=torch.float32))
             return self.weighted(x, counts, n)
-        if len(x) == 1 and (counts is None or counts.item() == 1):
-            return F.batch_norm(
-                x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
-            )
+        if len(x) == 1:
+            return self.of_one_row(x, counts)
         if counts is None:
             return super().forward(x)
         return self.weighted(x, counts, counts.sum())
 
-    def weighted(self, x: Tensor, counts: Tensor, n: Tensor) -> Tensor:
-        """Normed rows (n, d), where the rows of all stand for n."""
+    def of_one_row(self, x: Tensor, counts: Tensor | None) -> Tensor:
+        """One normed row (1, d), which may stand for several; that is decided on the device."""
+        assert self.running_mean is not None and self.running_var is not None
+        if counts is None:
+            mean, variance = self.running_mean, self.running_var
+        else:  # which may move below, and the gradient needs what they were
+            mean, variance = self.running_mean.clone(), self.running_var.clone()
+        by_running = F.batch_norm(x, mean, variance, self.weight, self.bias, eps=self.eps)
+        if counts is None:
+            return by_running
+        alone = counts == 1
+        n = torch.where(alone, 2, counts)  # where it is alone, this is not used
+        return torch.where(alone, by_running, self.weighted(x, n, n.sum(), moves=~alone))
+
+    def weighted(self, x: Tensor, counts: Tensor, n: Tensor, moves: Tensor | None = None) -> Tensor:
+        """Normed rows (n, d), where the rows of all stand for n; `moves` (1,) says if statistics move."""
         x = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
         share = (counts / n).to(x.dtype)[:, None]
         normed, mean, variance = WeightedNorm.apply(
             x, share, self.weight, self.bias, self.eps, self.over_processes
         )
-        self.remember(mean, variance * (n / (n - 1)))
+        self.remember(mean, variance * (n / (n - 1)), moves)
         return normed
 
     @torch.no_grad()
-    def remember(self, mean: Tensor, variance: Tensor) -> None:
+    def remember(self, mean: Tensor, variance: Tensor, moves: Tensor | None = None) -> None:
         """Move the running statistics, as nn.BatchNorm1d does."""
         assert self.running_mean is not None and self.running_var is not None
         assert self.num_batches_tracked is not None and self.momentum is not None
-        self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
-        self.running_var.lerp_(variance.to(self.running_var.dtype), self.momentum)
-        self.num_batches_tracked.add_(1)
+        mean, variance = mean.to(self.running_mean.dtype), variance.to(self.running_var.dtype)
+        if moves is not None:
+            mean = torch.where(moves, mean, self.running_mean)
+            variance = torch.where(moves, variance, self.running_var)
+        self.running_mean.lerp_(mean, self.momentum)
+        self.running_var.lerp_(variance, self.momentum)
+        self.num_batches_tracked.add_(1 if moves is None else moves[0].to(torch.int64))
 
 
 def join_statistics(model: nn.Module) -> None:

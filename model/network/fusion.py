@@ -118,12 +118,14 @@ class CrossAttentionFusion(Fusion):
     def forward(self, seen: Seen) -> Tensor:
         atoms, of, tokens, mask = seen.atoms, seen.atoms_of, seen.text, seen.mask
         assert atoms is not None and of is not None and tokens is not None and mask is not None
-        n_rows = torch.bincount(of.group, minlength=of.n_groups)  # atoms lie crystal after crystal
+        assert of.sizes is not None
+        n_rows = of.sizes  # atoms lie crystal after crystal
         place = (
             torch.arange(len(atoms), device=atoms.device) - (n_rows.cumsum(0) - n_rows)[of.group]
         )
         query = self.ask(atoms)
-        padded = query.new_zeros(of.n_groups, int(n_rows.max()), query.shape[1])
+        n_most = int(n_rows.max()) if of.largest is None else of.largest
+        padded = query.new_zeros(of.n_groups, n_most, query.shape[1])
         padded = padded.index_put((of.group, place), query)
         query, key, value = (
             part.unflatten(2, (HEADS, -1)).transpose(1, 2)

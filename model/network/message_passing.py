@@ -153,8 +153,17 @@ def _at_least_float32(values: Tensor) -> Tensor:
 class Segments:
     """Rows that belong to groups, as atoms to crystals; a row may stand for several equal members."""
 
-    def __init__(self, group: Tensor, n_groups: int, counts: Tensor | None) -> None:
+    def __init__(
+        self,
+        group: Tensor,
+        n_groups: int,
+        counts: Tensor | None,
+        sizes: Tensor | None = None,
+        largest: int | None = None,
+    ) -> None:
         self.group, self.n_groups = group, n_groups  # (n,) int64
+        self.sizes = sizes  # (n_groups,) rows of each group; None where nobody counted
+        self.largest = largest  # of the sizes, where the host knows it: it need not ask a GPU
         self.counts = None if counts is None else counts[:, None]  # (n, 1); None: one of each
 
     def sum(self, values: Tensor) -> Tensor:

@@ -16,23 +16,24 @@ import torch
 
 from curate import __version__
 from curate.files import sha256_of
-from model.data.rows import Rows
+from model.data.prepared_folder import Origin
 from model.network.message_passing import backend_for
 
-LIBRARIES = ("torch", "transformers", "datasets", "numpy")
+HERE = ("torch", "numpy")  # what trains
+LIBRARIES = ("torch", "transformers", "datasets", "numpy")  # what also reads the dataset
 
 
-def provenance(data: str, rows: Rows, contents: str, seconds: float) -> dict[str, Any]:
+def provenance(origin: Origin, seconds: float) -> dict[str, Any]:
     """What training.json holds: data with revision, SHA-256 of what was read, machine, duration."""
     return {
-        "data": None if Path(data).exists() else data,  # a folder's path means nothing elsewhere
-        "revision": rows.revision,
-        "contents_sha256": contents,
+        "data": origin.data,
+        "revision": origin.revision,
+        "contents_sha256": origin.contents,
         "code_sha256": code_sha256(),
         "hardware": hardware(),
         "message_passing": message_passing(),
         "seconds": round(seconds, 3),
-        "versions": versions(LIBRARIES),
+        "versions": {**origin.versions, **versions(HERE)},
     }
 
 

@@ -8,15 +8,17 @@ import logging
 from collections.abc import Sequence
 from dataclasses import MISSING, asdict, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from curate.errors import InputError
 from curate.files import sweep, write_json
 from model.config import BEFORE_RECORDED, GraphConfig, NetworkConfig, TrainConfig
-from model.data.materials import Material
 from model.encoder_settings import VERSION
 from model.model_folder import SETTINGS, ModelFolder
 from model.network.encoders import encoder_settings
+
+if TYPE_CHECKING:
+    from model.data.materials import Material
 
 log = logging.getLogger(__name__)
 
@@ -24,11 +26,11 @@ IGNORED_FIELDS = ("data", "out", "cache", "tensorboard")  # the data count by th
 CONTENTS = "contents of the dataset"
 
 
-def settings_of(config: TrainConfig, materials: Sequence[Material]) -> dict[str, Any]:
-    """All that changes a number of the model, by name."""
+def settings_of(config: TrainConfig, contents: str) -> dict[str, Any]:
+    """All that changes a number of the model, by name; `contents` is the digest of the dataset."""
     settings = {key: value for key, value in asdict(config).items() if key not in IGNORED_FIELDS}
     nested = settings.pop("graph") | settings.pop("network") | encoder_settings(config.network)
-    return {**settings, **nested, CONTENTS: digest(materials)}
+    return {**settings, **nested, CONTENTS: contents}
 
 
 def check_settings(folder: ModelFolder, settings: dict[str, Any]) -> None:

@@ -1,27 +1,26 @@
-"""Train a model on a dataset and write its folder."""
+"""Train a model on a dataset, or on a folder prepared from one, and write the model's folder."""
 
 from __future__ import annotations
 
 import logging
 import math
 import shutil
+from contextlib import nullcontext
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from accelerate import PartialState
 
 from curate.files import sync, sync_tree, write_json
 from model.config import TrainConfig
-from model.data.materials import label_column, load_rows, read_materials
+from model.data.examples import FittedEncoder, Prepared, with_wanted_bonds
 from model.data.neighborhood import Neighborhood
-from model.data.overlap import Overlap, overlap_with_training
-from model.data.prepare import Prepared, prepare
+from model.data.prepared_folder import PreparedFolder
 from model.data.splits import PARTS
 from model.files import write_csv
+from model.graphs.elements import atom_features_from
 from model.model_folder import (
     HISTORY,
     METRICS,
@@ -32,26 +31,20 @@ from model.model_folder import (
     ModelFolder,
 )
 from model.network.crysmmnet import CrysMMNet, CrysMMNetConfig, refuse_randomness
-from model.network.encoders import encoder_class, refuse_readout
+from model.network.encoders import refuse_readout
 from model.network.ensemble import ensemble_outputs
-from model.text.tfidf import TfidfEncoder
 from model.training.allocator import tune_glibc_malloc
+from model.training.data_source import DataSource, PreparedSource
 from model.training.metrics import scores
+from model.training.processes import Processes
 from model.training.provenance import message_passing, provenance
 from model.training.settings_record import (
-    CONTENTS,
     as_started,
     check_settings,
     settings_of,
     write_settings,
 )
-from model.training.trainer import (
-    CrysMMNetTrainer,
-    history_of,
-    make_trainer,
-    on_cpu,
-    train_or_resume,
-)
+from model.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +64,8 @@ def train(config: TrainConfig) -> dict[str, Any]:
         chosen epoch, and the ids that were left out, by reason.
 
     Raises:
-        InputError: The folder holds something else, or the dataset cannot be learned from.
+        InputError: The folder holds something else, the dataset cannot be learned from, or the folder
+            of `crysmmnet prepare` was prepared with other settings.
     """
     tune_glibc_malloc()
     config = with_wanted_bonds(config)
@@ -79,12 +73,11 @@ def train(config: TrainConfig) -> dict[str, Any]:
         refuse_readout(config.network.encoder, config.network.readout)
     folder = ModelFolder(config.out)
     config = as_started(config, folder)
-    with PartialState(cpu=on_cpu(), timeout=timedelta(days=1)).main_process_first():
+    processes = Processes.joined()
+    with processes.first_goes_first():
         # of several processes the first encodes the texts and writes the settings, for all
-        rows = load_rows(config.data)
-        labels = label_column(rows, config.target, config.split, config.folds)
-        materials = read_materials(rows, config.target, labels)
-        settings = settings_of(config, materials)
+        data = open_data(config)
+        settings = settings_of(config, data.origin.contents)
         check_settings(folder, settings)
         if folder.is_finished:
             log.info("%s is already trained with these settings", config.out)
@@ -92,37 +85,33 @@ def train(config: TrainConfig) -> dict[str, Any]:
             return folder.metrics
         if config.tune_text != "no":  # what is tuned lies in the folder
             write_settings(folder, settings)
-        prepared = prepare(config, materials)
+        prepared, elements = data.read()
         write_settings(folder, settings)
-    sizes = CrysMMNetConfig.from_settings(
-        config.network, config.modality, prepared.text_width, prepared.descriptor_widths
-    )
-    origin = provenance(config.data, rows, settings[CONTENTS], 0.0)
-    origin["texts"] = texts_record(prepared)
-    for number in range(1, config.members + 1):
-        train_member(config, number, sizes, prepared, origin)
-    state = PartialState()
-    if state.is_main_process:
-        write_model(config, prepared, overlap_with_training(materials, prepared.ids))
-    state.wait_for_everyone()
+    origin = {**provenance(data.origin, 0.0), "texts": texts_record(prepared)}
+    with nullcontext() if elements is None else atom_features_from(elements):
+        for number in range(1, config.members + 1):
+            train_member(config, number, prepared, origin, processes)
+        if processes.is_first:
+            write_model(config, prepared, data.overlap(prepared), processes.device)
+    processes.wait()
     return folder.metrics
 
 
 def train_member(
     config: TrainConfig,
     number: int,
-    sizes: CrysMMNetConfig,
     prepared: Prepared,
     origin: dict[str, Any],
+    processes: Processes,
 ) -> None:
     """Train one network of the ensemble into its own folder, unless that was done before.
 
     Args:
         config: Of the whole ensemble.
         number: Of the member, from 1; its seed is that of the settings and `number` - 1 more.
-        sizes: Of the network.
         prepared: The examples, which all members share with their split.
         origin: What training.json says besides the duration.
+        processes: Those that train it together.
     """
     out = ModelFolder(config.out).member(number)
     if out.is_trained:
@@ -133,24 +122,42 @@ def train_member(
         log.info("network %d of %d, seed %d", number, config.members, config.seed)
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
-        model = CrysMMNet(sizes)
-        if config.graph.graph == "quotient" and config.modality != "text":
-            refuse_randomness(model)
-    trainer = make_trainer(model, prepared, with_equal_updates(config, prepared))
-    if trainer.is_world_process_zero() and config.modality != "text":
+        model = new_model(config, prepared)
+    trainer = Trainer(model, prepared, with_equal_updates(config, prepared), processes)
+    if processes.is_first and config.modality != "text":
         log.info("message passing by %s", message_passing())
-    train_or_resume(trainer)
-    if trainer.is_world_process_zero():
-        seconds = round(sum(epoch.get("seconds", 0.0) for epoch in history_of(trainer)), 3)
+    trainer.train()
+    if processes.is_first:
+        seconds = round(sum(epoch.get("seconds", 0.0) for epoch in trainer.state.epochs), 3)
         write_json(out.path / TRAINING, {**origin, "seconds": seconds})
         write_member(trainer, out.path)
-    trainer.accelerator.wait_for_everyone()
+    processes.wait()
 
 
-def with_wanted_bonds(config: TrainConfig) -> TrainConfig:
-    """The same settings with the self-bonds that the graph network asks for."""
-    wanted = config.graph.self_bonds or encoder_class(config.network.encoder).self_bonds
-    return replace(config, graph=replace(config.graph, self_bonds=wanted))
+def open_data(config: TrainConfig) -> DataSource:
+    """The data of a training.
+
+    Raises:
+        InputError: There are none, they have no such target, or they were prepared with other settings.
+    """
+    folder = PreparedFolder.find(config.data)
+    if folder is not None:
+        folder.refuse_others(config)
+        return PreparedSource(folder, folder.origin)
+    from model.training.dataset_source import DatasetSource  # needs libraries of all kinds
+
+    return DatasetSource.open(config)
+
+
+def new_model(config: TrainConfig, prepared: Prepared) -> CrysMMNet:
+    """The network with the weights that the seed of torch draws."""
+    sizes = CrysMMNetConfig.from_settings(
+        config.network, config.modality, prepared.text_width, prepared.descriptor_widths
+    )
+    model = CrysMMNet(sizes)
+    if config.graph.graph == "quotient" and config.modality != "text":
+        refuse_randomness(model)
+    return model
 
 
 def texts_record(prepared: Prepared) -> dict[str, Any] | None:
@@ -185,22 +192,25 @@ def updates(n: int, config: TrainConfig) -> int:
     return math.ceil(math.ceil(n / config.batch_size) / config.accumulate)
 
 
-def write_member(trainer: CrysMMNetTrainer, out: Path) -> None:
+def write_member(trainer: Trainer, out: Path) -> None:
     """Write a trained network. history.csv is written last and says that it need not be trained again."""
-    save_weights(trainer.accelerator.unwrap_model(trainer.model), out)
-    epochs = ([epoch[name] for name in EPOCH] for epoch in history_of(trainer))
+    save_weights(trainer.model, out)
+    epochs = ([epoch[name] for name in EPOCH] for epoch in trainer.state.epochs)
     write_csv(out / HISTORY, EPOCH, epochs)
     shutil.rmtree(out / "checkpoints", ignore_errors=True)
 
 
-def write_model(config: TrainConfig, prepared: Prepared, overlap: Overlap) -> None:
+def write_model(
+    config: TrainConfig,
+    prepared: Prepared,
+    overlap: dict[str, dict[str, int]],
+    device: torch.device,
+) -> None:
     """Write what the trained networks say together. metrics.json is written last and marks the folder
     complete."""
     folder = ModelFolder(config.out)
     members = [folder.member(number) for number in range(1, config.members + 1)]
-    networks = [
-        CrysMMNet.from_pretrained(member.path).to(PartialState().device) for member in members
-    ]
+    networks = [CrysMMNet.from_pretrained(member.path).to(device) for member in members]
     preprocessing = prepared.preprocessing
     rows: list[tuple[Any, ...]] = []
     result: dict[str, Any] = {}
@@ -223,7 +233,7 @@ def write_model(config: TrainConfig, prepared: Prepared, overlap: Overlap) -> No
     write_csv(config.out / PREDICTIONS, header, rows)
     Neighborhood.measure(vectors["train"], vectors["val"], config.seed).save(folder)
     preprocessing.save(folder)
-    if isinstance(prepared.encoder, TfidfEncoder):
+    if isinstance(prepared.encoder, FittedEncoder):
         prepared.encoder.save(config.out / TEXT_ENCODER)
     if config.members > 1:
         spent = [member.training["seconds"] for member in members[1:]]

@@ -1,43 +1,45 @@
-"""The training loop: transformers' Trainer with the released schedule and batches."""
+"""The training loop, with the released schedule and batches.
+
+Within an update the host asks the device for no number: losses are added up there and read once an epoch,
+so that a GPU is given its next kernels while it computes.
+"""
 
 from __future__ import annotations
 
-import json
 import logging
-import pickle
-import shutil
+import math
 import time
-import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from functools import partial
 from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors
 import torch
-from accelerate import PartialState
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.optim.lr_scheduler import OneCycleLR
-from torch.utils.data import DataLoader
-from transformers import (
-    EarlyStoppingCallback,
-    EvalPrediction,
-    PrinterCallback,
-    Trainer,
-    TrainerCallback,
-    TrainingArguments,
-)
 
 from curate.errors import InputError
 from model.config import LossName, TrainConfig
-from model.data.prepare import Prepared
-from model.network.batch import Batch, Example, collate, within_angles
+from model.data.examples import Prepared
+from model.network.batch import Batch
 from model.network.batch_norm import join_statistics
 from model.network.crysmmnet import CrysMMNet
+from model.training import checkpoints
+from model.training.batches import (
+    EpochSampler,
+    TrainingBatch,
+    collated,
+    in_order,
+    loader,
+    on_device,
+)
+from model.training.checkpoints import State
+from model.training.processes import Processes
 
 log = logging.getLogger(__name__)
 
@@ -47,255 +49,255 @@ LOSSES: dict[LossName, Callable[..., Tensor]] = {
     "l1": F.l1_loss,
     "huber": F.huber_loss,  # its bend is at one standard deviation of the target
 }
+WARM_UP = 0.3  # share of the updates before the peak of the learning rate
+DTYPES = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-class CrysMMNetTrainer(Trainer):
-    """Trainer with the released optimiser groups and schedule, and parts bounded by angles."""
+class Trainer:
+    """Trains a network, and keeps the checkpoints of the best and the last epoch.
 
-    loss_name: LossName = "mse"  # as released
+    Args:
+        model: The network; it ends with the weights of the epoch that validation chose.
+        prepared: The examples of train and val, and the scale of the target.
+        config: Epochs, batches, optimiser, precision.
+        processes: Those that train it together; found in the environment where it is None.
 
-    def get_train_dataloader(self) -> DataLoader:
-        """The batches of one process; of several, each is given them all and takes its share of each.
+    Raises:
+        InputError: The precision needs another device.
+    """
 
-        accelerate would deal out whole batches and fill up the last ones with crystals seen before.
-        """
-        if self.args.world_size == 1:
-            return super().get_train_dataloader()
-        collate = self.data_collator
-        self.data_collator = partial(_share_of, self.args, collate)
-        loader = super().get_train_dataloader()
-        self.data_collator = collate
-        dealt: Any = loader.batch_sampler
-        dealt.num_processes, dealt.process_index, dealt.even_batches = 1, 0, False
-        return loader
+    def __init__(
+        self,
+        model: CrysMMNet,
+        prepared: Prepared,
+        config: TrainConfig,
+        processes: Processes | None = None,
+    ) -> None:
+        self.processes = processes = processes or Processes.joined()
+        self.config, self.prepared = config, prepared
+        self.device = device = processes.device
+        if config.precision == "fp16" and device.type == "cpu":
+            raise InputError("--precision fp16 needs a GPU; on a CPU take fp32 or bf16")
+        torch.manual_seed(config.seed)  # of dropout
+        self.model = model.to(device)
+        if processes.n > 1 and config.max_angles is None:
+            join_statistics(
+                model
+            )  # parts of a batch have statistics of their own in one process too
+        self.network = self.wrapped(model)
+        self.optimizer = torch.optim.AdamW(
+            self.parameter_groups(),
+            lr=config.learning_rate,
+            fused=True if device.type == "cuda" else None,
+        )
+        train, val = prepared.parts["train"], prepared.parts["val"]
+        make = partial(
+            collated,
+            angles=model.reads_angles,
+            max_angles=config.max_angles,
+            backend=None if device.type == "cpu" and not config.compile else "torch",
+        )
+        of_all = config.batch_size * processes.n
+        self.sampler = EpochSampler(len(train), of_all, config.seed)
+        shared = partial(make, number=processes.number, n_processes=processes.n)
+        self.training_batches = loader(train, self.sampler, shared, device)
+        own = in_order(len(val), config.batch_size)[processes.number :: processes.n]
+        self.validation_batches = loader(val, own, make, device)
+        self.updates_per_epoch = math.ceil(len(self.sampler) / config.accumulate)
+        self.schedule = OneCycleLR(
+            self.optimizer,
+            max_lr=config.learning_rate,
+            total_steps=config.epochs * self.updates_per_epoch,
+            pct_start=WARM_UP,
+        )
+        self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "fp16")
+        self.folder = config.out / "checkpoints"
+        self.state = State()
+        self.writer = tensorboard(config.out / "tensorboard") if config.tensorboard else None
 
-    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        """Mean loss over the whole batch, of which `parts` may be a part."""
-        parts: list[Batch] = inputs["parts"]
-        prediction = torch.cat([model(part) for part in parts]).float()  # (n_crystals,)
-        total = LOSSES[self.loss_name](prediction, inputs["target"], reduction="sum")
-        loss = total / inputs["n_crystals"]
-        if model.training and not torch.isfinite(loss):
-            ids = ", ".join(name for part in parts for name in part.ids)
-            raise InputError(
-                f"the loss became {loss.item()} in update {self.state.global_step + 1}; "
-                f"the batch holds {ids}"
-            )
-        return (loss, {"prediction": prediction}) if return_outputs else loss
+    def wrapped(self, model: CrysMMNet) -> nn.Module:
+        """The network as it is called while learning: compiled, and in step with other processes."""
+        network: Any = torch.compile(model, dynamic=True) if self.config.compile else model
+        if self.processes.n == 1:
+            return network
+        ids = [self.device.index] if self.device.type == "cuda" else None
+        # the last layers update bonds and angles that no readout reads
+        return nn.parallel.DistributedDataParallel(network, ids, find_unused_parameters=True)
 
-    def training_step(self, model, inputs, num_items_in_batch=None) -> Tensor:
-        """Forward and backward, part by part; the gradients add up to those of the batch."""
-        *first, last = inputs["parts"]
-        total = torch.zeros((), device=self.args.device)
-        for part in (*first, last):
-            piece = {**inputs, "parts": [part], "target": part.target}
-            waiting = nullcontext() if part is last else self.accelerator.no_sync(model)
-            with waiting:  # devices exchange gradients once a batch
-                total += super().training_step(model, piece, num_items_in_batch)
-        return total
-
-    def get_decay_parameter_names(self, model: nn.Module) -> list[str]:
-        """All but biases and the parameters of norms."""
-        norms = (nn.BatchNorm1d, nn.LayerNorm)
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Weights, which decay, and biases and the parameters of norms, which do not."""
+        decaying = decaying_parameters(self.model)
+        named = list(self.model.named_parameters())
         return [
-            f"{name}.{own}" if name else own
-            for name, module in model.named_modules()
-            if not isinstance(module, norms)
-            for own, _ in module.named_parameters(recurse=False)
-            if own != "bias"
+            {
+                "params": [p for name, p in named if name in decaying],
+                "weight_decay": self.config.weight_decay,
+            },
+            {"params": [p for name, p in named if name not in decaying], "weight_decay": 0.0},
         ]
 
-    def create_scheduler(self, num_training_steps: int, optimizer=None):
-        """One cycle to the peak over the first 30 % of all updates, then down."""
-        if self.lr_scheduler is None:
-            schedule = OneCycleLR(
-                optimizer or self.optimizer,  # type: ignore[arg-type]
-                max_lr=self.args.learning_rate,
-                total_steps=num_training_steps,
-                pct_start=0.3,
+    def train(self) -> None:
+        """Train to the end, from the last complete checkpoint if there is one, and take the best weights."""
+        checkpoint = None
+        with self.processes.first_goes_first():
+            checkpoint = checkpoints.last_checkpoint(self.folder)
+        if checkpoint is not None:
+            log.info("continuing from %s", checkpoint.name)
+            checkpoints.restore(checkpoint, self.model, self.stateful)
+            self.state = State.read(checkpoint)
+        done = self.state.global_step // self.updates_per_epoch
+        if checkpoint is not None:
+            checkpoints.restore_random_state(
+                checkpoint, self.processes.number, self.processes.n, self.device
             )
-            self.lr_scheduler, self._created_lr_scheduler = schedule, True  # type: ignore[assignment]
-        return self.lr_scheduler
+        for epoch in range(done, self.config.epochs):
+            if self.config.patience and self.state.epochs_since_best >= self.config.patience:
+                break
+            self.run_epoch(epoch)
+        self.processes.wait()
+        if self.state.best_global_step is not None:
+            best = checkpoints.place(self.folder, self.state.best_global_step)
+            checkpoints.restore(best, self.model, {})
 
+    @property
+    def stateful(self) -> dict[str, Any]:
+        """What goes into a checkpoint beside the weights, by the name of its file."""
+        found = {checkpoints.OPTIMIZER: self.optimizer, checkpoints.SCHEDULE: self.schedule}
+        return found | ({checkpoints.SCALER: self.scaler} if self.scaler.is_enabled() else {})
 
-def _share_of(arguments: TrainingArguments, collate, examples: list[Example]) -> dict:
-    """This process's part of the batch; its loss is scaled so that the mean over processes is the batch's.
+    def run_epoch(self, epoch: int) -> None:
+        """One pass over the training crystals, validation, and a checkpoint."""
+        began = time.monotonic()
+        self.sampler.epoch = epoch
+        batches = on_device(self.training_batches, self.device)
+        total = torch.zeros((), device=self.device)
+        losses: list[Tensor] = []
+        ids: list[list[str]] = []
+        rate: Any = math.nan
+        while group := list(islice(batches, self.config.accumulate)):
+            for batch, loss in zip(group, self.gradients(group), strict=True):
+                losses.append(loss)
+                ids.append(batch.ids)
+                total += loss
+            rate = self.schedule.get_last_lr()[0]
+            self.update()
+            self.state.global_step += 1
+        self.refuse_lost(losses, ids)
+        of_all = float(np.mean(self.processes.gathered(total.item())))
+        row = {"loss": of_all / self.updates_per_epoch, "learning_rate": rate}
+        error = self.validation_error()
+        seconds = time.monotonic() - began
+        self.note(epoch + 1, row, {"eval_mae": error}, {"seconds": seconds})
+        if error < (math.inf if self.state.best_metric is None else self.state.best_metric):
+            self.state.best_metric, self.state.best_global_step = error, self.state.global_step
+        random_states = self.processes.gathered(checkpoints.random_state(self.device))
+        if self.processes.is_first:
+            checkpoints.write(self.folder, self.state, self.model, self.stateful, random_states)
 
-    A last batch with less than one crystal for each process is computed by all of them.
-    """
-    n = arguments.world_size
-    if len(examples) < n:
-        return collate(examples)
-    share = collate(examples[arguments.process_index :: n])
-    return {**share, "n_crystals": len(examples) / n}
-
-
-class EpochSeconds(TrainerCallback):
-    """The duration of each epoch, kept in the checkpoints: a resumed training knows its whole one."""
-
-    def on_epoch_begin(self, args, state, control, **kwargs) -> None:
-        self.began = time.monotonic()
-
-    def on_evaluate(self, args, state, control, **kwargs) -> None:
-        seconds = time.monotonic() - self.began
-        state.log_history.append({"epoch": state.epoch, "seconds": seconds})
-
-
-class EpochLine(TrainerCallback):
-    """One line of the log for each epoch."""
-
-    def __init__(self, unit: str) -> None:
-        self.unit = unit
-
-    def on_evaluate(self, args, state, control, metrics=None, **kwargs) -> None:
-        loss = next((row["loss"] for row in reversed(state.log_history) if "loss" in row), None)
-        if state.is_world_process_zero and metrics and loss is not None:
-            log.info(
-                "epoch %d of %d  loss %.4f  val MAE %.4f %s",
-                round(state.epoch or 0),
-                args.num_train_epochs,
-                loss,
-                metrics["eval_mae"],
-                self.unit,
+    def note(self, epoch: int, *rows: dict[str, float]) -> None:
+        """Keep the numbers of an epoch, and say them."""
+        numbers: dict[str, float] = {}
+        for row in rows:
+            self.state.log_history.append(
+                {**row, "epoch": float(epoch), "step": self.state.global_step}
             )
+            numbers |= row
+        if not self.processes.is_first:
+            return
+        log.info(
+            "epoch %d of %d  loss %.4f  val MAE %.4f %s",
+            epoch,
+            self.config.epochs,
+            numbers["loss"],
+            numbers["eval_mae"],
+            self.prepared.preprocessing.learned_unit,
+        )
+        if self.writer is not None:
+            for name, value in numbers.items():
+                self.writer.add_scalar(
+                    name.replace("eval_", "validation/"), value, self.state.global_step
+                )
+
+    def gradients(self, group: Sequence[TrainingBatch]) -> Iterator[Tensor]:
+        """Forward and backward, part by part; the gradients add up to those of an update.
+
+        Yields:
+            The loss of each batch, on the device.
+        """
+        self.network.train()
+        for batch in group:
+            total = torch.zeros((), device=self.device)
+            for part in batch.parts:
+                is_last = batch is group[-1] and part is batch.parts[-1]
+                with nullcontext() if is_last or self.processes.n == 1 else self.network.no_sync():  # type: ignore[operator]
+                    found = LOSSES[self.config.loss](
+                        self.predicted(part), part.target, reduction="sum"
+                    )
+                    loss = found / batch.n_crystals / len(group)
+                    self.scaler.scale(loss).backward()
+                total += loss.detach()
+            yield total
+
+    def predicted(self, part: Batch, network: nn.Module | None = None) -> Tensor:
+        """(n_crystals,) float32 outputs of the network in the precision of the training."""
+        dtype = DTYPES[self.config.precision]
+        with torch.autocast(self.device.type, dtype, enabled=dtype is not None):
+            return (network or self.network)(part.settled()).float()
+
+    def update(self) -> None:
+        """Move the weights, and the learning rate."""
+        scale = self.scaler.get_scale()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        if (
+            self.scaler.get_scale() >= scale
+        ):  # else gradients overflowed in 16 bits, and nothing moved
+            self.schedule.step()
+        self.optimizer.zero_grad()
+
+    def refuse_lost(self, losses: list[Tensor], ids: list[list[str]]) -> None:
+        """InputError where a loss of the epoch was no number, with the crystals of its batch."""
+        first = self.state.global_step - math.ceil(len(losses) / self.config.accumulate) + 1
+        for number, value in enumerate(torch.stack(losses).tolist()):
+            if not math.isfinite(value):
+                raise InputError(
+                    f"the loss became {value} in update {first + number // self.config.accumulate}; "
+                    f"the batch holds {', '.join(ids[number])}"
+                )
+
+    @torch.no_grad()
+    def validation_error(self) -> float:
+        """MAE of the validation crystals, in the unit that is learned."""
+        self.model.eval()
+        outputs, targets = [], []
+        for batch in on_device(self.validation_batches, self.device):
+            outputs += [self.predicted(part, self.model) for part in batch.parts]
+            targets.append(batch.target)
+        none = np.zeros(0, np.float32)
+        own = tuple(
+            torch.cat(values).cpu().numpy() if values else none for values in (outputs, targets)
+        )
+        found = self.processes.gathered(own)
+        predicted, wanted = (np.concatenate(values) for values in zip(*found, strict=True))
+        return self.prepared.preprocessing.std * float(np.abs(predicted - wanted).mean())
 
 
-def make_trainer(model: CrysMMNet, prepared: Prepared, config: TrainConfig) -> CrysMMNetTrainer:
-    """A trainer that keeps the checkpoint of the best and of the last epoch."""
-    scale = prepared.preprocessing
-
-    angles = model.reads_angles
-    state = PartialState()
-    if state.num_processes > 1 and config.max_angles is None:
-        join_statistics(model)  # parts of a batch have statistics of their own in one process too
-
-    def collated(examples: list[Example]) -> dict:
-        parts = [collate(part, angles) for part in within_angles(examples, config.max_angles)]
-        target = torch.cat([part.target for part in parts])
-        return {"parts": parts, "target": target, "n_crystals": len(examples)}
-
-    def mae(result: EvalPrediction) -> dict[str, float]:
-        error = np.asarray(result.predictions) - np.asarray(result.label_ids)
-        return {"mae": scale.std * float(np.abs(error).mean())}
-
-    arguments = TrainingArguments(
-        output_dir=str(config.out / "checkpoints"),
-        num_train_epochs=config.epochs,
-        per_device_train_batch_size=config.batch_size * state.num_processes,
-        per_device_eval_batch_size=config.batch_size,
-        gradient_accumulation_steps=config.accumulate,
-        learning_rate=config.learning_rate,
-        weight_decay=config.weight_decay,
-        max_grad_norm=0,  # released without clipping
-        optim="adamw_torch",
-        use_cpu=on_cpu(),
-        bf16=config.precision == "bf16",
-        fp16=config.precision == "fp16",
-        seed=config.seed,
-        eval_strategy="epoch",
-        save_strategy="epoch",
-        logging_strategy="epoch",
-        logging_nan_inf_filter=False,
-        load_best_model_at_end=True,
-        metric_for_best_model="mae",
-        greater_is_better=False,
-        save_total_limit=1,  # and the best
-        label_names=["target"],
-        remove_unused_columns=False,
-        dataloader_pin_memory=torch.cuda.is_available(),
-        accelerator_config={"non_blocking": torch.cuda.is_available()},
-        disable_tqdm=True,
-        report_to="none",
-    )
-    arguments._n_gpu = min(arguments.n_gpu, 1)  # several devices: one process each, by torchrun
-    callbacks: list[TrainerCallback] = [EpochSeconds(), EpochLine(scale.learned_unit)]
-    if config.tensorboard:
-        callbacks.append(tensorboard(config.out / "tensorboard"))
-    if config.patience:
-        callbacks.append(EarlyStoppingCallback(early_stopping_patience=config.patience))
-    trainer = CrysMMNetTrainer(
-        model=model,
-        args=arguments,
-        train_dataset=prepared.parts["train"],
-        eval_dataset=prepared.parts["val"],
-        data_collator=collated,
-        compute_metrics=mae,
-        callbacks=callbacks,
-    )
-    trainer.loss_name = config.loss
-    trainer.remove_callback(PrinterCallback)
-    return trainer
+def decaying_parameters(model: nn.Module) -> set[str]:
+    """Names of all parameters but biases and those of norms."""
+    norms = (nn.BatchNorm1d, nn.LayerNorm)
+    return {
+        f"{name}.{own}" if name else own
+        for name, module in model.named_modules()
+        if not isinstance(module, norms)
+        for own, _ in module.named_parameters(recurse=False)
+        if own != "bias"
+    }
 
 
-def on_cpu() -> bool:
-    """Whether there is nothing faster; said to accelerate, so that processes find each other."""
-    return not torch.accelerator.is_available()
-
-
-def tensorboard(folder: Path) -> TrainerCallback:
-    """Loss, validation error and learning rate for TensorBoard."""
+def tensorboard(folder: Path) -> Any:
+    """What logs for TensorBoard; InputError where it is not installed."""
     if find_spec("tensorboard") is None:
         raise InputError("--tensorboard needs the package tensorboard: pip install tensorboard")
     from torch.utils.tensorboard import SummaryWriter
-    from transformers.integrations import TensorBoardCallback
 
-    return TensorBoardCallback(SummaryWriter(str(folder)))
-
-
-def train_or_resume(trainer: CrysMMNetTrainer) -> None:
-    """Train to the end, from the last complete checkpoint if there is one."""
-    checkpoint = last_checkpoint(Path(str(trainer.args.output_dir)))
-    if checkpoint:
-        log.info("continuing from %s", checkpoint.name)
-    try:
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    except pickle.UnpicklingError as error:
-        raise InputError(
-            f"{checkpoint} holds pickled code, which is never run; delete it to start anew"
-        ) from error
-
-
-def last_checkpoint(folder: Path) -> Path | None:
-    """The latest checkpoint that was written to its end; torn ones are removed."""
-    complete = []
-    for path in folder.glob("checkpoint-*"):
-        if is_complete(path):
-            complete.append(path)
-        else:
-            shutil.rmtree(path)
-    return max(complete, key=lambda path: int(path.name.split("-")[1]), default=None)
-
-
-def is_complete(checkpoint: Path) -> bool:
-    """Whether all files of a checkpoint were written to their ends; trainer_state.json is the last.
-
-    A pickle is no torn file: that it is refused is said when it is read.
-    """
-    try:
-        json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
-        weights = (checkpoint / "model.safetensors").read_bytes()
-        safetensors.deserialize(weights)
-    except (OSError, ValueError, safetensors.SafetensorError):
-        return False
-    states = [*checkpoint.glob("*.pt"), *checkpoint.glob("*.pth")]
-    return all(zipfile.is_zipfile(path) or _is_pickle(path) for path in states)
-
-
-def _is_pickle(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(1) == pickle.PROTO
-
-
-def history_of(trainer: CrysMMNetTrainer) -> list[dict[str, float]]:
-    """Loss, validation MAE, learning rate and seconds of each epoch, resumed ones included."""
-    epochs: dict[int, dict[str, float]] = {}
-    for row in trainer.state.log_history:
-        number = round(row["epoch"])
-        if "loss" in row:
-            rate = row["learning_rate"]
-            epochs[number] = {"epoch": number, "train_loss": row["loss"], "learning_rate": rate}
-        elif "eval_mae" in row:
-            epochs[number]["val_mae"] = row["eval_mae"]
-        elif "seconds" in row:
-            epochs[number]["seconds"] = row["seconds"]
-    return [epochs[number] for number in sorted(epochs)]
+    return SummaryWriter(str(folder))

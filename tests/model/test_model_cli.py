@@ -8,6 +8,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 
 import pytest
+import torch
 import tyro
 from corpus import TARGET
 
@@ -43,6 +44,7 @@ FLAGS = {
     "learning_rate": ("--learning-rate=0.01", 0.01),
     "weight_decay": ("--weight-decay=0.1", 0.1),
     "precision": ("--precision=bf16", "bf16"),
+    "compile": ("--compile", True),
     "tensorboard": ("--tensorboard", True),
     "cache": ("--cache=here", Path("here")),
     "max_neighbors": ("--max-neighbors=6", 6),
@@ -83,9 +85,9 @@ def command(*words: str) -> subprocess.CompletedProcess:
     )
 
 
-def nothing(config):
+def nothing(config, n_train):
     """What a trainer is made of, without a crystal."""
-    from model.data.prepare import Prepared
+    from model.data.examples import Prepared
     from model.data.preprocessing import Preprocessing
 
     scale = Preprocessing(
@@ -103,7 +105,7 @@ def nothing(config):
         text_recipe=None,
         description_origins=[],
     )
-    return Prepared({"train": [None], "val": [None]}, {}, {}, scale)
+    return Prepared({"train": [None] * n_train, "val": [None]}, {}, {}, scale)
 
 
 def test_every_flag_of_train_arrives():
@@ -117,7 +119,7 @@ def test_every_flag_of_train_arrives():
 
 def test_every_setting_reaches_the_network_and_the_trainer(tmp_path, settings):
     from model.network.crysmmnet import CrysMMNet, CrysMMNetConfig
-    from model.training.trainer import make_trainer
+    from model.training.trainer import Trainer
 
     config = tyro.cli(cli.Command, args=["train", *flags(FLAGS.keys() - set(FOREIGN))])
     model = CrysMMNet(CrysMMNetConfig.from_settings(config.network, config.modality, 5))
@@ -126,23 +128,21 @@ def test_every_setting_reaches_the_network_and_the_trainer(tmp_path, settings):
         if field.name not in FOREIGN:
             assert arrived[field.name] == FLAGS[field.name][1]
     config = settings(tmp_path, seed=7, epochs=5, batch_size=3, accumulate=2, weight_decay=0.1)
-    arguments = make_trainer(model, nothing(config), config).args
-    assert arguments.num_train_epochs == 5
-    assert arguments.per_device_train_batch_size == 3
-    assert arguments.gradient_accumulation_steps == 2
-    assert arguments.weight_decay == 0.1
-    assert arguments.learning_rate == 1e-3
-    assert arguments.seed == 7
+    trainer = Trainer(model, nothing(config, n_train=7), config)
+    assert trainer.updates_per_epoch == 2  # of batches of 3, 3 and 1
+    assert trainer.schedule.total_steps == 5 * 2
+    assert [group["weight_decay"] for group in trainer.optimizer.param_groups] == [0.1, 0.0]
+    assert {group["max_lr"] for group in trainer.optimizer.param_groups} == {1e-3}
+    assert torch.random.initial_seed() == 7
 
 
-def test_weights_but_no_biases_and_norms_decay(tmp_path, settings):
+def test_weights_but_no_biases_and_norms_decay():
     from small import network
 
-    from model.training.trainer import make_trainer
+    from model.training.trainer import decaying_parameters
 
     model = network()
-    trainer = make_trainer(model, nothing(settings(tmp_path)), settings(tmp_path))
-    decaying = set(trainer.get_decay_parameter_names(model))
+    decaying = decaying_parameters(model)
     names = {name for name, _ in model.named_parameters()}
     assert decaying < names
     assert all(name.endswith("weight") for name in decaying)

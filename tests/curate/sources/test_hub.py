@@ -375,6 +375,31 @@ def test_settings_that_the_columns_do_not_allow(hub, records):
     assert unknown.snapshot().license == "unknown"
 
 
+def test_numbers_of_other_types_mean_the_same(hub, records):
+    """Tables that pandas wrote have floats for whole numbers with gaps, and large texts."""
+    rows = [
+        row_of(record, space_group_it_number=float(record.spacegroup_number))
+        for record in records[:2]
+    ]
+    rows[1]["space_group_it_number"] = None
+    kinds = {
+        **{field.name: field.type for field in SCHEMA},
+        "space_group_it_number": pa.float64(),
+        "immutable_id": pa.large_string(),
+        "functional": pa.dictionary(pa.int8(), pa.string()),
+        "cartesian_site_positions": pa.large_list(pa.list_(pa.float32(), 3)),
+    }
+    serve(hub, {"train.parquet": parquet(rows, 2, pa.schema(kinds))})
+    source = dataset(hub)
+    source.snapshot()
+    first, second = source.records()
+    assert first.spacegroup_number == records[0].spacegroup_number
+    assert isinstance(first.spacegroup_number, int) and second.spacegroup_number is None
+    assert first.properties["functional"] == "pbe"
+    places = zip(first.cartesian_site_positions, records[0].cartesian_site_positions, strict=True)
+    assert all(found == pytest.approx(known, abs=1e-6) for found, known in places)
+
+
 def test_a_file_with_other_columns_ends_the_reading(hub, records):
     rows = [row_of(record) for record in records[:2]]
     renamed = SCHEMA.names

@@ -204,3 +204,15 @@ def test_a_password_in_the_address_is_refused():
     with pytest.raises(InputError, match="holds a user name or a password") as error:
         Optimade("https://me:secret@oqmd.org/optimade")
     assert "secret" not in str(error.value)
+
+
+def test_properties_whose_description_makes_no_sense_are_not_asked_for():
+    described = {
+        "_tst_a": {"type": [{"a": 1}], "properties": [1]},
+        "_tst_b": {"type": "dictionary", "properties": {"c": {"unit": ["eV"]}, "d": 1}},
+        "_tst_e": {"type": 7},
+    }
+    with ScriptedServer(answers(described=described)) as server:
+        source, _, entries = read(server)
+        assert len(entries) == 1 and source.fields == ["_tst_a", "_tst_b", "_tst_e"]
+        assert source.units == {}

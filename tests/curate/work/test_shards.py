@@ -1,5 +1,6 @@
 """Ranks that share a run folder: together they do what one build does, in any order, any number of times."""
 
+import os
 import random
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from curate.run.folder import Run
 from curate.sources.jarvis import JarvisSettings
 from curate.work.claims import claim, claimed
 from curate.work.load_balance import shares
-from curate.work.shards import describe_share
+from curate.work.shards import describe_share, finish_last
 
 
 def test_shares_hold_every_shard_once_and_weigh_nearly_the_same():
@@ -99,6 +100,21 @@ def test_processes_claim_shards_and_a_dead_ones_are_described_by_others(tmp_path
     whole = replace(config, out=tmp_path / "whole")
     build(whole)
     assert without_times(run.folder) == without_times(whole.out)
+
+
+def test_of_tasks_that_end_together_one_writes_the_dataset(tmp_path, monkeypatch):
+    config = BuildConfig(out=tmp_path, shard_size=1, workers=1)
+    build(config, source=Crystals(some(2)))
+    run = Run(tmp_path)
+    counted = []
+    monkeypatch.setattr("curate.work.shards.finish", lambda *_: counted.append(1))
+    finish_last(run, 1)
+    assert not counted
+    os.utime(run.descriptions / "00001.parquet")  # a text that is newer than the dataset
+    finish_last(run, 1)
+    (run.descriptions / "00001.parquet").unlink()
+    finish_last(run, 1)
+    assert counted == [1]
 
 
 def test_a_shard_is_claimed_by_one_and_helped_with_by_few(tmp_path):

@@ -13,13 +13,11 @@ import torch
 from corpus import TARGET, TINY
 from safetensors.torch import load_file
 from small import batch
-from transformers import TrainerCallback
 
 from model.config import NetworkConfig
 from model.network.crysmmnet import CrysMMNet, CrysMMNetConfig
-from model.training import train as training
 from model.training.train import train
-from model.training.trainer import make_trainer
+from model.training.trainer import Trainer
 
 # A bias before a batch norm changes nothing but the running mean: its gradient is rounding alone, which
 # AdamW scales up. Two ways of adding up the same numbers drift apart here, and only here.
@@ -35,16 +33,16 @@ def values(path, name) -> np.ndarray:
 NOTING = """
 import os, sys
 from model import cli
-from model.training import trainer
+from model.training import batches
 
-collate = trainer.collate
+collate = batches.collate
 
-def noted(examples, angles):
+def noted(examples, *others):
     with open(os.environ["NOTES"] + os.environ["RANK"], "a") as file:
         print(*(example.id for example in examples), file=file)
-    return collate(examples, angles)
+    return collate(examples, *others)
 
-trainer.collate = noted
+batches.collate = noted
 cli.main()
 """
 
@@ -84,17 +82,6 @@ def test_two_processes_train_what_one_trains_with_the_same_global_batch(
     assert predicted[1] == pytest.approx(predicted[0], abs=5e-3)  # eV/atom; see FREE
 
 
-class Killer(TrainerCallback):
-    """Ends the process as the kernel does, after a number of updates."""
-
-    def __init__(self, step: int) -> None:
-        self.step = step
-
-    def on_step_end(self, args, state, control, **kwargs) -> None:
-        if state.global_step == self.step:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-
 @pytest.fixture(scope="module")
 def never_killed(tmp_path_factory, settings) -> bytes:
     out = tmp_path_factory.mktemp("whole") / "m"
@@ -103,19 +90,19 @@ def never_killed(tmp_path_factory, settings) -> bytes:
 
 
 @pytest.mark.parametrize("step", range(1, STEPS + 1))
-def test_killed_at_any_step_the_weights_end_the_same(
-    tmp_path, settings, never_killed, monkeypatch, step
-):
+def test_killed_at_any_step_the_weights_end_the_same(tmp_path, settings, never_killed, step):
     config = settings(tmp_path / "m")
 
-    def doomed(*arguments):
-        trainer = make_trainer(*arguments)
-        trainer.add_callback(Killer(step))
-        return trainer
+    update = Trainer.update
+
+    def doomed(trainer) -> None:
+        update(trainer)
+        if trainer.state.global_step + 1 == step:  # it is counted afterwards
+            os.kill(os.getpid(), signal.SIGKILL)
 
     child = os.fork()
     if child == 0:
-        training.make_trainer = doomed
+        Trainer.update = doomed
         train(config)
         os._exit(0)  # not reached
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
