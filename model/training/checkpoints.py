@@ -26,6 +26,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from curate.errors import InputError
+from curate.files import sync, sync_tree
 
 WEIGHTS, STATE = "model.safetensors", "trainer_state.json"
 OPTIMIZER, SCHEDULE, SCALER = "optimizer.pt", "scheduler.pt", "scaler.pt"
@@ -111,7 +112,9 @@ def write(
         torch.save(random_state, partial / random_file(number, len(random_states)))
     (partial / STATE).write_text(json.dumps(vars(state), indent=2) + "\n", encoding="utf-8")
     shutil.rmtree(whole, ignore_errors=True)
+    sync_tree(partial)
     partial.rename(whole)
+    sync(folder)
     kept = {whole, place(folder, state.best_global_step)}
     for path in folder.glob("checkpoint-*"):
         if path not in kept:
