@@ -23,7 +23,7 @@ assert Path(curate.__file__).is_relative_to(Path.cwd()), curate.__file__
 said = {}
 for step in AppSession("trained", None, Path("cache")).answer(sys.argv[1]):
     said |= step
-print(said["prediction"][0], len(said["neighbors"]))
+print(said["prediction"][0].value, len(said["neighbors"]))
 """
 
 
