@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from curate.errors import InputError
 
 FLAG = "--preset"
-COMMANDS = ("train", "experiment", "prepare")
+COMMANDS = ("train", "experiment")
 PRESETS = {
     # Das et al., UAI 2023, and its released code
     "paper": "--encoder alignn --readout encoder --fusion concat --text-encoder m3rg-iitd/matscibert "

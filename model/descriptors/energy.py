@@ -38,8 +38,8 @@ class Energy(Descriptor):
         """
         from model.descriptors.sevennet import solved
 
-        found = solved(POTENTIAL, *primitive(material.record)[:3])
-        numbers = primitive(material.record)[2]
+        matrix, positions, numbers, _ = primitive(material.record)
+        found = solved(POTENTIAL, matrix, positions, numbers)
         formed = found.energies - element_energies()[numbers]
         forces = np.linalg.norm(found.forces, axis=1)
         stresses = np.linalg.eigvalsh(found.stress) * GPA

@@ -34,9 +34,7 @@ class CrysMMNetConfig:
 
     modality: Modality = "both"
     text_width: int = 768  # of the text embeddings
-    descriptor_widths: Sequence[
-        int
-    ] = ()  # numbers a crystal of each descriptor, beside graph and text
+    descriptor_widths: Sequence[int] = ()  # numbers of each descriptor, beside graph and text
     encoder: str = NetworkConfig.encoder
     encoder_settings: dict[str, Any] | None = None  # all sizes of the graph network
     projection_width: int = NetworkConfig.projection_width

@@ -191,13 +191,9 @@ class TextEncoder:
             ).to(model.device)
             with torch.inference_mode():
                 hidden = model(**batch).last_hidden_state
-            if self.pooling == "cls":
-                yield from zip(chosen, hidden[:, 0].float().cpu().numpy(), strict=True)
-                continue
-            if self.pooling == "mean":
-                real = batch["attention_mask"][:, :, None].to(hidden.dtype)
-                means = (hidden * real).sum(1) / real.sum(1)
-                yield from zip(chosen, means.float().cpu().numpy(), strict=True)
+            if self.pooling != "tokens":
+                vectors = pooled(hidden, batch["attention_mask"], self.pooling)
+                yield from zip(chosen, vectors.float().cpu().numpy(), strict=True)
                 continue
             of_tokens = hidden.float().cpu().numpy().astype(self.dtype)
             for row, position in enumerate(chosen):
@@ -206,29 +202,40 @@ class TextEncoder:
 
     def trainable(self) -> tuple[Any, torch.nn.Module]:
         """Tokenizer, and a new copy of the model whose weights can be learned."""
-        from transformers import AutoModel, AutoTokenizer
-        from transformers.utils import logging as transformers_logging
-
-        transformers_logging.disable_progress_bar()
         _ = self.config  # a wrong name is told first
-        tokenizer = AutoTokenizer.from_pretrained(self._place, revision=self.revision)
-        model = AutoModel.from_pretrained(self._place, revision=self.revision)
-        return tokenizer, model.float().to("cuda" if torch.cuda.is_available() else "cpu")
+        return self._tokenizer(), self._model().float().to(device())
 
     @cached_property
     def _loaded(self):
+        tokenizer = self._tokenizer()
+        if Bert.is_in(Path(self._place)):
+            return tokenizer, Bert(Path(self._place)).to(device())
+        return tokenizer, self._model().eval().requires_grad_(False).to(device())
+
+    def _tokenizer(self):
         from transformers import AutoTokenizer
 
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        tokenizer = AutoTokenizer.from_pretrained(self._place, revision=self.revision)
-        if Bert.is_in(Path(self._place)):
-            return tokenizer, Bert(Path(self._place)).to(device)
+        return AutoTokenizer.from_pretrained(self._place, revision=self.revision)
+
+    def _model(self):
         from transformers import AutoModel
         from transformers.utils import logging as transformers_logging
 
         transformers_logging.disable_progress_bar()
-        model = AutoModel.from_pretrained(self._place, revision=self.revision)
-        return tokenizer, model.eval().requires_grad_(False).to(device)
+        return AutoModel.from_pretrained(self._place, revision=self.revision)
+
+
+def pooled(hidden: torch.Tensor, mask: torch.Tensor, pooling: Pooling) -> torch.Tensor:
+    """(n_texts, width) of (n_texts, n_tokens, width): that of [CLS], or the mean where the mask is 1."""
+    if pooling == "cls":
+        return hidden[:, 0]
+    real = mask[:, :, None].to(hidden.dtype)
+    return (hidden * real).sum(1) / real.sum(1)
+
+
+def device() -> str:
+    """Where encoders compute."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _place(name: str) -> str:

@@ -23,7 +23,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from curate.errors import InputError
 from curate.files import sync_tree, whole_file, write_json
-from model.text.encoder import Pooling, TextEncoder, normalise
+from model.text.encoder import TextEncoder, normalise, pooled
 
 log = logging.getLogger(__name__)
 
@@ -226,14 +226,6 @@ class _Tuning:
                 "training_texts": len(self.training),
             },
         )
-
-
-def pooled(hidden: Tensor, mask: Tensor, pooling: Pooling) -> Tensor:
-    """(n_texts, width) of (n_texts, n_tokens, width): that of [CLS], or the mean where the mask is 1."""
-    if pooling == "cls":
-        return hidden[:, 0]
-    real = mask[:, :, None].to(hidden.dtype)
-    return (hidden * real).sum(1) / real.sum(1)
 
 
 def with_lora(model: nn.Module) -> Any:
