@@ -1,6 +1,6 @@
 """Build a dataset: read a source, describe its crystals, write the files.
 
-Calling it again resumes an interrupted build.
+Calling it again resumes an interrupted build, or updates one that is finished.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ from curate.properties import parse_units, without_unit
 from curate.record import SkippedEntry
 from curate.run.counts import Counts, count
 from curate.run.folder import Run
-from curate.run.sealed import DamagedFile
-from curate.sources.base import PreviousRun, Read, ReadEach, Request, Snapshot, Source
+from curate.run.update import take_place
+from curate.sources.base import PreviousRun, Read, ReadEach, Request, Source
+from curate.update import previous_run, update
 from curate.work.claims import forget_claims
 from curate.work.freeze import fetch
 from curate.work.load_balance import largest_first, shares
@@ -65,17 +66,32 @@ def build(
     load_tokenizer(config.tokenizer)  # its absence shows now, not after the last description
     run = Run(config.out)
     with run.lock():
+        take_place(run)  # of an update that was stopped
         ids, units = wanted_ids(config), parse_units(config.units)
-        damaged = run.damaged_structures()
-        source = source or config.source.open(
-            Request(
-                ids,
-                units,
-                previous_run(run, not damaged),
-                lambda done, total: watch(Progress("downloading", done, total)),
-                in_a_worker(config),
+
+        def opened(previous: PreviousRun | None) -> Source:
+            return source or config.source.open(
+                Request(
+                    ids,
+                    units,
+                    previous,
+                    lambda done, total: watch(Progress("downloading", done, total)),
+                    in_a_worker(config),
+                )
             )
-        )
+
+        damaged = run.damaged_structures()
+        if config.update and not damaged and run.fetched is not None:
+            update(
+                run,
+                opened,
+                lambda now: settings_record(config, now, ids),
+                lambda new, now: fetch(new, now, config, ids, watch),
+                default_settings(config),
+                units,
+                watch,
+            )
+        source = opened(previous_run(run, not damaged))
         run.check_settings(settings_record(config, source, ids), default_settings(config))
         for error in damaged:
             log.warning("the source is read again: %s (%s)", error.path, error.reason)
@@ -109,20 +125,6 @@ def in_a_worker(config: BuildConfig) -> ReadEach:
             yield number, value
 
     return read
-
-
-def previous_run(run: Run, is_intact: bool = True) -> PreviousRun | None:
-    """What the run folder was read from before; None if it is new or its record is damaged.
-
-    Args:
-        run: The run.
-        is_intact: Whether the entries that it holds, if all were read, are as they were written.
-    """
-    try:
-        snapshot = Snapshot(**run.settings_record["source"])
-    except (DamagedFile, TypeError):
-        return None
-    return PreviousRun(snapshot, is_intact and run.fetched is not None)
 
 
 def describe_rank(config: DescribeConfig, watch: Watch = lambda progress: None) -> None:

@@ -103,7 +103,7 @@ class SlurmConfig:
 class BuildConfig:
     """Read crystals, describe each with Robocrystallographer, write a dataset to OUT/dataset.
 
-    The same command again resumes an interrupted build.
+    The same command again resumes an interrupted build; with --update it brings a finished one up to date.
     """
 
     out: Path
@@ -128,6 +128,9 @@ class BuildConfig:
     """GiB that a worker may use beyond what it starts with; requested per processor from a scheduler."""
     shard_size: int = 200
     """Crystals described between two saves."""
+    update: bool = False
+    """Read the source of a finished run again: what is new or has another structure is described, what was
+    withdrawn is taken out, all other texts are kept, and the card lists the changes."""
     workers: int = field(default_factory=processors)
     """Processes that describe side by side, one thread each."""
     executor: Literal["local", "slurm", "none"] = "local"

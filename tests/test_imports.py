@@ -19,6 +19,7 @@ ROOMS = {
         ("__main__",),
         ("cli",),
         ("build",),
+        ("update",),
         ("report", "work", "hub"),
         ("dataset",),
         ("config",),

@@ -20,6 +20,7 @@ from curate.files import sha256_of
 from curate.licenses import card_fields
 from curate.properties import BY_NAME, citation_of
 from curate.record import FOLD_PREFIX, SPLIT_LABELS
+from curate.run.changes import CHANGES_OF_UPDATES, Update, updates_of
 from curate.run.schema import COLUMNS, DATASET
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from curate.run.folder import Run
 
 QUANTILES = {"5 %": 0.05, "median": 0.5, "95 %": 0.95, "longest": 1.0}
+UPDATES_SHOWN = 20
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
 
@@ -78,6 +80,8 @@ def dataset_card(run: Run, counts: Counts, default: Path) -> str:
             ],
             folds=[name for name in dataset.schema.names if name.startswith(FOLD_PREFIX)],
             verification=run.verification,
+            changes=CHANGES_OF_UPDATES,
+            updates=[_update(update) for update in updates_of(run)[-UPDATES_SHOWN:]],
             origins=[
                 ((database, cell(license or "unknown")), n) for (database, license), n in origins
             ],
@@ -126,7 +130,8 @@ def metadata(
             **({"default": True} if name == "default" else {}),
             "data_files": [{"split": "train", "path": f"{name}/train-*.parquet"}],
         }
-        for name in ("default", "manifest")
+        for name in ("default", "manifest", "changes")
+        if name != "changes" or (dataset / name).is_dir()
     ]
     return DatasetCardData(
         pretty_name=pretty_name,
@@ -150,6 +155,16 @@ def _checksum(folder: Path) -> str:
     for path in sorted(folder.glob("*.parquet")):
         digest.update(sha256_of(path))
     return digest.hexdigest()
+
+
+def _update(update: Update) -> dict[str, Any]:
+    """A row of the card's table of updates: of each kind of change how many, and the first ids."""
+    found = {}
+    for change in CHANGES_OF_UPDATES:
+        n, first = update.counts[change], update.first.get(change, [])
+        more = f" and {n - len(first):,} more" if n > len(first) else ""
+        found[change] = f"{n:,}" + (f": {', '.join(map(cell, first))}{more}" if n else "")
+    return {"date": update.date, "version": cell(update.version), "found": found}
 
 
 def _column(field) -> dict[str, str]:

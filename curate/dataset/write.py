@@ -21,7 +21,7 @@ from curate.properties import UNITS
 from curate.record import Description, SkippedEntry, StructureRecord
 from curate.run.counts import Counts, count
 from curate.run.folder import Run
-from curate.run.schema import COLUMNS, DATASET, MANIFEST, dataset_row
+from curate.run.schema import CHANGES, COLUMNS, DATASET, MANIFEST, dataset_row
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ def finish(run: Run, write_each: WriteEach = in_turn) -> Counts:
 
 
 def write_dataset(run: Run, counts: Counts, write_each: WriteEach = in_turn) -> None:
-    """Write RUN/dataset anew: the described rows, the manifest of all rows, and the card."""
+    """Write RUN/dataset anew: the described rows, the manifest of all rows, what changed, and the card."""
     made_of = run.contents()
     partial = run.folder / "dataset.partial"
     shutil.rmtree(partial, ignore_errors=True)
@@ -77,6 +77,7 @@ def write_dataset(run: Run, counts: Counts, write_each: WriteEach = in_turn) -> 
     tasks = [(run.folder, partial / config, part, schema, names) for config, part in files]
     if list(write_each(write_part, tasks)) != [part.n_rows for _, part in files]:
         raise ValueError(f"{run.folder}: rows of the dataset are unaccounted for")
+    write_changes(run, partial)
     write_card(run, counts, partial)
     sync_tree(partial)
     replace_folder(partial, run.dataset)
@@ -138,6 +139,14 @@ def write_part(
         rows = (default_row(*pair, labels) for pair in described_pairs(run, part.shards))
     chosen = islice(rows, part.n_skipped, part.n_skipped + part.n_rows)
     return write_file(config / f"train-{part.number:05d}.parquet", chosen, schema)
+
+
+def write_changes(run: Run, dataset: Path) -> None:
+    """Write the config `changes` of a dataset folder, where the run was ever updated."""
+    for number in run.changes_shards():
+        path = dataset / "changes" / f"train-{number:05d}.parquet"
+        path.parent.mkdir(exist_ok=True)
+        write_file(path, run.read_changes(number), CHANGES)
 
 
 def write_card(run: Run, counts: Counts, dataset: Path) -> None:

@@ -13,6 +13,7 @@ from curate.hub.mirror import LocalFile, PushPlan, check_name, files_of
 from curate.licenses import card_fields, refusal
 
 CONFIGS = ("default", "manifest")  # the rows with a text; one row for each crystal of the source
+CHANGES = "changes"  # the config of a dataset that was updated
 PLACEHOLDER = "OWNER/NAME"  # in the examples of a card that is not published yet
 
 
@@ -35,7 +36,8 @@ def plan_push(
     """
     check_name(repo_id, tag)
     files = files_of(folder) if folder.is_dir() else []
-    shards = {config: shards_of(files, config, folder) for config in CONFIGS}
+    configs = [*CONFIGS, *{file.path.split("/")[0] for file in files} & {CHANGES}]
+    shards = {config: shards_of(files, config, folder) for config in configs}
     card = _card(folder, repo_id)
     licenses = set().union(*(licenses_in(folder / shard.path) for shard in shards["default"]))
     if not licenses:

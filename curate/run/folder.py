@@ -5,6 +5,9 @@
                                   reading.json says where an interrupted build goes on
     RUN/descriptions/00000.parquet  the texts of structures/00000.parquet, in the same order
     RUN/claims/                   which tasks describe which shard, while many do (`curate.work.claims`)
+    RUN/update/                   the source read again, until it takes the run's place (`curate.run.update`)
+    RUN/kept/00000.parquet        the texts that an update kept of a shard whose others are yet to be written
+    RUN/changes/00000.parquet     what updates changed, in the order of the updates
     RUN/dataset/                  what is pushed; dataset.json says of which shards it was made
 
 Each file is written atomically, so the files that exist say what is left to do, and holds a digest that is
@@ -30,7 +33,7 @@ import pyarrow.compute as pc
 from curate.errors import InputError
 from curate.files import PARTIAL, sha256_of, sweep
 from curate.record import Description, SkippedEntry, StructureRecord
-from curate.run.schema import DESCRIPTIONS, RECORD_FIELDS, STRUCTURES, record_of_row
+from curate.run.schema import CHANGES, DESCRIPTIONS, RECORD_FIELDS, STRUCTURES, record_of_row
 from curate.run.sealed import (
     KEY,
     DamagedFile,
@@ -48,6 +51,8 @@ log = logging.getLogger(__name__)
 RECORD_KEYS = ("source", "settings", "describe", "versions")  # of run.json
 FETCHED_KEYS = ("entries", "shards", "properties", "read_on")  # of structures.json
 READING_KEYS = ("run", "shards", "position")  # of reading.json
+UPDATE = "update"  # folder within a run's, a run's as well, with the source as it is now
+READY = "ready.json"  # in it, from when it is whole until all of it is in its place
 
 
 class Run:
@@ -60,6 +65,8 @@ class Run:
         self.structures_file = folder / "structures.json"
         self.reading_file = folder / "reading.json"
         self.descriptions = folder / "descriptions"
+        self.kept = folder / "kept"
+        self.changes = folder / "changes"
         self.claims = folder / "claims"
         self.verification_file = folder / "verification.json"
         self.dataset = folder / "dataset"
@@ -71,6 +78,10 @@ class Run:
         run = cls(folder)
         if not run.settings_file.is_file():
             raise InputError(f"{folder} is not a run folder (no run.json)")
+        if (folder / UPDATE / READY).exists():
+            raise InputError(
+                f"an update of {folder} is taking its place; if its command was stopped, run it again"
+            )
         return run
 
     @property
@@ -114,10 +125,10 @@ class Run:
         is_damaged = digest is not None and digest != digest_of(old)
         for each in (old, new):
             each["settings"] = {**(defaults or {}), **each["settings"]}
-        if differences := list(_differences(old, new)):
+        if found := list(differences(old, new)):
             or_damaged = ", or its run.json is damaged: its digest does not fit" * is_damaged
             raise InputError(
-                f"{self.folder} was started with other settings ({'; '.join(differences)}){or_damaged}; "
+                f"{self.folder} was started with other settings ({'; '.join(found)}){or_damaged}; "
                 "repeat them or give --out a new folder"
             )
         if is_damaged:
@@ -253,6 +264,7 @@ class Run:
         files = [self.settings_file, self.structures_file]
         files += [shard_file(self.structures, number) for number in self.shards()]
         files += [shard_file(self.descriptions, number) for number in self.described_shards()]
+        files += [shard_file(self.changes, number) for number in self.changes_shards()]
         for path in files:
             total.update(f"{path.relative_to(self.folder)}\0".encode())
             total.update(sha256_of(path))
@@ -291,7 +303,8 @@ class Run:
 
     def sweep(self) -> None:
         """Remove what killed processes left of files they were writing."""
-        for folder in (self.folder, self.structures, self.descriptions, self.dataset):
+        names = (self.structures, self.descriptions, self.kept, self.changes, self.dataset)
+        for folder in (self.folder, *names):
             sweep(folder)
 
     def damage(self) -> list[DamagedFile]:
@@ -308,6 +321,7 @@ class Run:
         attempt(lambda: self.verification)
         found += self.damaged_structures()
         found += self.damaged_descriptions()
+        found += _damaged(self.read_changes, self.changes_shards())
         if self.dataset.exists() and not self.dataset_file.exists() and self._identity()[0]:
             found.append(DamagedFile(self.dataset_file, "it is missing"))
         return found + self.damaged_dataset_files()
@@ -405,17 +419,70 @@ class Run:
         path = shard_file(self.structures, number)
         write_table(path, table, self._about(number))
 
-    def write_descriptions(self, number: int, descriptions: list[Description]) -> None:
-        """Save the finished descriptions of one shard."""
+    def write_descriptions(
+        self, number: int, descriptions: list[Description], structures: str | None = None
+    ) -> None:
+        """Save the finished descriptions of one shard.
+
+        Args:
+            number: Of the shard.
+            descriptions: Of its entries, in their order.
+            structures: What `structures_digest` was when the entries were read, where an update may have
+                replaced them since; by default what it is now.
+        """
+        self._write_descriptions(self.descriptions, number, descriptions, structures)
+        shard_file(self.kept, number).unlink(missing_ok=True)
+
+    def keep_descriptions(self, number: int, descriptions: list[Description]) -> None:
+        """Save those descriptions of a shard that an update kept, until the others are finished."""
+        self._write_descriptions(self.kept, number, descriptions)
+
+    def kept_descriptions(self, number: int) -> dict[str, Description]:
+        """The descriptions of a shard that an update kept, by id."""
+        if not shard_file(self.kept, number).exists():
+            return {}
+        try:
+            rows = self._open_descriptions(number, self.kept).read().to_pylist()
+        except DamagedFile as error:
+            log.warning("the texts of %s are written again (%s)", error.path, error.reason)
+            return {}
+        return {row["material_id"]: Description(**row) for row in rows}
+
+    def _write_descriptions(
+        self,
+        folder: Path,
+        number: int,
+        descriptions: list[Description],
+        structures: str | None = None,
+    ) -> None:
         table = pa.Table.from_pylist([asdict(d) for d in descriptions], schema=DESCRIPTIONS)
-        about = {**self._about(number), "structures": self._structures_digest(number)}
-        write_table(shard_file(self.descriptions, number), table, about)
+        digest = structures or self.structures_digest(number)
+        write_table(
+            shard_file(folder, number), table, {**self._about(number), "structures": digest}
+        )
+
+    def changes_shards(self) -> list[int]:
+        """Numbers of the files that say what updates changed."""
+        return _numbers(self.changes)
+
+    def read_changes(self, number: int) -> list[dict[str, Any]]:
+        """What updates changed, as rows of the table CHANGES; DamagedFile where the file is not as it was."""
+        shard = open_table(shard_file(self.changes, number))
+        if shard.about.get("shard") != str(number):
+            raise DamagedFile(shard.path, f"it is shard {shard.about.get('shard')}")
+        return shard.read().to_pylist()
+
+    def write_changes(self, number: int, rows: list[dict[str, Any]]) -> None:
+        """Save a part of what an update changed."""
+        table = pa.Table.from_pylist(rows, schema=CHANGES)
+        write_table(shard_file(self.changes, number), table, {"shard": str(number)})
 
     def _about(self, number: int) -> dict[str, str]:
         """What is recorded with a shard: the run that it belongs to, and its number."""
         return {"run": digest_of(self.settings_record), "shard": str(number)}
 
-    def _structures_digest(self, number: int) -> str:
+    def structures_digest(self, number: int) -> str:
+        """SHA-256 of the file of a shard's entries, by which descriptions name what they were written for."""
         return sha256_of(shard_file(self.structures, number)).hex()
 
     def _identity(self) -> tuple[bool, str | None]:
@@ -442,15 +509,15 @@ class Run:
             shard.read(["material_id"])
         return shard
 
-    def _open_descriptions(self, number: int) -> SealedTable:
+    def _open_descriptions(self, number: int, folder: Path | None = None) -> SealedTable:
         """The texts of a shard; DamagedFile where they are damaged or not those of its structures."""
-        shard = self._open(self.descriptions, number)
+        shard = self._open(folder or self.descriptions, number)
         if not shard_file(self.structures, number).exists():
             raise DamagedFile(shard.path, "there are no structures that it belongs to")
         if shard.digest is None:
             if shard.read(["material_id"])["material_id"].to_pylist() != self.ids(number):
                 raise DamagedFile(shard.path, "its ids are not those of its structures")
-        elif shard.about.get("structures") != self._structures_digest(number):
+        elif shard.about.get("structures") != self.structures_digest(number):
             raise DamagedFile(shard.path, "it was written for other structures")
         return shard
 
@@ -492,10 +559,11 @@ def _entry(row: dict[str, Any]) -> StructureRecord | SkippedEntry:
     return replace(record_of_row(row), properties=properties, note=row["note"])
 
 
-def _differences(old: Mapping, new: Mapping, path: str = "") -> Iterator[str]:
+def differences(old: Mapping, new: Mapping, path: str = "") -> Iterator[str]:
+    """What differs between two records, in words."""
     for key in {**old, **new}:
         before, now = old.get(key), new.get(key)
         if isinstance(before, dict) and isinstance(now, dict):
-            yield from _differences(before, now, f"{path}{key} ")
+            yield from differences(before, now, f"{path}{key} ")
         elif before != now:
             yield f"{path}{key} was {before}, now {now}"

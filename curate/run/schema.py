@@ -59,6 +59,11 @@ COLUMNS: Mapping[str, Column] = {
         Column("symprec", pa.float64(), "symmetry tolerance that worked", "Å"),
         Column("text", pa.string(), "the description"),
         Column("origin", pa.string(), "what wrote the description"),
+        Column("update", pa.int32(), "number of the update, from 1"),
+        Column("date", pa.string(), "day on which the source was read again"),
+        Column("version", pa.string(), "of the source on that day"),
+        Column("change", pa.string(), "`new`, `structure`, `text`, `properties` or `withdrawn`"),
+        Column("fields", pa.list_(pa.string()), "what differs: columns and properties"),
     )
 }
 
@@ -90,6 +95,8 @@ MANIFEST = schema_of(
         "note",
     )
 )
+# RUN/changes and the dataset's config `changes`: one row for every entry that an update changed
+CHANGES = schema_of(("update", "date", "version", "material_id", "change", "fields"))
 # the dataset's config `default`: one row for every description; properties and splits follow
 DATASET = (
     *("material_id", "source", "chemical_formula_reduced", "nsites", "lattice_vectors"),

@@ -35,7 +35,8 @@ class Source(Protocol):
     A source that learns units from its database has them in `units`, by property, after `snapshot`. One
     whose database may name a crystal twice has in `unique_by` what no two of its records may share:
     "material_id", and names of properties. What comes again is then left out with the reason; in the
-    other sources an id that comes again is an InputError.
+    other sources an id that comes again is an InputError. One whose snapshot's version fixes every entry,
+    as a commit does, has `is_fixed = True`.
     """
 
     def snapshot(self) -> Snapshot:

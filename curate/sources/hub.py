@@ -81,6 +81,8 @@ class HubSettings(SourceSettings):
 class HubDataset:
     """The rows of one config and split, at one commit, in the order of the files' names."""
 
+    is_fixed = True
+
     def __init__(
         self,
         settings: HubSettings,

@@ -12,7 +12,7 @@ from curate.record import Description
 class Progress:
     """One step forward."""
 
-    stage: str  # "downloading", in bytes, then "reading" and "describing", in crystals
+    stage: str  # "downloading", in bytes, then "reading", "comparing" and "describing", in crystals
     done: int
     total: int | None
     description: Description | None = None

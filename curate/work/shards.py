@@ -114,20 +114,29 @@ def describe_shards(
     progress = sum(len(sizes[number]) for number in described) if sizes else 0
     in_hand = set() if in_hand is None else in_hand
     entries: dict[int, list[Entry]] = {}
+    digests: dict[int, str] = {}  # of the entries as they were read
     found: dict[int, dict[int, Description]] = {}
 
     def drop(number: int) -> None:
-        del entries[number], found[number]
+        del entries[number], found[number], digests[number]
         in_hand.discard(number)
 
     def tasks() -> Iterator[tuple[tuple[int, int], tuple]]:
         nonlocal progress
         for number in chain([first], pending):
             in_hand.add(number)
+            digests[number] = run.structures_digest(number)
             shard = entries[number] = run.read_structures(number)
-            found[number] = {}
+            kept = run.kept_descriptions(number)
+            found[number] = {
+                position: kept[entry.material_id]
+                for position, entry in enumerate(shard)
+                if entry.material_id in kept
+            }
+            progress += len(found[number])
             atoms = [getattr(entry, "nsites", 0) for entry in shard]
-            for position in longest_first(atoms):
+            left = [position for position in longest_first(atoms) if position not in found[number]]
+            for position in left:
                 if run.is_described(number):  # by someone else meanwhile
                     progress += len(shard) - len(found[number])
                     drop(number)
@@ -147,7 +156,8 @@ def describe_shards(
         if len(found[number]) == len(entries[number]):
             by_position = found[number]
             if not run.is_described(number):
-                run.write_descriptions(number, [by_position[i] for i in range(len(by_position))])
+                described_all = [by_position[i] for i in range(len(by_position))]
+                run.write_descriptions(number, described_all, digests[number])
             drop(number)
     return True
 

@@ -1,10 +1,10 @@
-"""Kill a build or a training at its file events, run the same again, and compare what is left.
+"""Kill a build, an update or a training at its file events, run the same again, and compare what is left.
 
 A file event is the opening of a file for writing, a renaming, a removal, the making of a folder, or a
 sync, in the folder that is watched. The process ends by `os._exit` before or after it: nothing is flushed,
 no `finally` runs. Each attempt is a fork of a process that has imported everything.
 
-    python tests/attack/kills.py build | train [--sample N] [--seed S]
+    python tests/attack/kills.py build | update | train [--sample N] [--seed S]
 """
 
 from __future__ import annotations
@@ -156,6 +156,27 @@ def small_build(folder: Path) -> None:
     build(config, source=Crystals(some(4)), describe=describe)
 
 
+def small_update(folder: Path) -> None:
+    """Five crystals whose source has moved on; the run of before lies beside the folder, made once."""
+    from plain_build import describe
+    from sources_in_motion import Moving, moved
+
+    from curate.build import build
+    from curate.config import BuildConfig
+
+    before, now = moved(5)
+    made, copy = folder.parent / "made", folder.parent / "copy"
+    if not made.exists():
+        build(
+            BuildConfig(out=made, workers=1, shard_size=2), source=Moving(before), describe=describe
+        )
+    if not folder.exists():
+        shutil.copytree(made, copy)
+        copy.rename(folder)
+    config = BuildConfig(out=folder, workers=1, shard_size=2, update=True)
+    build(config, source=Moving(now, "2"), describe=describe)
+
+
 def small_training(folder: Path) -> None:
     """Two epochs on 48 crystals; data and cache lie beside the folder and are made once."""
     from corpus import TARGET, TINY, write_dataset
@@ -181,7 +202,7 @@ def small_training(folder: Path) -> None:
     )
 
 
-TASKS = {"build": small_build, "train": small_training}
+TASKS = {"build": small_build, "update": small_update, "train": small_training}
 
 
 def main() -> None:
@@ -193,7 +214,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     words = parser.parse_args()
     logging.disable(logging.INFO)
-    if words.task == "build":
+    if words.task != "train":
         import builds  # noqa: F401 (the forks need not import it again)
 
     else:

@@ -22,7 +22,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(ROOT / "tests" / "helpers"), str
 
 
 def kills(task: str, n: int | None, seed: int) -> Iterator[tuple[str, str, str]]:
-    """A build or a training killed at its file events, at all of them where n is None."""
+    """A build, an update or a training killed at its file events, at all of them where n is None."""
     command = [sys.executable, str(Path(__file__).with_name("kills.py")), task, "--seed", str(seed)]
     command += ["--sample", str(n)] if n is not None else []
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -45,6 +45,7 @@ def attacks(scale: float, seed: int) -> dict[str, Iterator[tuple[str, str, str]]
         "files": mutated_files.attack(int(4000 * scale), seed),
         "answers": bad_answers.attack(int(1000 * scale), seed),
         "kills-build": kills("build", every, seed),
+        "kills-update": kills("update", every, seed),
         "kills-train": kills("train", every, seed),
     }
 

@@ -139,6 +139,40 @@ def test_an_unfinished_run_is_not_mixed_with_a_newer_database(server, place, mon
     MaterialsProject({"mp-1"}, previous=previous, client=client).snapshot()
 
 
+def test_an_update_takes_in_what_the_database_changed(place):
+    """One entry is withdrawn, one is relaxed again, one measured again and one new, asked for or not."""
+    documents = list(mp_crystals.summaries(6))
+    (place / "ids.txt").write_text("\n".join(f"mp-{number}" for number in (1, 2, 3, 4, 7)))
+    build = ("--ids", "ids.txt", "--out", "run", "--update")
+    with MPServer(summary=documents) as server:
+        done = curate(server, *build)
+        assert done.returncode == 0, done.stderr
+        before = rows_of("run")
+        done = curate(server, *build)
+        assert "nothing has changed since" in done.stderr
+        server.version = "2027.1.1"
+        documents[1]["deprecated"] = True
+        for row in documents[2]["structure"]["lattice"]["matrix"]:
+            row[:] = [1.02 * x for x in row]
+        documents[3]["band_gap"] = 5.5
+        documents.append(next(mp_crystals.summaries(1, first=7)))
+        done = curate(server, *build)
+        assert done.returncode == 0, done.stderr
+        assert "1 new, 1 structure, 1 properties, 1 withdrawn" in done.stderr
+        anew = curate(server, *build[:2], "--out", "anew")
+    assert anew.returncode == 0, anew.stderr
+    rows = rows_of("run")
+    assert rows == rows_of("anew") and list(rows) == ["mp-1", "mp-3", "mp-4", "mp-7"]
+    assert rows["mp-4"]["description"] == before["mp-4"]["description"]
+    assert rows["mp-4"]["band_gap"] == 5.5
+    assert rows_of("run", "manifest")["mp-2"]["error_type"] == "Deprecated"
+    assert Run(Path("run")).settings_record["source"]["version"] == "2027.1.1"
+    changes = {row["material_id"]: row for row in rows_of("run", "changes").values()}
+    assert changes["mp-4"]["fields"] == ["band_gap"] and changes["mp-7"]["change"] == "new"
+    assert "lattice_vectors" in changes["mp-3"]["fields"]
+    assert holds_key(place) == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "environment", "sentence"),
     [
