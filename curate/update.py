@@ -141,8 +141,10 @@ def with_defaults(
 def keep_units(run: Run, new: Run, given: Mapping[str, str]) -> None:
     """Let the update have the units that the user stated, now or earlier, beside those of the source."""
     assert run.fetched is not None and new.fetched is not None
-    units = {**run.fetched.get("units", {}), **new.fetched["units"], **given}
-    units = {name: unit for name, unit in units.items() if name in new.fetched["properties"]}
+    stated = {**run.fetched.get("units", {}), **given}
+    known = {name: unit for name, unit in stated.items() if name in new.fetched["properties"]}
+    units = {**known, **new.fetched["units"]}
+    units |= {name: unit for name, unit in given.items() if name in known}
     if units != new.fetched["units"]:
         new.finish_fetching({**new.fetched, "units": units})
 

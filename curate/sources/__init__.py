@@ -34,6 +34,11 @@ SOURCES = {
         "a dataset with OPTIMADE's columns on the Hugging Face Hub, as LeMaterial/LeMat-Bulk",
     ),
     "files": Registered("curate.sources.files", "FilesSettings", "your own structure files"),
+    "ase": Registered(
+        "curate.sources.ase_database",
+        "AseSettings",
+        "a database of ASE (SQLite), or a folder of them",
+    ),
     "crysmmnet": Registered(
         "curate.sources.paper_corpus", "PaperCorpusSettings", "the corpus the paper published"
     ),

@@ -58,7 +58,7 @@ def test_the_help_without_a_source_shows_the_common_flags_and_the_sources():
         (["--db", "files", "--include_noncommercial"], "belongs to --db mp, not to --db files"),
         (
             ["--license=MIT"],
-            "--license belongs to --db optimade, hub or files, not to --db jarvis",
+            "--license belongs to --db optimade, hub, files or ase, not to --db jarvis",
         ),
         (["--db", "oqmd"], "--db oqmd: unknown database; known: jarvis, mp, optimade"),
     ],

@@ -107,6 +107,7 @@ def test_nothing_changed_writes_nothing_and_says_so(config, caplog):
     caplog.set_level(logging.INFO)
     before, _ = moved(8)
     source = Moving(before)
+    source.units = {"band_gap_of_nobody": "eV"}  # databases tell units of what no entry has
     updated(config, source)  # in a new folder it is a build
     files = contents(config.out)
     assert updated(config, source) == [] and source.n_read == 2

@@ -181,7 +181,8 @@ def test_an_update_takes_in_what_the_database_changed(place):
         (
             ("--input", "x"),
             {},
-            "--input belongs to --db jarvis, optimade, hub, files, crysmmnet or matbench, not to --db mp",
+            "--input belongs to --db jarvis, optimade, hub, files, ase, crysmmnet or matbench, not to "
+            "--db mp",
         ),
         (("--sample",), {}, "--sample belongs to --db jarvis"),
         (
