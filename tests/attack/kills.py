@@ -4,7 +4,7 @@ A file event is the opening of a file for writing, a renaming, a removal, the ma
 sync, in the folder that is watched. The process ends by `os._exit` before or after it: nothing is flushed,
 no `finally` runs. Each attempt is a fork of a process that has imported everything.
 
-    python tests/attack/kills.py build | update | train [--sample N] [--seed S]
+    python tests/attack/kills.py build | update | renewal | train [--sample N] [--seed S]
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parents[1] / "helpers"), str(Path(__file__).parents[2])]
@@ -157,24 +157,38 @@ def small_build(folder: Path) -> None:
 
 
 def small_update(folder: Path) -> None:
-    """Five crystals whose source has moved on; the run of before lies beside the folder, made once."""
+    """Five crystals of a source that has moved on: three are left to describe."""
+    from sources_in_motion import moved
+
+    update(folder, *moved(5))
+
+
+def small_renewal(folder: Path) -> None:
+    """The same where none is left to describe, so that no worker need start."""
+    from sources_in_motion import moved
+
+    before, now = moved(5)
+    known = {entry.material_id: entry for entry in before}
+    kept = [entry for entry in now if entry.material_id in known]
+    update(folder, before, [kept[1], kept[2], known[kept[0].material_id], *before[5:]])
+
+
+def update(folder: Path, before: list, now: list) -> None:
+    """An update of a run that lies beside the folder, where it is made once."""
     from plain_build import describe
-    from sources_in_motion import Moving, moved
+    from sources_in_motion import Moving
 
     from curate.build import build
     from curate.config import BuildConfig
 
-    before, now = moved(5)
     made, copy = folder.parent / "made", folder.parent / "copy"
+    config = BuildConfig(out=made, workers=1, shard_size=2)
     if not made.exists():
-        build(
-            BuildConfig(out=made, workers=1, shard_size=2), source=Moving(before), describe=describe
-        )
+        build(config, source=Moving(before), describe=describe)
     if not folder.exists():
         shutil.copytree(made, copy)
         copy.rename(folder)
-    config = BuildConfig(out=folder, workers=1, shard_size=2, update=True)
-    build(config, source=Moving(now, "2"), describe=describe)
+    build(replace(config, out=folder, update=True), source=Moving(now, "2"), describe=describe)
 
 
 def small_training(folder: Path) -> None:
@@ -202,7 +216,12 @@ def small_training(folder: Path) -> None:
     )
 
 
-TASKS = {"build": small_build, "update": small_update, "train": small_training}
+TASKS = {
+    "build": small_build,
+    "update": small_update,
+    "renewal": small_renewal,
+    "train": small_training,
+}
 
 
 def main() -> None:
@@ -215,8 +234,10 @@ def main() -> None:
     words = parser.parse_args()
     logging.disable(logging.INFO)
     if words.task != "train":
-        import builds  # noqa: F401 (the forks need not import it again)
+        import pymatgen.core  # noqa: F401 (the forks need not import it again)
+        import sources_in_motion  # noqa: F401
 
+        import curate.build  # noqa: F401
     else:
         import torch
 

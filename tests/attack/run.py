@@ -46,6 +46,7 @@ def attacks(scale: float, seed: int) -> dict[str, Iterator[tuple[str, str, str]]
         "answers": bad_answers.attack(int(1000 * scale), seed),
         "kills-build": kills("build", every, seed),
         "kills-update": kills("update", every, seed),
+        "kills-renewal": kills("renewal", every, seed),
         "kills-train": kills("train", every, seed),
     }
 
