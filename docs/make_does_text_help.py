@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from page_template import template
 
 from model.recipes import recipe_commands
 
@@ -163,13 +163,7 @@ def run_it() -> str:
 
 def page() -> str:
     """The page."""
-    templates = Environment(
-        loader=FileSystemLoader(DOCS),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        keep_trailing_newline=True,
-    )
-    return templates.get_template("does-text-help.md.jinja").render(
+    return template("does-text-help.md.jinja").render(
         tasks=TASKS,
         scores=scores(),
         differences=differences(),
