@@ -476,3 +476,22 @@ def endless(request, data, headers):
             await asyncio.sleep(0.01)
 
     return StreamingResponse(pieces(), 206, headers)
+
+
+def test_an_update_follows_the_branch_to_its_newest_commit(hub, records, tmp_path):
+    rows = [row_of(record) for record in sorted(records, key=lambda record: record.nsites)[:4]]
+    choice = ("--input", NAME, "--workers", 1, "--update")
+    serve(hub, {**sharded(rows[:3], 1, 2), "README.md": card([CONFIGS[0]])})
+    assert build(hub, tmp_path / "run", *choice).returncode == 0
+    again = build(hub, tmp_path / "run", *choice)
+    assert "nothing has changed since" in again.stderr
+    assert not list((tmp_path / "run").rglob("update*"))
+    rows[0] = {**rows[0], "energy": -1.0}
+    commit = serve(hub, sharded(rows, 1, 2))
+    done = build(hub, tmp_path / "run", *choice)
+    assert done.returncode == 0, done.stderr
+    assert "1 new, 1 properties" in done.stderr
+    assert commit in Run(tmp_path / "run").settings_record["source"]["version"]
+    found = pq.read_table(tmp_path / "run" / "dataset" / "default").to_pylist()
+    assert [row["material_id"] for row in found] == [row["immutable_id"] for row in rows]
+    assert found[0]["energy"] == -1.0
