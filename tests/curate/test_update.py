@@ -230,7 +230,7 @@ def test_a_crystal_that_the_source_no_longer_gives_is_withdrawn():
 
 def test_a_killed_update_run_again_ends_in_the_same_folder():
     """At some of its file events; `python tests/attack/kills.py update` does it at all of them."""
-    for task, n in (("renewal", 12), ("update", 2)):
+    for task, n in (("renewal", 8), ("update", 2)):
         command = [sys.executable, KILLS, task, "--sample", str(n), "--seed", "1"]
         done = subprocess.run(command, capture_output=True, text=True)
         outcomes = [json.loads(line) for line in done.stdout.splitlines()]
