@@ -20,7 +20,7 @@ from crystals import load
 from setting import setting
 from training import SEED
 
-from curate.dataset.write import default_row
+from curate.dataset.parts import default_row
 from curate.files import sha256_of, write_table
 from curate.record import Description
 from model.config import PrepareConfig

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
+from curate.batches import in_batches
+from curate.dataset.parts import columns_of, is_described, parts, write_part
 from curate.dataset.write import finish
 from curate.describe import description as describing
 from curate.describe.options import DescribeOptions
 from curate.record import Description, SkippedEntry, StructureRecord
 from curate.run.folder import Run
 from curate.sources.base import Entry
-from curate.work.claims import claimed, forget_claims
+from curate.work.claims import claim_part, claimed, forget_claims
 from curate.work.load_balance import Sizes, longest_first
 from curate.work.pool import FailedTask, Limits, in_processes, work
 from curate.work.progress import Progress, Watch
@@ -66,17 +69,39 @@ def describe_claimed(
     finish_last(run, workers)
 
 
-def finish_last(run: Run, workers: int) -> None:
-    """Write the dataset, in several processes, if every shard is described.
+def write_claimed_parts(run: Run, workers: int) -> None:
+    """Write the parts of the dataset whose shards are described and that no other task has claimed.
 
-    Of many tasks that end together one writes it, and the others do not even count.
+    Args:
+        run: The run.
+        workers: Processes side by side; so many parts are claimed at a time, and the others left to others.
     """
+    columns = columns_of(run)
+    write_each = in_processes(workers)
+    described = (part for part in parts(run.sizes(run.shards())) if is_described(run, part))
+    mine = (part for part in described if claim_part(run, part.number))
+    for some in in_batches(mine, workers):
+        try:
+            write_each(write_part, [(run.folder, part, columns) for part in some])
+        except FileNotFoundError:
+            if not run.is_dataset_newest:  # else another wrote it with these parts, and took them
+                raise
+
+
+def finish_last(run: Run, workers: int) -> None:
+    """Write the parts of the dataset that are left, and the dataset if every shard is described.
+
+    Of many tasks that end together each writes some parts, and one the card; the others do not even count.
+    """
+    if not run.is_dataset_newest:
+        write_claimed_parts(run, workers)
     if run.missing_shards():
         return
     with run.lock(wait=True):
         if not run.is_dataset_newest:
             finish(run, in_processes(workers))
         forget_claims(run)
+        shutil.rmtree(run.parts, ignore_errors=True)  # of a task that was late
 
 
 def describe_shards(
@@ -96,7 +121,7 @@ def describe_shards(
         workers: Processes side by side.
         describe: Writes the text of one crystal.
         watch: Called after each crystal.
-        sizes: Atoms of each crystal of all shards, where they are known beforehand.
+        sizes: Of all shards that will be described, where they are known beforehand.
         in_hand: Holds the numbers of the shards that are begun and not finished.
 
     Returns:
@@ -109,9 +134,8 @@ def describe_shards(
     record = run.settings_record
     options = DescribeOptions(**record["describe"])
     limits = Limits(workers, record["settings"]["timeout"], record["settings"]["memory"])
-    total = None if sizes is None else sum(map(len, sizes.values()))
-    described = [number for number in sizes or () if run.is_described(number)]
-    progress = sum(len(sizes[number]) for number in described) if sizes else 0
+    total = None if sizes is None else sum(size.entries for size in sizes.values())
+    progress = sum(size.entries for n, size in (sizes or {}).items() if run.is_described(n))
     in_hand = set() if in_hand is None else in_hand
     entries: dict[int, list[Entry]] = {}
     found: dict[int, dict[int, Description]] = {}

@@ -7,9 +7,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 
+from curate.dataset.text_statistics import measured_texts
+from curate.dataset.token_lengths import load_tokenizer
 from curate.dataset.write import write_card
 from curate.describe.description import describe
 from curate.describe.options import DescribeOptions
+from curate.files import sha256_of
 from curate.record import Description, StructureRecord
 from curate.run.counts import count
 from curate.run.folder import Run
@@ -101,17 +104,24 @@ def keep(run: Run, result: Verification) -> None:
     with run.lock(wait=True):
         is_current = run.is_dataset_current
         write_record(run.verification_file, asdict(result))
-        if run.dataset.exists():
-            write_card(run, count(run), run.dataset)
+        if not run.dataset.exists():
+            return
+        tokenizer = load_tokenizer(run.settings_record["settings"]["tokenizer"])
+        files = sorted(run.dataset.glob("*/*.parquet"))
+        digests = {str(path.relative_to(run.dataset)): sha256_of(path).hex() for path in files}
+        texts = [measured_texts(path, tokenizer) for path in files if path.parent.name == "default"]
+        write_card(run, count(run), run.dataset, texts, digests)
         if is_current:
-            run.record_dataset(run.contents())
+            card = run.dataset / "README.md"
+            run.record_dataset(run.contents(), {card.name: sha256_of(card).hex(), **digests})
 
 
 def sample(run: Run, n: int, seed: int) -> Iterator[tuple[StructureRecord, Description]]:
     """Yield n random crystals of a run that were described or failed, in the run's order."""
     seen: list[tuple[int, str]] = []  # shard, id
     for number in run.described_shards():
-        for row in run.description_columns(number, ["material_id", "status", "symprec"]):
+        table = run.description_table(number, ["material_id", "status", "symprec"])
+        for row in table.to_pylist():
             if row["status"] == "error" or row["symprec"] is not None:
                 seen.append((number, row["material_id"]))
     places = sorted(random.Random(seed).sample(range(len(seen)), min(n, len(seen))))

@@ -6,8 +6,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from curate.dataset.parts import default_row
 from curate.dataset.splits import official_splits
-from curate.dataset.write import default_row
 from curate.record import Description
 from curate.sources.sample import Sample
 from model.config import NetworkConfig

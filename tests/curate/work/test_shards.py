@@ -17,7 +17,7 @@ from curate.errors import InputError
 from curate.files import write_json
 from curate.record import Description
 from curate.run.counts import count
-from curate.run.folder import Run
+from curate.run.folder import Run, ShardSize
 from curate.sources.jarvis import JarvisSettings
 from curate.work.claims import claim, claimed
 from curate.work.load_balance import shares
@@ -26,19 +26,18 @@ from curate.work.shards import describe_share, finish_last
 
 def test_shares_hold_every_shard_once_and_weigh_nearly_the_same():
     chance = random.Random(0)
-    shards = {
-        number: [int(chance.lognormvariate(2.5, 1)) + 1 for _ in range(200)]
-        for number in range(150)
-    }
+    atoms = [[int(chance.lognormvariate(2.5, 1)) + 1 for _ in range(200)] for _ in range(150)]
+    shards = {n: ShardSize(200, sum(each), max(each)) for n, each in enumerate(atoms)}
     divided = shares(shards, 16)
     assert sorted(number for share in divided for number in share) == list(range(150))
-    weights = [sum(sum(shards[number]) for number in share) for share in divided]
+    weights = [sum(shards[number].atoms for number in share) for share in divided]
     assert max(weights) < 1.1 * sum(weights) / 16
     assert divided == shares(dict(reversed(shards.items())), 16)
     for share in divided:
-        largest = [max(shards[number]) for number in share]
+        largest = [shards[number].largest for number in share]
         assert largest == sorted(largest, reverse=True)
-    assert shares({0: [2], 1: [3]}, 4) == [[1], [0], [], []]
+    two = {0: ShardSize(1, 2, 2), 1: ShardSize(1, 3, 3)}
+    assert shares(two, 4) == [[1], [0], [], []]
 
 
 def options_without_work(out, **changed) -> BuildConfig:
