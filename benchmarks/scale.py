@@ -33,6 +33,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import psutil
 import tyro
@@ -143,8 +144,12 @@ class Repeated:
     """A source of the described crystals of a run, again and again under new ids."""
 
     def __init__(self, run: Path, n: int):
+        from curate.run.folder import Run
+
         self.n = n
-        self.given = list(known(run).values())
+        folder = Run(run)
+        pairs = (pair for number in folder.described_shards() for pair in folder.read_pairs(number))
+        self.given = [record for record, text in pairs if text.status == "described"]
 
     def records(self) -> Iterator:
         """The entries."""
@@ -160,18 +165,19 @@ class Repeated:
         first = 0 if position is None else position["next"]
         for number in range(first, self.n):
             time_around, place = divmod(number, len(self.given))
-            record = self.given[place][0]
+            record = self.given[place]
             name = f"{record.material_id}-{time_around}"
             yield {"next": number + 1}, replace(record, material_id=name, description=None)
 
 
 @cache
-def known(run: Path) -> dict[str, tuple]:
-    """Record and description of each described crystal of a run, by its id."""
-    from curate.dataset.parts import described_pairs
+def texts(run: Path) -> dict[str, Any]:
+    """The descriptions of a run, by id."""
     from curate.run.folder import Run
 
-    return {record.material_id: (record, text) for record, text in described_pairs(Run(run))}
+    run_folder = Run(run)
+    shards = map(run_folder.read_descriptions, run_folder.described_shards())
+    return {each.material_id: each for shard in shards for each in shard}
 
 
 @dataclass(frozen=True)
@@ -181,8 +187,8 @@ class Given:
     run: Path
 
     def __call__(self, record, options):
-        name = record.material_id.rpartition("-")[0]
-        return replace(known(self.run)[name][1], material_id=record.material_id)
+        found = texts(self.run)[record.material_id.rpartition("-")[0]]
+        return replace(found, material_id=record.material_id)
 
 
 def build(config: Config, n: int, folder: Path) -> dict[str, float]:

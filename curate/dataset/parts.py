@@ -14,23 +14,31 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from curate.batches import in_batches
 from curate.dataset.splits import ListingTasks, official_splits
 from curate.dataset.text_statistics import TEXTS, measured_texts
-from curate.dataset.token_lengths import load_tokenizer
 from curate.files import sha256_of, whole_file
 from curate.properties import UNITS
-from curate.record import Description, SkippedEntry, StructureRecord
+from curate.record import StructureRecord, reduced_formula
+from curate.run.counts import DESCRIBED
 from curate.run.folder import Run, ShardSize, shard_file
-from curate.run.schema import COLUMNS, DATASET, MANIFEST, SPLIT, dataset_row
+from curate.run.schema import (
+    COLUMNS,
+    DATASET,
+    DESCRIPTIONS,
+    MANIFEST,
+    OF_DESCRIPTION,
+    SPLIT,
+    STRUCTURES,
+)
 from curate.run.sealed import DamagedFile, open_table, sealed_digest, write_table
 
 log = logging.getLogger(__name__)
@@ -124,13 +132,12 @@ def write_part(folder: Path, part: Part, columns: Columns) -> None:
     if written_part(run, part, columns) is not None:
         return
     made_of = digest_of_shards(run, part, columns)
-    known = official_splits(number_id for n in part.shards for number_id in run.ids(n))
-    labels = {task: known.get(task, {}) for task in columns.tasks}
-    rows = (default_row(*pair, labels) for pair in described_pairs(run, part.shards))
     files = {config: part_file(run, part, config) for config in CONFIGS}
-    write_file(files["default"], rows, columns.schema)
-    write_file(files["manifest"], manifest_rows(run, part.shards), MANIFEST)
-    texts = measured_texts(files["default"], load_tokenizer(columns.tokenizer))
+    described = (described_rows(run, number, columns) for number in part.shards)
+    write_file(files["default"], described, columns.schema)
+    all_rows = (run.description_table(number, MANIFEST.names) for number in part.shards)
+    write_file(files["manifest"], all_rows, MANIFEST)
+    texts = measured_texts(files["default"], columns.tokenizer)
     shards = {str(path.relative_to(folder)): sha256_of(path).hex() for path in sources(run, part)}
     digests = {config: sha256_of(path).hex() for config, path in files.items()}
     about = {"made_of": made_of, "shards": json.dumps(shards), "files": json.dumps(digests)}
@@ -195,58 +202,71 @@ def record_file(run: Run, part: Part) -> Path:
     return shard_file(run.parts, part.number)
 
 
-def described_pairs(
-    run: Run, shards: Iterable[int] | None = None
-) -> Iterator[tuple[StructureRecord, Description]]:
-    """Record and description of every crystal of these shards, or of all, that has one, in the source's
-    order."""
-    for number in run.described_shards() if shards is None else shards:
-        for entry, description in run.read_pairs(number):
-            if description.status == "described" and not isinstance(entry, SkippedEntry):
-                yield entry, description
+def described_rows(run: Run, number: int, columns: Columns) -> pa.Table:
+    """The rows of config `default` for one shard, in the source's order.
+
+    Raises:
+        DamagedFile: An entry has no description.
+    """
+    entries = run.structure_table(number, STRUCTURES.names)
+    texts = run.description_table(number, DESCRIPTIONS.names)
+    place = pc.index_in(entries["material_id"], texts["material_id"])
+    if place.null_count:
+        missing = entries["material_id"].filter(place.is_null())[0]
+        raise DamagedFile(shard_file(run.descriptions, number), f"it has no row for {missing}")
+    texts = texts.take(place)
+    is_row = pc.and_(pc.equal(texts["status"], DESCRIBED), pc.is_null(entries["status"]))
+    entries, texts = entries.filter(is_row), texts.filter(is_row)
+    found = {name: texts[origin] for name, origin in OF_DESCRIPTION.items()}
+    species = entries["species_at_sites"]
+    found["nsites"] = pc.list_value_length(species)
+    found["chemical_formula_reduced"] = [reduced_formula(each) for each in species.to_pylist()]
+    for name, default in (("source", StructureRecord.source), ("license", StructureRecord.license)):
+        found[name] = pc.fill_null(entries[name], default)
+    ids = entries["material_id"].to_pylist()
+    labels = official_splits(ids)
+    for task in columns.tasks:
+        found[f"{SPLIT}{task}"] = [labels.get(task, {}).get(each) for each in ids]
+    properties = [json.loads(each) for each in entries["properties"].to_pylist()]
+    arrays = []
+    for field in columns.schema:
+        values = found.get(field.name)
+        if values is None and field.name in DATASET:
+            values = entries[field.name]
+        elif values is None:
+            values = [
+                typed(row.get(field.name), field, name)
+                for name, row in zip(ids, properties, strict=True)
+            ]
+        is_list = isinstance(values, list)
+        arrays.append(pa.array(values, field.type) if is_list else values.cast(field.type))
+    return pa.table(arrays, schema=columns.schema)
 
 
-def default_row(
-    record: StructureRecord, description: Description, tasks: dict[str, dict[str, str]]
-) -> dict[str, Any]:
-    """One row of config `default`."""
-    splits = {f"{SPLIT}{task}": labels.get(record.material_id) for task, labels in tasks.items()}
-    return {**dataset_row(record, description), **splits}
-
-
-def manifest_rows(run: Run, shards: Iterable[int]) -> Iterator[dict[str, Any]]:
-    """One row for every requested id of these shards."""
-    for number in shards:
-        for description in run.read_descriptions(number):
-            yield {name: getattr(description, name) for name in MANIFEST.names}
-
-
-def write_file(path: Path, rows: Iterable[dict[str, Any]], schema: pa.Schema) -> None:
-    """Write rows as a Parquet file, in pieces that fit in memory, atomically."""
+def write_file(path: Path, tables: Iterable[pa.Table], schema: pa.Schema) -> None:
+    """Write tables as one Parquet file, in pieces that fit in memory, atomically."""
     with whole_file(path) as partial:
-        is_empty = True
+        left, is_empty = schema.empty_table(), True
         with pq.ParquetWriter(
             partial, schema, compression="zstd", write_page_checksum=True
         ) as file:
-            for piece in in_batches(rows, ROWS_PER_PIECE):
-                is_empty = False
-                table = [_typed(row, schema) for row in piece]
-                file.write_table(pa.Table.from_pylist(table, schema))
-            if is_empty:
-                file.write_table(schema.empty_table())
+            for table in tables:
+                left = pa.concat_tables([left, table.cast(schema)])
+                while left.num_rows >= ROWS_PER_PIECE:
+                    file.write_table(left.slice(0, ROWS_PER_PIECE).combine_chunks())
+                    left, is_empty = left.slice(ROWS_PER_PIECE), False
+            if left.num_rows or is_empty:
+                file.write_table(left.combine_chunks())
 
 
-def _typed(row: dict[str, Any], schema: pa.Schema) -> dict[str, Any]:
-    """The row with its values as text where the column is text, and as floats where it is one of numbers."""
-    typed = dict(row)
-    for name, value in row.items():
-        kind = schema.field(name).type
-        if value is not None and kind == pa.string():
-            typed[name] = str(value)
-        elif isinstance(value, int) and kind == pa.float64():
-            try:
-                typed[name] = float(value)
-            except OverflowError:  # of runs that version 0.1.0 read
-                log.warning("%s: %s is larger than any number", row.get("material_id"), name)
-                typed[name] = None
-    return typed
+def typed(value: Any, field: pa.Field, material_id: str) -> Any:
+    """A property as text where its column is text, and as a float where it is one of numbers."""
+    if value is not None and field.type == pa.string():
+        return str(value)
+    if isinstance(value, int) and field.type == pa.float64():
+        try:
+            return float(value)
+        except OverflowError:  # of runs that version 0.1.0 read
+            log.warning("%s: %s is larger than any number", material_id, field.name)
+            return None
+    return value

@@ -6,16 +6,12 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curate.dataset.token_lengths import TokenLengths
-
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
+from curate.dataset.token_lengths import TokenLengths, load_tokenizer
 
 ROWS_AT_ONCE = 1_000
 DIGEST = 16  # bytes
@@ -33,13 +29,14 @@ class TextFacts:
     seen: Mapping[str, int]  # task → val and test materials with the text of a train material
 
 
-def measured_texts(path: Path, tokenizer: Tokenizer | None) -> pa.Table:
+def measured_texts(path: Path, tokenizer_name: str) -> pa.Table:
     """Digest and number of tokens of each text in the column `description` of a Parquet file.
 
     Args:
         path: The file, which is read piece by piece.
-        tokenizer: None where tokens are not counted.
+        tokenizer_name: As for `load_tokenizer`.
     """
+    tokenizer = load_tokenizer(tokenizer_name)
     pieces = []
     for batch in pq.ParquetFile(path).iter_batches(ROWS_AT_ONCE, columns=["description"]):
         texts = batch["description"].to_pylist()

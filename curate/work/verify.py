@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 
 from curate.dataset.text_statistics import measured_texts
-from curate.dataset.token_lengths import load_tokenizer
 from curate.dataset.write import write_card
 from curate.describe.description import describe
 from curate.describe.options import DescribeOptions
@@ -106,7 +105,7 @@ def keep(run: Run, result: Verification) -> None:
         write_record(run.verification_file, asdict(result))
         if not run.dataset.exists():
             return
-        tokenizer = load_tokenizer(run.settings_record["settings"]["tokenizer"])
+        tokenizer = run.settings_record["settings"]["tokenizer"]
         files = sorted(run.dataset.glob("*/*.parquet"))
         digests = {str(path.relative_to(run.dataset)): sha256_of(path).hex() for path in files}
         texts = [measured_texts(path, tokenizer) for path in files if path.parent.name == "default"]

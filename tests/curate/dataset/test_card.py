@@ -55,7 +55,7 @@ def test_repeated_texts_are_counted_also_across_splits(tmp_path, vocabulary):
         "split_task": ["train", "test", "test", "train", None],
     }
     pq.write_table(pa.table(rows), tmp_path / "train-00000.parquet")
-    texts = measured_texts(tmp_path / "train-00000.parquet", load_tokenizer(str(vocabulary)))
+    texts = measured_texts(tmp_path / "train-00000.parquet", str(vocabulary))
     facts = text_facts(tmp_path, [texts], "words")
     assert (facts.n_different, facts.n_sharing) == (4, 2)
     assert facts.seen == {"task": 1}
