@@ -5,8 +5,8 @@
 
 The crystals of a finished run with their texts, repeated under new ids. Each step is a process of its own:
 
-build: entries frozen, each given the text and condensed structure that it has in RUN by a worker (all that
-describing does but for the describing), parts of the dataset written, the dataset put together;
+build: entries frozen, their texts taken as they are (nothing is described), parts of the dataset written,
+the dataset put together;
 describe: some crystals of RUN described;
 graphs: the dataset loaded and prepared for a training, its graphs built and stored, texts looked up;
 epoch: the same with the graphs that are stored, then one epoch of batches of 64 as a training reads them.
@@ -31,9 +31,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 import psutil
 import tyro
@@ -143,13 +141,17 @@ def measured_process(config: Config, step: str, size: int, folder: Path) -> dict
 class Repeated:
     """A source of the described crystals of a run, again and again under new ids."""
 
-    def __init__(self, run: Path, n: int):
+    def __init__(self, run: Path, n: int, with_texts: bool = True):
         from curate.run.folder import Run
 
-        self.n = n
+        self.n, self.with_texts = n, with_texts
         folder = Run(run)
         pairs = (pair for number in folder.described_shards() for pair in folder.read_pairs(number))
-        self.given = [record for record, text in pairs if text.status == "described"]
+        self.given = [
+            replace(record, description=text.text, description_origin=text.origin)
+            for record, text in pairs
+            if text.status == "described"
+        ]
 
     def records(self) -> Iterator:
         """The entries."""
@@ -166,36 +168,18 @@ class Repeated:
         for number in range(first, self.n):
             time_around, place = divmod(number, len(self.given))
             record = self.given[place]
+            if not self.with_texts:
+                record = replace(record, description=None, description_origin=None)
             name = f"{record.material_id}-{time_around}"
-            yield {"next": number + 1}, replace(record, material_id=name, description=None)
-
-
-@cache
-def texts(run: Path) -> dict[str, Any]:
-    """The descriptions of a run, by id."""
-    from curate.run.folder import Run
-
-    run_folder = Run(run)
-    shards = map(run_folder.read_descriptions, run_folder.described_shards())
-    return {each.material_id: each for shard in shards for each in shard}
-
-
-@dataclass(frozen=True)
-class Given:
-    """In place of describing: the description that a crystal has in a run."""
-
-    run: Path
-
-    def __call__(self, record, options):
-        found = texts(self.run)[record.material_id.rpartition("-")[0]]
-        return replace(found, material_id=record.material_id)
+            yield {"next": number + 1}, replace(record, material_id=name)
 
 
 def build(config: Config, n: int, folder: Path) -> dict[str, float]:
-    """Freeze, describe by name only, write the parts, put the dataset together."""
+    """Freeze, take the texts, write the parts, put the dataset together."""
     from curate.build import build as build_dataset
     from curate.config import BuildConfig
     from curate.dataset.write import finish
+    from curate.describe.description import describe as really_describe
     from curate.run.folder import Run
     from curate.work.load_balance import largest_first
     from curate.work.shards import describe_shards, write_claimed_parts
@@ -209,13 +193,12 @@ def build(config: Config, n: int, folder: Path) -> dict[str, float]:
     run = Run.load(out)
     start_workers()
 
-    def describe() -> None:
+    def take_texts() -> None:
         sizes = run.sizes(run.shards())
-        shards, given = largest_first(sizes), Given(config.run.resolve())
-        describe_shards(run, shards, WORKERS, given, lambda step: None, sizes)
+        shards = largest_first(sizes)
+        describe_shards(run, shards, WORKERS, really_describe, lambda step: None, sizes)
 
-    stages.measure("describing", describe)
-    n_described = len(run.shards())
+    stages.measure("texts", take_texts)
     with run.lock():
         stages.measure("parts", lambda: write_claimed_parts(run, WORKERS))
         stages.measure("dataset", lambda: finish(run))
@@ -224,7 +207,7 @@ def build(config: Config, n: int, folder: Path) -> dict[str, float]:
         **stages.found,
         "peak_gib": peak_gib(),
         "beyond_imports_gib": round(peak_gib() - before, 2),
-        "shards": n_described,
+        "shards": len(run.shards()),
         "files": len(files),
         "folder_gib": round(sum(path.stat().st_size for path in files) / 2**30, 2),
     }
@@ -245,7 +228,7 @@ def describe(config: Config, n: int, folder: Path) -> dict[str, float]:
     stages = Stages(folder / "described.json")
     out = folder / "described"
     settings = BuildConfig(out=out, executor="none", workers=WORKERS)
-    build_dataset(settings, source=Repeated(config.run, n))
+    build_dataset(settings, source=Repeated(config.run, n, with_texts=False))
     run = Run.load(out)
     start_workers()
     stages.measure(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import chain
 
 from curate.batches import in_batches
@@ -119,7 +118,7 @@ def describe_shards(
         run: The run.
         shards: Their numbers, taken as they are needed.
         workers: Processes side by side.
-        describe: Writes the text of one crystal.
+        describe: Writes the text of one crystal; in this process where the record brings it.
         watch: Called after each crystal.
         sizes: Of all shards that will be described, where they are known beforehand.
         in_hand: Holds the numbers of the shards that are begun and not finished.
@@ -144,6 +143,17 @@ def describe_shards(
         del entries[number], found[number]
         in_hand.discard(number)
 
+    def keep(number: int, position: int, outcome: Description) -> None:
+        nonlocal progress
+        found[number][position] = outcome
+        progress += 1
+        watch(Progress("describing", progress, total, outcome))
+        if len(found[number]) == len(entries[number]):
+            by_position = found[number]
+            if not run.is_described(number):
+                run.write_descriptions(number, [by_position[i] for i in range(len(by_position))])
+            drop(number)
+
     def tasks() -> Iterator[tuple[tuple[int, int], tuple]]:
         nonlocal progress
         for number in chain([first], pending):
@@ -156,44 +166,33 @@ def describe_shards(
                     progress += len(shard) - len(found[number])
                     drop(number)
                     break
-                yield (number, position), (shard[position], options)
+                entry = shard[position]
+                if isinstance(entry, SkippedEntry):
+                    keep(number, position, _skipped(entry))
+                elif entry.description is not None:  # is kept as it is: no work for a worker
+                    keep(number, position, describe(entry, options))
+                else:
+                    yield (number, position), (entry, options)
 
     watch(Progress("describing", progress, total))  # workers take some seconds to start
-    for (number, position), outcome in work(_Task(describe), tasks(), limits):
+    for (number, position), outcome in work(describe, tasks(), limits):
         if number not in entries:
             continue
-        entry = entries[number][position]
         if isinstance(outcome, FailedTask):
-            outcome = _failed(entry.material_id, outcome)
-        found[number][position] = outcome
-        progress += 1
-        watch(Progress("describing", progress, total, outcome))
-        if len(found[number]) == len(entries[number]):
-            by_position = found[number]
-            if not run.is_described(number):
-                run.write_descriptions(number, [by_position[i] for i in range(len(by_position))])
-            drop(number)
+            outcome = _failed(entries[number][position].material_id, outcome)
+        keep(number, position, outcome)
     return True
 
 
-@dataclass(frozen=True)
-class _Task:
-    """What a worker does with an entry: describe it, or pass on why it could not be read."""
-
-    describe: Describe
-
-    def __call__(
-        self, entry: StructureRecord | SkippedEntry, options: DescribeOptions
-    ) -> Description:
-        if isinstance(entry, StructureRecord):
-            return self.describe(entry, options)
-        return Description(
-            material_id=entry.material_id,
-            status=entry.status,
-            stage="read",
-            error_type=entry.error_type,
-            error_message=entry.error_message,
-        )
+def _skipped(entry: SkippedEntry) -> Description:
+    """In place of a description, why the entry could not be read."""
+    return Description(
+        material_id=entry.material_id,
+        status=entry.status,
+        stage="read",
+        error_type=entry.error_type,
+        error_message=entry.error_message,
+    )
 
 
 def _failed(material_id: str, task: FailedTask) -> Description:
