@@ -217,7 +217,8 @@ def described_rows(run: Run, number: int, columns: Columns) -> pa.Table:
     texts = texts.take(place)
     is_row = pc.and_(pc.equal(texts["status"], DESCRIBED), pc.is_null(entries["status"]))
     entries, texts = entries.filter(is_row), texts.filter(is_row)
-    found = {name: texts[origin] for name, origin in OF_DESCRIPTION.items()}
+    found: dict[str, Any] = {name: texts[own] for name, own in OF_DESCRIPTION.items()}
+    kept = set(DATASET) - found.keys() - {"nsites", "chemical_formula_reduced"}
     species = entries["species_at_sites"]
     found["nsites"] = pc.list_value_length(species)
     found["chemical_formula_reduced"] = [reduced_formula(each) for each in species.to_pylist()]
@@ -230,16 +231,14 @@ def described_rows(run: Run, number: int, columns: Columns) -> pa.Table:
     properties = [json.loads(each) for each in entries["properties"].to_pylist()]
     arrays = []
     for field in columns.schema:
-        values = found.get(field.name)
-        if values is None and field.name in DATASET:
-            values = entries[field.name]
-        elif values is None:
-            values = [
-                typed(row.get(field.name), field, name)
-                for name, row in zip(ids, properties, strict=True)
-            ]
-        is_list = isinstance(values, list)
-        arrays.append(pa.array(values, field.type) if is_list else values.cast(field.type))
+        values = found.get(field.name, entries[field.name] if field.name in kept else None)
+        if values is None:  # a property
+            pairs = zip(ids, properties, strict=True)
+            values = [typed(row.get(field.name), field, name) for name, row in pairs]
+        if isinstance(values, list):
+            arrays.append(pa.array(values, field.type))
+        else:
+            arrays.append(values.cast(field.type))
     return pa.table(arrays, schema=columns.schema)
 
 

@@ -195,16 +195,25 @@ def check_name(name: str, material_id: str) -> None:
 
 def storable_entry(entry: Entry) -> Entry:
     """The entry with all its texts such that a file can hold them."""
-    texts: dict[str, Any] = {
-        name: storable(text) for name, text in vars(entry).items() if isinstance(text, str)
+    changed: dict[str, Any] = storable_texts(vars(entry))
+    if isinstance(entry, StructureRecord):
+        names = {name: storable(name) for name in entry.properties if not name.isascii()}
+        texts = storable_texts(entry.properties)
+        if names or texts:
+            properties = {**entry.properties, **texts}
+            changed["properties"] = {
+                names.get(name, name): value for name, value in properties.items()
+            }
+    return replace(entry, **changed) if changed else entry
+
+
+def storable_texts(values: Mapping[str, Any]) -> dict[str, str]:
+    """Those of the values that are texts and may not be what a file can hold, such that it can."""
+    return {
+        name: storable(value)
+        for name, value in values.items()
+        if isinstance(value, str) and not value.isascii()
     }
-    if not isinstance(entry, StructureRecord):
-        return replace(entry, **texts)
-    properties = {storable(name): value for name, value in entry.properties.items()}
-    for name, value in properties.items():
-        if isinstance(value, str):
-            properties[name] = storable(value)
-    return replace(entry, **texts, properties=properties)
 
 
 def storable(text: str) -> str:
