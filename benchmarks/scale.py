@@ -32,6 +32,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import mean, pstdev
 
 import psutil
 import tyro
@@ -240,7 +241,8 @@ def describe(config: Config, n: int, folder: Path) -> dict[str, float]:
         **stages.found,
         "crystals": counts.fetched,
         "described": counts.described,
-        "mean_s": round(sum(counts.seconds) / len(counts.seconds), 4),
+        "mean_s": round(mean(counts.seconds), 4),
+        "deviation_s": round(pstdev(counts.seconds), 4),
         "p99_s": round(counts.quantile(0.99), 4),
         "slowest_s": round(counts.seconds[-1], 3),
     }
