@@ -7,7 +7,8 @@ The crystals of a finished run with their texts, repeated under new ids. Each st
 
 build: entries frozen, their texts taken as they are (nothing is described), parts of the dataset written,
 the dataset put together;
-describe: some crystals of RUN described;
+describe: some crystals of RUN described; `handing_out` five times as many given to workers that do nothing but
+return what they have in RUN;
 graphs: the dataset loaded and prepared for a training, its graphs built and stored, texts looked up;
 epoch: the same with the graphs that are stored, then one epoch of batches of 64 as a training reads them.
 
@@ -31,8 +32,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 from statistics import mean, pstdev
+from typing import Any
 
 import psutil
 import tyro
@@ -40,6 +43,7 @@ from setting import peak_gib, setting
 
 RESULT = Path(__file__).parent / "results" / "scale.json"
 STEPS = ("build", "describe", "graphs", "epoch")
+STAGES = ("freezing", "texts", "parts", "dataset")  # of the step `build`
 TARGET = "band_gap"
 WORKERS = 2
 
@@ -57,7 +61,7 @@ class Config:
     described: int = 2_000
     """Crystals that are described."""
     steps: tuple[str, ...] = ("build", "describe")
-    """What is measured."""
+    """What is measured; without any, the growth of what was measured is fitted anew."""
     work: Path | None = None
     """Folder that what is built stays in; by default a temporary one."""
     out: Path = RESULT
@@ -77,17 +81,26 @@ def main() -> None:
         for step in config.steps:
             for size in (config.described,) if step == "describe" else config.sizes:
                 keep(config, step, size, measured_process(config, step, size, work / str(size)))
+    fit(config)
 
 
 def keep(config: Config, step: str, size: int, found: dict[str, float]) -> None:
-    """Put what was measured into the results, whose growth is fitted anew."""
+    """Put what was measured into the results."""
     print(step, size, found, flush=True)
-    result = json.loads(config.out.read_text()) if config.out.exists() else {}
+    result = json.loads(config.out.read_text())
     settings = result.setdefault("settings", {})
     if (now := setting(("datasets", "pyarrow", "pebble"))) != settings.get(step):
         result[step] = {}
     settings[step] = now
     result[step][str(size)] = found
+    config.out.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def fit(config: Config) -> None:
+    """Add the seconds of processor of all stages, and the growth of everything, to the results."""
+    result = json.loads(config.out.read_text())
+    for row in result["build"].values():
+        row["cpu_s"] = round(sum(row[f"{stage}_cpu_s"] for stage in STAGES), 2)
     result["growth"] = {
         name: {key: growth(result[name], key) for key in next(iter(result[name].values()))}
         for name in STEPS
@@ -212,7 +225,7 @@ def build(config: Config, n: int, folder: Path) -> dict[str, float]:
         "files": len(files),
         "folder_gib": round(sum(path.stat().st_size for path in files) / 2**30, 2),
     }
-    found["total_s"] = round(sum(found[f"{stage}_s"] for stage in stages.names), 2)
+    found["total_s"] = round(sum(found[f"{stage}_s"] for stage in STAGES), 2)
     found["rows_per_s"] = round(n / found["total_s"])
     return found
 
@@ -227,25 +240,49 @@ def describe(config: Config, n: int, folder: Path) -> dict[str, float]:
     from curate.work.shards import describe_shards
 
     stages = Stages(folder / "described.json")
-    out = folder / "described"
-    settings = BuildConfig(out=out, executor="none", workers=WORKERS)
-    build_dataset(settings, source=Repeated(config.run, n, with_texts=False))
-    run = Run.load(out)
     start_workers()
-    stages.measure(
-        "describing",
-        lambda: describe_shards(run, run.shards(), WORKERS, really_describe, lambda step: None),
-    )
-    counts = count(run)
+    for stage, describe, size in (
+        ("describing", really_describe, n),
+        ("handing_out", Given(config.run), 5 * n),
+    ):
+        run = Run(folder / stage)
+        settings = BuildConfig(out=run.folder, executor="none", workers=WORKERS)
+        build_dataset(settings, source=Repeated(config.run, size, with_texts=False))
+        stages.measure(
+            stage, partial(describe_shards, run, run.shards(), WORKERS, describe, lambda step: None)
+        )
+    counts = count(Run(folder / "describing"))
     return {
         **stages.found,
         "crystals": counts.fetched,
+        "handed_out": 5 * n,
         "described": counts.described,
         "mean_s": round(mean(counts.seconds), 4),
         "deviation_s": round(pstdev(counts.seconds), 4),
         "p99_s": round(counts.quantile(0.99), 4),
         "slowest_s": round(counts.seconds[-1], 3),
     }
+
+
+@dataclass(frozen=True)
+class Given:
+    """In place of describing: the description that a crystal has in a run."""
+
+    run: Path
+
+    def __call__(self, record, options):
+        found = descriptions(self.run)[record.material_id.rpartition("-")[0]]
+        return replace(found, material_id=record.material_id)
+
+
+@cache
+def descriptions(run: Path) -> dict[str, Any]:
+    """The descriptions of a run, by id."""
+    from curate.run.folder import Run
+
+    folder = Run(run)
+    shards = map(folder.read_descriptions, folder.described_shards())
+    return {each.material_id: each for shard in shards for each in shard}
 
 
 def start_workers() -> None:
@@ -261,13 +298,6 @@ class Stages:
     def __init__(self, path: Path):
         self.path = path
         self.found: dict[str, float] = json.loads(path.read_text()) if path.exists() else {}
-
-    @property
-    def names(self) -> list[str]:
-        """The stages that are done."""
-        return [
-            name.removesuffix("_own_cpu_s") for name in self.found if name.endswith("_own_cpu_s")
-        ]
 
     def measure(self, name: str, work: Callable[[], object]) -> None:
         """Do the work of a stage, unless it was measured before."""
