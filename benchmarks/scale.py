@@ -7,8 +7,8 @@ The crystals of a finished run with their texts, repeated under new ids. Each st
 
 build: entries frozen, their texts taken as they are (nothing is described), parts of the dataset written,
 the dataset put together;
-describe: some crystals of RUN described; `handing_out` five times as many given to workers that do nothing but
-return what they have in RUN;
+describe: some crystals of RUN described; `handing_out` five times as many given to workers that do nothing
+but return what they have in RUN;
 graphs: the dataset loaded and prepared for a training, its graphs built and stored, texts looked up;
 epoch: the same with the graphs that are stored, then one epoch of batches of 64 as a training reads them.
 

@@ -245,7 +245,7 @@ def described_rows(run: Run, number: int, columns: Columns) -> pa.Table:
 def write_file(path: Path, tables: Iterable[pa.Table], schema: pa.Schema) -> None:
     """Write tables as one Parquet file, in pieces that fit in memory, atomically."""
     with whole_file(path) as partial:
-        left, is_empty = schema.empty_table(), True
+        left = schema.empty_table()
         with pq.ParquetWriter(
             partial, schema, compression="zstd", write_page_checksum=True
         ) as file:
@@ -253,8 +253,8 @@ def write_file(path: Path, tables: Iterable[pa.Table], schema: pa.Schema) -> Non
                 left = pa.concat_tables([left, table.cast(schema)])
                 while left.num_rows >= ROWS_PER_PIECE:
                     file.write_table(left.slice(0, ROWS_PER_PIECE).combine_chunks())
-                    left, is_empty = left.slice(ROWS_PER_PIECE), False
-            if left.num_rows or is_empty:
+                    left = left.slice(ROWS_PER_PIECE)
+            if left.num_rows:  # `datasets` reads a file without row groups, but no empty one
                 file.write_table(left.combine_chunks())
 
 

@@ -2,6 +2,7 @@ import os
 import shutil
 from dataclasses import replace
 
+import plain_build
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -113,6 +114,18 @@ def test_several_processes_write_the_files_that_one_does(run, tmp_path, monkeypa
     assert files["one"] == files["two"]
     whole = pq.read_table(run / "dataset" / "default")
     assert pq.read_table(tmp_path / "two" / "dataset" / "default").equals(whole)
+
+
+def test_a_part_without_any_described_crystal_can_be_loaded(tmp_path, cache, monkeypatch):
+    monkeypatch.setattr(parts, "ENTRIES_PER_FILE", 2)
+    alloys = [SkippedEntry(f"alloy-{n}", "disordered", "E", "no") for n in range(4)]
+    config = BuildConfig(out=tmp_path / "run", workers=1, shard_size=2)
+    build(config, source=Crystals([*alloys, *some(2)]), describe=plain_build.describe)
+    dataset = str(config.out / "dataset")
+    assert len(list(config.out.glob("dataset/default/*.parquet"))) == 3
+    crystals = load_dataset(dataset, split="train", cache_dir=cache)
+    assert crystals["material_id"] == [record.material_id for record in some(2)]
+    assert len(load_dataset(dataset, "manifest", split="train", cache_dir=cache)) == 6
 
 
 def test_a_part_is_written_once_and_anew_where_it_is_not_as_it_was(run, tmp_path):
