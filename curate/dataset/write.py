@@ -77,10 +77,21 @@ def write_dataset(run: Run, write_each: WriteEach = in_turn) -> Counts:
     write_card(run, counts, partial, [part.texts for part in written], digests)
     sync_tree(partial)
     replace_folder(partial, run.dataset)
-    run.record_dataset(
-        made_of, {"README.md": sha256_of(run.dataset / "README.md").hex(), **digests}
-    )
+    run.record_dataset(made_of, digests_of(run.dataset, digests))
     return counts
+
+
+def digests_of(dataset: Path, known: Mapping[str, str] | None = None) -> dict[str, str]:
+    """SHA-256 of each file of a dataset folder, by its path there.
+
+    Args:
+        dataset: The folder.
+        known: Those of files that need not be read again.
+    """
+    known = known or {}
+    files = (path for path in sorted(dataset.rglob("*")) if path.is_file())
+    names = (str(path.relative_to(dataset)) for path in files)
+    return {name: known.get(name) or sha256_of(dataset / name).hex() for name in names}
 
 
 def manifests(written: Iterable[WrittenPart]) -> Iterator[pa.Table]:

@@ -8,10 +8,9 @@ from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 
 from curate.dataset.text_statistics import measured_texts
-from curate.dataset.write import write_card
+from curate.dataset.write import digests_of, write_card
 from curate.describe.description import describe
 from curate.describe.options import DescribeOptions
-from curate.files import sha256_of
 from curate.record import Description, StructureRecord
 from curate.run.counts import count
 from curate.run.folder import Run
@@ -106,13 +105,13 @@ def keep(run: Run, result: Verification) -> None:
         if not run.dataset.exists():
             return
         tokenizer = run.settings_record["settings"]["tokenizer"]
-        files = sorted(run.dataset.glob("*/*.parquet"))
-        digests = {str(path.relative_to(run.dataset)): sha256_of(path).hex() for path in files}
-        texts = [measured_texts(path, tokenizer) for path in files if path.parent.name == "default"]
+        digests = digests_of(run.dataset)
+        files = sorted(run.dataset.glob("default/*.parquet"))
+        texts = [measured_texts(path, tokenizer) for path in files]
         write_card(run, count(run), run.dataset, texts, digests)
         if is_current:
-            card = run.dataset / "README.md"
-            run.record_dataset(run.contents(), {card.name: sha256_of(card).hex(), **digests})
+            del digests["README.md"]
+            run.record_dataset(run.contents(), digests_of(run.dataset, digests))
 
 
 def sample(run: Run, n: int, seed: int) -> Iterator[tuple[StructureRecord, Description]]:
