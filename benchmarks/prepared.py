@@ -20,9 +20,9 @@ from crystals import load
 from setting import setting
 from training import SEED
 
-from curate.dataset.write import default_row
 from curate.files import sha256_of, write_table
 from curate.record import Description
+from curate.run.schema import dataset_row
 from model.config import PrepareConfig
 from model.training.dataset_source import write_prepared
 
@@ -41,7 +41,7 @@ def main() -> None:
     rows = []
     for number, record in enumerate(records):
         text = Description(record.material_id, "described", text="A crystal.", origin="none")
-        row = default_row(record, text, {})
+        row = dataset_row(record, text)
         rows.append(
             {**row, "material_id": f"{number}-{record.material_id}", TARGET: chance.random()}
         )

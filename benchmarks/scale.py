@@ -1,18 +1,24 @@
-"""A thousand to a hundred thousand rows built, loaded and iterated: seconds, peak memory, their growth.
+"""Rows of a corpus frozen, taken as described, written, loaded and iterated: seconds, memory, files, growth.
 
-    OMP_NUM_THREADS=1 python benchmarks/scale.py --run RUN --cache CACHE
+    OMP_NUM_THREADS=1 python benchmarks/scale.py --run RUN --steps build describe
+    OMP_NUM_THREADS=1 python benchmarks/scale.py --run RUN --cache CACHE --steps graphs epoch
 
 The crystals of a finished run with their texts, repeated under new ids. Each step is a process of its own:
 
-build: the source frozen, the texts taken as they are (nothing is described), the dataset written;
+build: entries frozen, their texts taken as they are (nothing is described), parts of the dataset written,
+the dataset put together;
+describe: some crystals of RUN described; `handing_out` five times as many given to workers that do nothing
+but return what they have in RUN;
 graphs: the dataset loaded and prepared for a training, its graphs built and stored, texts looked up;
 epoch: the same with the graphs that are stored, then one epoch of batches of 64 as a training reads them.
 
-Seconds are of the wall; `describing` is counted from the first row, for workers take some 19 s to start.
-`cpu_s` are the process's own seconds of processor, without its workers': what other work on the machine
-changes least.
-Memory is the largest resident memory of the process beyond what it has after its imports. `growth` is
-the exponent p of rows^p, fitted to all sizes. Writes results/scale.json.
+Seconds are of the wall, counted in `build` and `describe` without the start of the workers; `_cpu_s` are
+seconds of processor, `_own_cpu_s` those of the first process, which is the one that others wait for.
+`peak_gib` is the largest resident memory of the first process, `all_gib` of all processes together (what
+they share is counted in each), `beyond_imports_gib` what the first one has more than after its imports.
+`growth` is the exponent p of rows^p, fitted to all sizes. The steps that are measured replace those in
+results/scale.json, where the others stay with the setting that they were measured in. With --work, a build
+that was stopped goes on.
 """
 
 from __future__ import annotations
@@ -22,18 +28,24 @@ import math
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from itertools import count, islice
+from functools import cache, partial
 from pathlib import Path
+from statistics import mean, pstdev
+from typing import Any
 
+import psutil
 import tyro
 from setting import peak_gib, setting
 
 RESULT = Path(__file__).parent / "results" / "scale.json"
-STEPS = ("build", "graphs", "epoch")
+STEPS = ("build", "describe", "graphs", "epoch")
+STAGES = ("freezing", "texts", "parts", "dataset")  # of the step `build`
 TARGET = "band_gap"
+WORKERS = 2
 
 
 @dataclass(frozen=True)
@@ -42,10 +54,16 @@ class Config:
 
     run: Path
     """Finished run folder whose crystals are repeated."""
-    cache: Path
-    """Text embeddings; made once before anything is measured."""
-    sizes: tuple[int, ...] = (1_000, 10_000, 100_000)
+    cache: Path | None = None
+    """Text embeddings; made once before anything is measured (graphs and epoch)."""
+    sizes: tuple[int, ...] = (10_000, 100_000, 1_000_000)
     """Rows."""
+    described: int = 2_000
+    """Crystals that are described."""
+    steps: tuple[str, ...] = ("build", "describe")
+    """What is measured; without any, the growth of what was measured is fitted anew."""
+    work: Path | None = None
+    """Folder that what is built stays in; by default a temporary one."""
     out: Path = RESULT
     only: tuple[str, ...] = ()
     """For the benchmark's own use: step, rows, folder."""
@@ -58,23 +76,37 @@ def main() -> None:
         step, rows, folder = config.only
         print(json.dumps(globals()[step](config, int(rows), Path(folder))))
         return
-    result: dict[str, dict] = {step: {} for step in STEPS}
-    for size in config.sizes:
-        with tempfile.TemporaryDirectory() as folder:
-            for step in STEPS:
-                words = ["--run", config.run, "--cache", config.cache]
-                command = [sys.executable, __file__, *words, "--only", step, size, folder]
-                done = subprocess.run(
-                    [str(word) for word in command], stdout=subprocess.PIPE, check=True
-                )
-                result[step][str(size)] = json.loads(done.stdout.splitlines()[-1])
-                print(step, size, result[step][str(size)], flush=True)
-    growing = {
-        step: {name: growth(found, name) for name in next(iter(found.values()))}
-        for step, found in result.items()
+    with tempfile.TemporaryDirectory() as temporary:
+        work = config.work or Path(temporary)
+        for step in config.steps:
+            for size in (config.described,) if step == "describe" else config.sizes:
+                keep(config, step, size, measured_process(config, step, size, work / str(size)))
+    fit(config)
+
+
+def keep(config: Config, step: str, size: int, found: dict[str, float]) -> None:
+    """Put what was measured into the results."""
+    print(step, size, found, flush=True)
+    result = json.loads(config.out.read_text())
+    settings = result.setdefault("settings", {})
+    if (now := setting(("datasets", "pyarrow", "pebble"))) != settings.get(step):
+        result[step] = {}
+    settings[step] = now
+    result[step][str(size)] = found
+    config.out.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def fit(config: Config) -> None:
+    """Add the seconds of processor of all stages, and the growth of everything, to the results."""
+    result = json.loads(config.out.read_text())
+    for row in result["build"].values():
+        row["cpu_s"] = round(sum(row[f"{stage}_cpu_s"] for stage in STAGES), 2)
+    result["growth"] = {
+        name: {key: growth(result[name], key) for key in next(iter(result[name].values()))}
+        for name in STEPS
+        if len(result.get(name, {})) > 1
     }
-    found = {"growth": growing, **result, "setting": setting(("datasets", "pyarrow", "pebble"))}
-    config.out.write_text(json.dumps(found, indent=1) + "\n")
+    config.out.write_text(json.dumps(result, indent=1) + "\n")
 
 
 def growth(found: dict[str, dict], name: str) -> float:
@@ -82,53 +114,233 @@ def growth(found: dict[str, dict], name: str) -> float:
     points = [(math.log(int(n)), math.log(max(row[name], 1e-3))) for n, row in found.items()]
     x, y = (sum(values) / len(points) for values in zip(*points, strict=True))
     slope = sum((a - x) * (b - y) for a, b in points) / sum((a - x) ** 2 for a, _ in points)
-    return round(slope, 2)
+    return round(slope, 3)
+
+
+def measured_process(config: Config, step: str, size: int, folder: Path) -> dict[str, float]:
+    """What a step measured of itself in a process of its own, and what was seen of its processes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    words: list = ["--run", config.run, *(["--cache", config.cache] if config.cache else [])]
+    command = [sys.executable, __file__, *words, "--only", step, size, folder]
+    process = subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE, text=True)
+    seen = {"all_gib": 0.0, "processes": 0, "open_files": 0}
+    ended = threading.Event()
+
+    def look() -> None:
+        first = psutil.Process(process.pid)
+        while not ended.wait(1.0):
+            memory, files, n = 0, 0, 0
+            for one in [first, *first.children(recursive=True)]:
+                try:
+                    memory += one.memory_info().rss
+                    files += one.num_fds()
+                    n += 1
+                except psutil.Error:
+                    continue
+            now = {"all_gib": round(memory / 2**30, 2), "processes": n, "open_files": files}
+            seen.update({name: max(seen[name], value) for name, value in now.items()})
+
+    watching = threading.Thread(target=look)
+    watching.start()
+    try:
+        output = process.communicate()[0]
+    finally:
+        ended.set()
+        watching.join()
+    if process.returncode:
+        raise SystemExit(f"{step} of {size} failed")
+    return {**json.loads(output.splitlines()[-1]), **seen}
 
 
 class Repeated:
     """A source of the described crystals of a run, again and again under new ids."""
 
-    def __init__(self, run: Path, n: int):
-        self.run, self.n = run, n
+    def __init__(self, run: Path, n: int, with_texts: bool = True):
+        from curate.run.folder import Run
+
+        self.n, self.with_texts = n, with_texts
+        folder = Run(run)
+        pairs = (pair for number in folder.described_shards() for pair in folder.read_pairs(number))
+        self.given = [
+            replace(record, description=text.text, description_origin=text.origin)
+            for record, text in pairs
+            if text.status == "described"
+        ]
+
+    def records(self) -> Iterator:
+        """The entries."""
+        return (entry for _, entry in self.entries_after(None))
 
     def snapshot(self):
         from curate.sources.base import Snapshot
 
         return Snapshot("repeated", "1", "0" * 64, "CC-BY-4.0", "")
 
-    def records(self) -> Iterator:
-        return islice(self.endless(), self.n)
-
-    def endless(self) -> Iterator:
-        from curate.dataset.write import described_pairs
-        from curate.run.folder import Run
-
-        for time_around in count():
-            for record, description in described_pairs(Run(self.run)):
-                yield replace(
-                    record,
-                    material_id=f"{record.material_id}-{time_around}",
-                    description=description.text,
-                    description_origin=description.origin,
-                )
+    def entries_after(self, position) -> Iterator:
+        """Entries, each with the number of the next as its position."""
+        first = 0 if position is None else position["next"]
+        for number in range(first, self.n):
+            time_around, place = divmod(number, len(self.given))
+            record = self.given[place]
+            if not self.with_texts:
+                record = replace(record, description=None, description_origin=None)
+            name = f"{record.material_id}-{time_around}"
+            yield {"next": number + 1}, replace(record, material_id=name)
 
 
 def build(config: Config, n: int, folder: Path) -> dict[str, float]:
+    """Freeze, take the texts, write the parts, put the dataset together."""
     from curate.build import build as build_dataset
     from curate.config import BuildConfig
+    from curate.dataset.write import finish
+    from curate.describe.description import describe as really_describe
+    from curate.run.folder import Run
+    from curate.work.load_balance import largest_first
+    from curate.work.shards import describe_shards, write_claimed_parts
 
-    seen: dict[str, list[float]] = {}
+    out = folder / "run"
+    before = peak_gib()
+    stages = Stages(folder / "stages.json")
+    source = Repeated(config.run, n)
+    settings = BuildConfig(out=out, executor="none", workers=WORKERS)
+    stages.measure("freezing", lambda: build_dataset(settings, source=source))
+    run = Run.load(out)
+    start_workers()
 
-    def watch(step) -> None:
-        if step.stage == "reading" or step.description is not None:
-            seen.setdefault(step.stage, []).append(time.perf_counter())
+    def take_texts() -> None:
+        sizes = run.sizes(run.shards())
+        shards = largest_first(sizes)
+        describe_shards(run, shards, WORKERS, really_describe, lambda step: None, sizes)
 
-    before, started = (peak_gib(), time.process_time()), time.perf_counter()
-    build_dataset(BuildConfig(out=folder / "run"), source=Repeated(config.run, n), watch=watch)
-    times = {stage: times[-1] - times[0] for stage, times in seen.items()}
-    times["reading"] += seen["reading"][0] - started
-    times["writing"] = time.perf_counter() - seen["describing"][-1]
-    return measured(n, times, before)
+    stages.measure("texts", take_texts)
+    with run.lock():
+        stages.measure("parts", lambda: write_claimed_parts(run, WORKERS))
+        stages.measure("dataset", lambda: finish(run))
+    files = [path for path in out.rglob("*") if path.is_file()]
+    found = {
+        **stages.found,
+        "peak_gib": peak_gib(),
+        "beyond_imports_gib": round(peak_gib() - before, 2),
+        "shards": len(run.shards()),
+        "files": len(files),
+        "folder_gib": round(sum(path.stat().st_size for path in files) / 2**30, 2),
+    }
+    found["total_s"] = round(sum(found[f"{stage}_s"] for stage in STAGES), 2)
+    found["rows_per_s"] = round(n / found["total_s"])
+    return found
+
+
+def describe(config: Config, n: int, folder: Path) -> dict[str, float]:
+    """Describe n crystals of the run."""
+    from curate.build import build as build_dataset
+    from curate.config import BuildConfig
+    from curate.describe.description import describe as really_describe
+    from curate.run.counts import count
+    from curate.run.folder import Run
+    from curate.work.shards import describe_shards
+
+    stages = Stages(folder / "described.json")
+    start_workers()
+    for stage, describe, size in (
+        ("describing", really_describe, n),
+        ("handing_out", Given(config.run), 5 * n),
+    ):
+        run = Run(folder / stage)
+        settings = BuildConfig(out=run.folder, executor="none", workers=WORKERS)
+        build_dataset(settings, source=Repeated(config.run, size, with_texts=False))
+        stages.measure(
+            stage, partial(describe_shards, run, run.shards(), WORKERS, describe, lambda step: None)
+        )
+    counts = count(Run(folder / "describing"))
+    return {
+        **stages.found,
+        "crystals": counts.fetched,
+        "handed_out": 5 * n,
+        "described": counts.described,
+        "mean_s": round(mean(counts.seconds), 4),
+        "deviation_s": round(pstdev(counts.seconds), 4),
+        "p99_s": round(counts.quantile(0.99), 4),
+        "slowest_s": round(counts.seconds[-1], 3),
+    }
+
+
+@dataclass(frozen=True)
+class Given:
+    """In place of describing: the description that a crystal has in a run."""
+
+    run: Path
+
+    def __call__(self, record, options):
+        found = descriptions(self.run)[record.material_id.rpartition("-")[0]]
+        return replace(found, material_id=record.material_id)
+
+
+@cache
+def descriptions(run: Path) -> dict[str, Any]:
+    """The descriptions of a run, by id."""
+    from curate.run.folder import Run
+
+    folder = Run(run)
+    shards = map(folder.read_descriptions, folder.described_shards())
+    return {each.material_id: each for shard in shards for each in shard}
+
+
+def start_workers() -> None:
+    """Start the process that workers are forked from, which takes some seconds once."""
+    from curate.work.pool import in_processes
+
+    in_processes(WORKERS)(abs, [(number,) for number in range(2 * WORKERS)])
+
+
+class Stages:
+    """Seconds of each stage, kept on disk so that a build which was stopped goes on with the next."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.found: dict[str, float] = json.loads(path.read_text()) if path.exists() else {}
+
+    def measure(self, name: str, work: Callable[[], object]) -> None:
+        """Do the work of a stage, unless it was measured before."""
+        if f"{name}_s" in self.found:
+            return
+        others = OthersSeconds()
+        started, own = time.perf_counter(), time.process_time()
+        work()
+        own = time.process_time() - own
+        self.found[f"{name}_s"] = round(time.perf_counter() - started, 2)
+        self.found[f"{name}_own_cpu_s"] = round(own, 2)
+        self.found[f"{name}_cpu_s"] = round(own + others.stop(), 2)
+        self.path.write_text(json.dumps(self.found))
+
+
+class OthersSeconds:
+    """Seconds of processor of the processes below this one, looked at every fifth of a second."""
+
+    def __init__(self) -> None:
+        self.first: dict[tuple, float] = {}
+        self.last: dict[tuple, float] = {}
+        self.look(self.first)
+        self.ended = threading.Event()
+        self.thread = threading.Thread(target=self._watch, daemon=True)
+        self.thread.start()
+
+    def look(self, seconds: dict[tuple, float]) -> None:
+        for one in psutil.Process().children(recursive=True):
+            try:
+                times = one.cpu_times()
+                seconds[one.pid, one.create_time()] = times.user + times.system
+            except psutil.Error:
+                continue
+
+    def _watch(self) -> None:
+        while not self.ended.wait(0.2):
+            self.look(self.last)
+
+    def stop(self) -> float:
+        self.ended.set()
+        self.thread.join()
+        self.look(self.last)
+        return sum(value - self.first.get(key, 0.0) for key, value in self.last.items())
 
 
 def graphs(config: Config, n: int, folder: Path) -> dict[str, float]:

@@ -32,6 +32,7 @@ KNOWN = ("jid", "atoms", "spg_number", "formation_energy_peratom", "optb88vdw_ba
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--n", type=int, default=N_ENTRIES)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results/stream.json")
     parser.add_argument("--only", nargs=2, metavar=("WAY", "PLACE"))
     arguments = parser.parse_args()
     if arguments.only:
@@ -51,9 +52,8 @@ def main() -> None:
             server.shutdown()
         found["jarvis-tools"] = run("jarvis-tools", folder)
     ratio = found["jarvis-tools"]["peak_gib"] / found["curate"]["peak_gib"]
-    results = Path(__file__).parent / "results" / "stream.json"
     result = {"times_less_memory": round(ratio, 1), **found, "setting": setting()}
-    results.write_text(json.dumps(result, indent=1) + "\n")
+    arguments.out.write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result, indent=1))
 
 
@@ -107,6 +107,7 @@ def entry_of(record, number: int) -> dict:
 
 
 def by_curate(mirror: str) -> int:
+    from curate.build import settings_record
     from curate.config import BuildConfig
     from curate.run.folder import Run
     from curate.sources.jarvis import Jarvis
@@ -117,7 +118,7 @@ def by_curate(mirror: str) -> int:
         source = Jarvis("dft_3d_2022", mirror=mirror, cache=Path(folder) / "cache")
         run = Run(config.out)
         with run.lock():
-            run.check_settings({"source": vars(source.snapshot())})
+            run.check_settings(settings_record(config, source))
             fetch(run, source, config, None, watch=lambda progress: None)
         assert run.fetched is not None
         return run.fetched["entries"]

@@ -38,7 +38,7 @@ import tyro
 from setting import setting
 
 from curate.describe.description import describe
-from curate.run.folder import Run
+from curate.run.folder import Run, ShardSize
 from curate.work import load_balance as shares
 from curate.work.progress import Progress
 from curate.work.shards import describe_shards
@@ -160,7 +160,9 @@ def rows(crystals: list[Crystal], order: Order) -> dict[str, dict[str, float]]:
 def measured(run: Run) -> list[Crystal]:
     """Atoms and seconds of every crystal of a run."""
     crystals: list[Crystal] = []
-    for number, sizes in run.sizes(run.shards()).items():
+    for number in run.shards():
+        species = run.structure_table(number, ["species_at_sites"])["species_at_sites"].to_pylist()
+        sizes = [len(each or ()) for each in species]
         path = run.descriptions / f"{number:05d}.parquet"
         seconds = pq.read_table(path, columns=["seconds"])["seconds"].to_pylist()
         crystals += [pair for pair in zip(sizes, seconds, strict=True) if pair[0]]
@@ -187,13 +189,14 @@ def by(weight: Callable[[Crystal], float]) -> Order:
 
     def order(shards: list[list[Crystal]], n: int) -> list[list[Crystal]]:
         weights = {number: [weight(c) for c in shard] for number, shard in enumerate(shards)}
+        sizes = {n: ShardSize(len(w), sum(w), max(w)) for n, w in weights.items()}
         return [
             [
                 shards[number][position]
                 for number in share
                 for position in shares.longest_first(weights[number])
             ]
-            for share in shares.shares(weights, n)
+            for share in shares.shares(sizes, n)
         ]
 
     return order

@@ -123,10 +123,9 @@ def throughput_table() -> str:
 
 
 def scale_table() -> str:
-    """Seconds and memory of 1,000, 10,000 and 100,000 crystals."""
+    """Seconds and memory of loading and iterating 1,000, 10,000 and 100,000 crystals."""
     found = result("scale.json")
     steps = {
-        "build": "built: frozen, texts taken as they are, dataset written",
         "graphs": "prepared for training, graphs built",
         "epoch": "prepared with stored graphs, one epoch of batches",
     }
@@ -137,6 +136,84 @@ def scale_table() -> str:
         told = [f"{one['total_s']:.0f} s, {one['peak_gib']:.2f} GiB" for one in sizes]
         rows.append([said, *told, f"{growth['total_s']:.2f}, {growth['peak_gib']:.2f}"])
     return table(["", "1,000 rows", "10,000", "100,000", "growth of seconds, memory"], rows)
+
+
+BUILD_STAGES = {
+    "freezing": "entries frozen (one process)",
+    "texts": "texts taken over (one process)",
+    "parts": "parts of the dataset written (all workers)",
+    "dataset": "dataset put together (one process)",
+}
+
+
+def corpus_table() -> str:
+    """A build of ever more rows with their texts given: seconds of each stage, memory, files."""
+    found = result("scale.json")
+    sizes = sorted(map(int, found["build"]))
+    builds = [found["build"][str(size)] for size in sizes]
+    growth = found["growth"]["build"]
+    seconds = {
+        **{f"{name}_cpu_s": said for name, said in BUILD_STAGES.items()},
+        "cpu_s": "together",
+    }
+    others = {
+        "total_s": ("seconds of the wall on a busy machine", ",.0f"),
+        "peak_gib": ("peak memory of the first process, GiB", ".2f"),
+        "all_gib": ("of all processes, GiB", ".2f"),
+        "files": ("files of the run folder", ",.0f"),
+        "open_files": ("open files, all processes", ",.0f"),
+    }
+    rows = [
+        [f"CPU seconds: {said}", *(shown_seconds(one[key]) for one in builds), f"{growth[key]:.2f}"]
+        for key, said in seconds.items()
+    ]
+    rows += [
+        [said, *(format(one[key], shown) for one in builds), f"{growth[key]:.2f}"]
+        for key, (said, shown) in others.items()
+    ]
+    return table(["", *(f"{size:,} rows" for size in sizes), "growth"], rows)
+
+
+def simulated_corpora_table() -> str:
+    """Corpora of millions on 1,000 cores: minutes of each step, and of describing where nodes fail."""
+    corpora = result("scale_simulation.json")["corpora"]
+    minutes = {
+        "freezing": "frozen (one process)",
+        "describing": "described",
+        "parts": "parts written",
+        "dataset": "put together (one process)",
+    }
+    rows = [
+        [said, *(shown_minutes(one["seconds"][key]) for one in corpora.values())]
+        for key, said in minutes.items()
+    ]
+    rows.append(["together", *(shown_minutes(one["total_s"]) for one in corpora.values())])
+    shares = (f"{100 * one['sequential share']:.0f} %" for one in corpora.values())
+    rows.append(["share of one process", *shares])
+    alone = (shown_minutes(one["parts by one process_s"]) for one in corpora.values())
+    rows.append(["parts, if one process wrote them", *alone])
+    titles = [
+        "",
+        *(f"{name}, {one['crystals'] / 1e6:.1f} million" for name, one in corpora.items()),
+    ]
+    return table(titles, rows)
+
+
+def faults_table() -> str:
+    """Describing on 1,000 cores where nodes are slow or lost, with claimed shards and with fixed shares."""
+    corpora = result("scale_simulation.json")["corpora"]
+    rows = []
+    for fault in next(iter(corpora.values()))["describing"]:
+        told = [one["describing"][fault] for one in corpora.values()]
+        cells = [shown_minutes(one[f"{way}_s"]) for one in told for way in ("claimed", "fixed")]
+        rows.append([fault, *cells])
+    titles = [f"{name}: {way}" for name in corpora for way in ("claimed", "fixed shares")]
+    return table(["describing", *titles], rows)
+
+
+def shown_minutes(seconds: float) -> str:
+    """Seconds as minutes, or as hours from two hours on."""
+    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def quotient_table() -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
@@ -16,7 +17,6 @@ from curate.dataset.splits import task_sizes
 from curate.dataset.text_statistics import TextFacts, text_facts
 from curate.dataset.token_lengths import LIMIT
 from curate.errors import shown
-from curate.files import sha256_of
 from curate.licenses import card_fields
 from curate.properties import BY_NAME, citation_of
 from curate.record import FOLD_PREFIX, SPLIT_LABELS
@@ -32,34 +32,45 @@ UPDATES_SHOWN = 20
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
 
-def dataset_card(run: Run, counts: Counts, default: Path) -> str:
+def dataset_card(
+    run: Run,
+    counts: Counts,
+    folder: Path,
+    texts: Sequence[pa.Table],
+    digests: Mapping[str, str],
+) -> str:
     """The text of a dataset's README.md.
 
     Args:
         run: The run that the dataset was made by.
         counts: Its counts.
-        default: Folder with the described rows; the manifest lies beside it.
+        folder: Of the dataset's files.
+        texts: What `measured_texts` returns for each file of described rows.
+        digests: SHA-256 of each Parquet file, by its path in the folder.
     """
     from jinja2 import Environment, StrictUndefined
 
     record = run.settings_record
     assert run.fetched is not None
-    dataset = pq.ParquetDataset(default)
-    table = dataset.read(["description_origin", "source", "license"])
+    few = ["description_origin", "source", "license"]  # of few values
+    dataset = pq.ParquetDataset(folder / "default")
+    table = pq.read_table(folder / "default", columns=few, read_dictionary=few).unify_dictionaries()
+    together = table.group_by(["source", "license"], use_threads=False)
+    rows = together.aggregate([([], "count_all")]).to_pylist()
     origins = Counter(
-        zip(table["source"].to_pylist(), table["license"].to_pylist(), strict=True)
+        {(row["source"], row["license"]): row["count_all"] for row in rows}
     ).most_common()
-    facts = text_facts(default, record["settings"]["tokenizer"])
+    facts = text_facts(folder / "default", texts, record["settings"]["tokenizer"])
     licenses = {license for (_, license), _ in origins}
     pretty_name = f"{record['source']['database']} crystals with descriptions"
-    generators = sorted(set(table["description_origin"].to_pylist()) - {None})
+    generators = sorted(set(table["description_origin"].unique().to_pylist()) - {None})
     template = (files("hub_cards") / "dataset_card.md").read_text()
     return (
         Environment(undefined=StrictUndefined, keep_trailing_newline=True, finalize=inert)
         .from_string(template)
         .render(
             pretty_name=pretty_name,
-            metadata=Verbatim(metadata(pretty_name, licenses, counts, default.parent)),
+            metadata=Verbatim(metadata(pretty_name, licenses, counts, digests)),
             counts=counts,
             reasons=[(cell(reason), n) for reason, n in counts.reasons.most_common()],
             source=record["source"],
@@ -118,7 +129,10 @@ def cell(text: str) -> str:
 
 
 def metadata(
-    pretty_name: str, licenses: Iterable[str | None], counts: Counts, dataset: Path
+    pretty_name: str,
+    licenses: Iterable[str | None],
+    counts: Counts,
+    digests: Mapping[str, str],
 ) -> str:
     """The card's YAML head, which the Hub and `datasets` read."""
     from huggingface_hub import DatasetCardData
@@ -126,12 +140,12 @@ def metadata(
     configs = [
         {
             "config_name": name,
-            "description": f"sha256 {_checksum(dataset / name)}",
+            "description": f"sha256 {_checksum(digests, name)}",
             **({"default": True} if name == "default" else {}),
             "data_files": [{"split": "train", "path": f"{name}/train-*.parquet"}],
         }
         for name in ("default", "manifest", "changes")
-        if name != "changes" or (dataset / name).is_dir()
+        if name != "changes" or any(path.startswith("changes/") for path in digests)
     ]
     return DatasetCardData(
         pretty_name=pretty_name,
@@ -145,15 +159,16 @@ def metadata(
     ).to_yaml()
 
 
-def _checksum(folder: Path) -> str:
-    """SHA-256 over all data files of a folder.
+def _checksum(digests: Mapping[str, str], config: str) -> str:
+    """SHA-256 over all data files of a config.
 
     `datasets` keeps what it loaded under a hash of the card's configs, not of the files: without this
     line another dataset in a folder of the same name would be answered from the cache.
     """
     digest = hashlib.sha256()
-    for path in sorted(folder.glob("*.parquet")):
-        digest.update(sha256_of(path))
+    for path in sorted(digests):
+        if path.startswith(f"{config}/"):
+            digest.update(bytes.fromhex(digests[path]))
     return digest.hexdigest()
 
 
@@ -188,7 +203,9 @@ def _column(field) -> dict[str, str]:
 def _split(dataset: pq.ParquetDataset, name: str, facts: TextFacts) -> dict[str, Any]:
     task = name.removeprefix("split_")
     table = dataset.read(["material_id", name])
-    labels = Counter(table[name].to_pylist())
+    labels = Counter(
+        {row["values"]: row["counts"] for row in pc.value_counts(table[name]).to_pylist()}
+    )
     leaks = table.filter(pc.equal(table[name], "leak"))["material_id"].to_pylist()
     there, whole = labels.total() - labels[None], task_sizes()[task]
     share = "equal" if there == whole else f"part: {there} of {whole} ids"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
@@ -26,10 +27,7 @@ def official_splits(ids: Iterable[str] | None = None) -> dict[str, dict[str, str
     if ids is None:
         table = _table()
     else:
-        wanted: dict[str, list[int]] = {}
-        for matched in map(LISTED_ID.fullmatch, ids):
-            if matched:
-                wanted.setdefault(matched[1], []).append(int(matched[2]))
+        wanted = _numbers(ids)
         if not wanted:  # most files of one's own: the table need not be read
             return {}
         table = _rows_of(wanted)
@@ -45,6 +43,25 @@ def official_splits(ids: Iterable[str] | None = None) -> dict[str, dict[str, str
     return tasks
 
 
+class ListingTasks:
+    """The benchmarks that list any of the ids added so far; not the ids themselves are kept."""
+
+    def __init__(self) -> None:
+        self._found: set[str] = set()
+
+    def add(self, ids: Iterable[str]) -> None:
+        """Add ids."""
+        for prefix, numbers in _numbers(ids).items():
+            for task, listed in _listed().get(prefix, {}).items():
+                if task not in self._found and not listed.isdisjoint(numbers):
+                    self._found.add(task)
+
+    @property
+    def tasks(self) -> list[str]:
+        """Names of the benchmarks, in the order of `official_splits`."""
+        return sorted(self._found)
+
+
 def task_sizes() -> dict[str, int]:
     """How many materials each task lists."""
     once = _table().group_by(["task", "prefix", "number"], use_threads=False).aggregate([])
@@ -57,6 +74,29 @@ def ids_in_split(task: str, split: str) -> list[str]:
     chosen = table.filter(pc.and_(pc.equal(table["task"], task), pc.equal(table["split"], split)))
     columns = (chosen[name].to_pylist() for name in ("prefix", "number"))
     return [f"{prefix}-{number}" for prefix, number in zip(*columns, strict=True)]
+
+
+def _numbers(ids: Iterable[str]) -> dict[str, list[int]]:
+    """The numbers of the ids that a benchmark could list, by prefix."""
+    wanted: dict[str, list[int]] = {}
+    for matched in map(LISTED_ID.fullmatch, ids):
+        if matched:
+            wanted.setdefault(matched[1], []).append(int(matched[2]))
+    return wanted
+
+
+@cache
+def _listed() -> dict[str, dict[str, frozenset[int]]]:
+    """The numbers that each benchmark lists, by prefix and task."""
+    numbers: dict[str, dict[str, list[int]]] = {}
+    table = _table()
+    columns = (table[name].to_pylist() for name in ("prefix", "task", "number"))
+    for prefix, task, number in zip(*columns, strict=True):
+        numbers.setdefault(prefix, {}).setdefault(task, []).append(number)
+    return {
+        prefix: {task: frozenset(each) for task, each in tasks.items()}
+        for prefix, tasks in numbers.items()
+    }
 
 
 def _rows_of(wanted: dict[str, list[int]]) -> pa.Table:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from curate.errors import InputError, first_line
 
@@ -24,16 +28,16 @@ class TokenLengths:
     """How long the texts of a dataset are, start and end tokens included."""
 
     tokenizer: str
-    lengths: tuple[int, ...]  # ascending
+    lengths: Sequence[int] | np.ndarray  # ascending
 
     def quantile(self, q: float) -> int:
         """The q-quantile of the lengths, in tokens."""
-        return self.lengths[min(int(q * len(self.lengths)), len(self.lengths) - 1)]
+        return int(self.lengths[min(int(q * len(self.lengths)), len(self.lengths) - 1)])
 
     @property
     def share_cut(self) -> float:
         """Share of the texts that are longer than an encoder reads."""
-        return sum(length > LIMIT for length in self.lengths) / len(self.lengths)
+        return 1 - bisect_right(self.lengths, LIMIT) / len(self.lengths)
 
 
 def load_tokenizer(name: str) -> Tokenizer | None:

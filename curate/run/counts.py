@@ -4,21 +4,16 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import pyarrow as pa
 
 from curate.run.folder import Run
 
-
-@dataclass(frozen=True)
-class ShardCounts:
-    """How many entries a finished shard has, and how many of them are described."""
-
-    number: int
-    entries: int
-    described: int
+DESCRIBED = "described"  # the status of a crystal that has a text
+COUNTED = ("material_id", "status", "error_type", "seconds")  # columns
 
 
 @dataclass(frozen=True)
@@ -31,7 +26,6 @@ class Counts:
     reasons: Counter[str] = field(default_factory=Counter)  # "status: error type"
     seconds: Sequence[float] = ()  # of each finished entry, ascending
     slowest: str | None = None  # material id
-    shards: tuple[ShardCounts, ...] = field(default=(), repr=False)  # the finished ones
 
     @property
     def left(self) -> int:
@@ -46,32 +40,42 @@ class Counts:
 def count(run: Run) -> Counts:
     """Counts of the finished shards; DamagedFile where one can't be read, ValueError where entries are
     unaccounted for."""
-    fetched = run.fetched["entries"] if run.fetched else 0
-    failed: Counter[str] = Counter()
+    tables = (run.description_table(number, list(COUNTED)) for number in run.described_shards())
+    return tally(run, tables)
+
+
+def tally(run: Run, tables: Iterable[pa.Table]) -> Counts:
+    """Counts of a run by the columns COUNTED of its finished entries.
+
+    Args:
+        run: The run.
+        tables: The entries, in the run's order.
+
+    Raises:
+        ValueError: There are more entries than the source has.
+    """
+    statuses: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
-    seconds = array("d")  # of millions of entries
-    slowest: dict = {}
-    shards = []
-    columns = ["material_id", "status", "error_type", "seconds"]
-    for number in run.described_shards():
-        described, rows = 0, run.description_columns(number, columns)
-        for row in rows:
-            seconds.append(row["seconds"])
-            slowest = max(slowest or row, row, key=lambda row: row["seconds"])
-            if row["status"] == "described":
-                described += 1
-            else:
-                failed[row["status"]] += 1
-                reasons[f"{row['status']}: {row['error_type']}"] += 1
-        shards.append(ShardCounts(number, len(rows), described))
+    seconds = [np.empty(0)]
+    slowest: tuple[float, str | None] = (-1.0, None)
+    for table in tables:
+        kinds = table.group_by(["status", "error_type"], use_threads=False)
+        for row in kinds.aggregate([([], "count_all")]).to_pylist():
+            statuses[row["status"]] += row["count_all"]
+            if row["status"] != DESCRIBED:
+                reasons[f"{row['status']}: {row['error_type']}"] += row["count_all"]
+        seconds.append(table["seconds"].to_numpy())
+        if len(seconds[-1]) and seconds[-1].max() > slowest[0]:
+            place = int(seconds[-1].argmax())
+            slowest = (seconds[-1][place], table["material_id"][place].as_py())
+    described = statuses.pop(DESCRIBED, 0)
     counts = Counts(
-        fetched,
-        sum(shard.described for shard in shards),
-        failed,
-        reasons,
-        array("d", np.sort(seconds).tobytes()),
-        slowest.get("material_id"),
-        tuple(shards),
+        fetched=run.fetched["entries"] if run.fetched else 0,
+        described=described,
+        failed=statuses,
+        reasons=reasons,
+        seconds=array("d", np.sort(np.concatenate(seconds)).tobytes()),
+        slowest=slowest[1],
     )
     if counts.left < 0:
         raise ValueError(f"{run.folder}: {-counts.left} descriptions belong to no entry")

@@ -4,6 +4,7 @@
     RUN/structures/00000.parquet  the source's entries; structures.json when they are complete, before that
                                   reading.json says where an interrupted build goes on
     RUN/descriptions/00000.parquet  the texts of structures/00000.parquet, in the same order
+    RUN/parts/                    finished files of the dataset, until all are (`curate.dataset.parts`)
     RUN/claims/                   which tasks describe which shard, while many do (`curate.work.claims`)
     RUN/update/                   the source read again, until it takes the run's place (`curate.run.update`)
     RUN/kept/00000.parquet        the texts that an update kept of a shard whose others are yet to be written
@@ -23,7 +24,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,22 @@ FETCHED_KEYS = ("entries", "shards", "properties", "read_on")  # of structures.j
 READING_KEYS = ("run", "shards", "position")  # of reading.json
 UPDATE = "update"  # folder within a run's, a run's as well, with the source as it is now
 READY = "ready.json"  # in it, from when it is whole until all of it is in its place
+SPECIES = "species_at_sites"
+
+
+@dataclass(frozen=True)
+class ShardSize:
+    """How many entries a shard has, and of how many atoms."""
+
+    entries: int
+    atoms: int  # of all entries together
+    largest: int  # of its largest entry
+
+    @classmethod
+    def from_species(cls, species: pa.ChunkedArray) -> ShardSize:
+        """The size of a shard by its column of the species at all sites, null where there is no record."""
+        atoms = pc.fill_null(pc.list_value_length(species), 0)
+        return cls(len(species), pc.sum(atoms).as_py() or 0, pc.max(atoms).as_py() or 0)
 
 
 class Run:
@@ -68,6 +85,7 @@ class Run:
         self.kept = folder / "kept"
         self.changes = folder / "changes"
         self.claims = folder / "claims"
+        self.parts = folder / "parts"
         self.verification_file = folder / "verification.json"
         self.dataset = folder / "dataset"
         self.dataset_file = folder / "dataset.json"
@@ -257,29 +275,29 @@ class Run:
         texts = (path.stat().st_mtime_ns for path in self.descriptions.glob("*.parquet"))
         return self.dataset_file.stat().st_mtime_ns >= max(texts, default=0)
 
-    def contents(self) -> dict[str, str | None]:
+    def contents(self, known: Mapping[Path, bytes] | None = None) -> dict[str, str | None]:
         """What a dataset is made of: a digest of settings, entries, units and texts, and one of the
-        verification."""
+        verification.
+
+        Args:
+            known: SHA-256 of files that need not be read again.
+        """
         total = hashlib.sha256()
+        known = known or {}
         files = [self.settings_file, self.structures_file]
         files += [shard_file(self.structures, number) for number in self.shards()]
         files += [shard_file(self.descriptions, number) for number in self.described_shards()]
         files += [shard_file(self.changes, number) for number in self.changes_shards()]
         for path in files:
             total.update(f"{path.relative_to(self.folder)}\0".encode())
-            total.update(sha256_of(path))
+            total.update(known.get(path) or sha256_of(path))
         is_verified = self.verification_file.exists()
         verified = sha256_of(self.verification_file).hex() if is_verified else None
         return {"shards": total.hexdigest(), "verification": verified}
 
-    def record_dataset(self, made_of: Mapping[str, str | None]) -> None:
-        """Record of what the dataset was made, and the digests of its files."""
-        files = {
-            str(path.relative_to(self.dataset)): sha256_of(path).hex()
-            for path in sorted(self.dataset.rglob("*"))
-            if path.is_file()
-        }
-        write_record(self.dataset_file, {"made_of": dict(made_of), "files": files})
+    def record_dataset(self, made_of: Mapping[str, str | None], digests: Mapping[str, str]) -> None:
+        """Record of what the dataset was made, and the SHA-256 of each of its files."""
+        write_record(self.dataset_file, {"made_of": dict(made_of), "files": dict(digests)})
 
     def damaged_dataset_files(self) -> list[DamagedFile]:
         """The dataset's files that are not as they were written; those of version 0.1.0 have no digests."""
@@ -303,8 +321,8 @@ class Run:
 
     def sweep(self) -> None:
         """Remove what killed processes left of files they were writing."""
-        names = (self.structures, self.descriptions, self.kept, self.changes, self.dataset)
-        for folder in (self.folder, *names):
+        names = ("structures", "descriptions", "kept", "changes", "parts", "dataset")
+        for folder in (self.folder, *(self.folder / name for name in names)):
             sweep(folder)
 
     def damage(self) -> list[DamagedFile]:
@@ -358,22 +376,24 @@ class Run:
             log.warning("%s is described again (%s)", error.path, error.reason)
             error.path.unlink(missing_ok=True)
 
-    def sizes(self, numbers: Iterable[int]) -> dict[int, list[int]]:
-        """Atoms of each entry of these shards; 0 where it could not become a record."""
-        found = {}
-        for number in numbers:
-            table = self._open(self.structures, number).read(["species_at_sites"])
-            species = table["species_at_sites"]
-            found[number] = pc.fill_null(pc.list_value_length(species), 0).to_pylist()
-        return found
+    def sizes(self, numbers: Iterable[int]) -> dict[int, ShardSize]:
+        """The sizes of these shards, as they were recorded; of a run without a fitting record, measured."""
+        fetched = self.fetched or {}
+        recorded = [ShardSize(*size) for size in fetched.get("sizes", ())]
+        if sum(size.entries for size in recorded) == fetched.get("entries"):
+            return {number: recorded[number] for number in numbers}
+        return {
+            number: ShardSize.from_species(self.structure_table(number, [SPECIES])[SPECIES])
+            for number in numbers
+        }
 
     def ids(self, number: int) -> list[str]:
         """The ids of one shard's entries."""
         return self._open(self.structures, number).read(["material_id"])["material_id"].to_pylist()
 
-    def structure_columns(self, number: int, columns: list[str]) -> list[dict[str, Any]]:
-        """Some columns of one shard's entries, row by row; DamagedFile as for all of them."""
-        return self._open(self.structures, number).read(columns).to_pylist()
+    def structure_table(self, number: int, columns: list[str]) -> pa.Table:
+        """Some columns of one shard's entries; DamagedFile as for all of them."""
+        return self._open(self.structures, number).read(columns)
 
     def read_structures(self, number: int) -> list[StructureRecord | SkippedEntry]:
         """The entries of one shard; DamagedFile where it is not as it was written."""
@@ -395,9 +415,9 @@ class Run:
         except TypeError as error:
             raise DamagedFile(shard.path, f"a row can't be read: {error}") from error
 
-    def description_columns(self, number: int, columns: list[str]) -> list[dict[str, Any]]:
-        """Some columns of one shard's descriptions, row by row; DamagedFile as for all of them."""
-        return self._open_descriptions(number).read(columns).to_pylist()
+    def description_table(self, number: int, columns: list[str]) -> pa.Table:
+        """Some columns of one shard's descriptions; DamagedFile as for all of them."""
+        return self._open_descriptions(number).read(columns)
 
     def read_pairs(
         self, number: int
@@ -413,11 +433,13 @@ class Run:
                 raise DamagedFile(path, f"it has no row for {entry.material_id}")
             yield entry, by_id[entry.material_id]
 
-    def write_structures(self, number: int, entries: list[StructureRecord | SkippedEntry]) -> None:
-        """Save one shard of the source's entries."""
+    def write_structures(
+        self, number: int, entries: list[StructureRecord | SkippedEntry]
+    ) -> pa.Table:
+        """Save one shard of the source's entries; the table that is saved."""
         table = pa.Table.from_pylist([_row(entry) for entry in entries], schema=STRUCTURES)
-        path = shard_file(self.structures, number)
-        write_table(path, table, self._about(number))
+        write_table(shard_file(self.structures, number), table, self._about(number))
+        return table
 
     def write_descriptions(
         self, number: int, descriptions: list[Description], structures: str | None = None

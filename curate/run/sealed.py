@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curate.errors import InputError, first_line
-from curate.files import json_text, whole_file, write_json
+from curate.files import json_text, sha256_of, whole_file, write_json
 
 KEY = "sha256"
 MARK = "sealed:"  # before a table's digest, which is found by it
@@ -96,6 +96,15 @@ def open_table(path: Path) -> SealedTable:
     except (pa.ArrowException, OSError, ValueError) as error:
         raise DamagedFile(path, first_line(error) if data else "it is empty") from error
     return SealedTable(data, digest, about, path)
+
+
+def sealed_digest(path: Path) -> str:
+    """The digest that a Parquet file holds, which is not compared; of one without, that of its bytes."""
+    try:
+        digest = (pq.read_metadata(path).metadata or {}).get(KEY.encode(), b"").decode()
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise DamagedFile(path, first_line(error)) from error
+    return digest.removeprefix(MARK) or sha256_of(path).hex()
 
 
 def write_record(path: Path, record: Mapping[str, Any]) -> None:

@@ -47,7 +47,8 @@ def take_place(run: Run) -> bool:
     if not (update.folder / READY).exists():
         return False
     run.verification_file.unlink(missing_ok=True)
-    shutil.rmtree(run.claims, ignore_errors=True)
+    for folder in (run.claims, run.parts):
+        shutil.rmtree(folder, ignore_errors=True)
     for path in sorted(update.changes.glob("*.parquet")):
         move(path, run.changes / path.name)
     gone = update.folder / REPLACED

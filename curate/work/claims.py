@@ -1,6 +1,7 @@
 """Claim shards for one of many tasks on a shared file system, so that none is given out beforehand.
 
     RUN/claims/00007.1   shard 7 is being described; 00007.2: by a second task as well
+    RUN/claims/part-00003  part 3 of the dataset is being written
 
 A claim is a file that only one task can create. No clocks are compared and no claim is ever taken away:
 a task that finds every shard claimed takes a second claim on one that is not finished yet. What a node
@@ -14,6 +15,7 @@ import os
 import platform
 import shutil
 from collections.abc import Container, Iterator, Sequence
+from pathlib import Path
 
 from curate.run.folder import Run
 
@@ -38,7 +40,15 @@ def claimed(run: Run, shards: Sequence[int], in_hand: Container[int] = ()) -> It
 
 def claim(run: Run, number: int, level: int) -> bool:
     """Claim a shard; False where another task has this claim."""
-    path = run.claims / f"{number:05d}.{level}"
+    return _claim(run.claims / f"{number:05d}.{level}")
+
+
+def claim_part(run: Run, number: int) -> bool:
+    """Claim a part of the dataset; False where another task has it."""
+    return _claim(run.claims / f"part-{number:05d}")
+
+
+def _claim(path: Path) -> bool:
     path.parent.mkdir(exist_ok=True)
     try:
         descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o666)

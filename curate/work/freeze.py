@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import astuple, replace
 from datetime import date
+from itertools import islice
 from typing import Any
 
-from curate.batches import in_batches
+import pyarrow as pa
+
 from curate.config import BuildConfig
+from curate.dataset.splits import ListingTasks
 from curate.errors import InputError, named
 from curate.record import SkippedEntry, StructureRecord
-from curate.run.folder import Run
+from curate.run.folder import SPECIES, Run, ShardSize
 from curate.run.schema import DATASET, SPLIT
 from curate.run.sealed import DamagedFile
 from curate.run.seen_keys import SeenKeys, seen_keys
@@ -21,6 +24,8 @@ from curate.sources.base import Entry, Position, ResumableSource, Source
 from curate.work.progress import Progress, Watch
 
 ID = "material_id"
+GROWTH = ((200_000, 25), (20_000, 5))  # from so many entries on a shard has so many times as many
+LARGEST_SHARD = 5_000
 log = logging.getLogger(__name__)
 
 
@@ -38,9 +43,8 @@ def fetch(
         frozen = FrozenEntries(seen, tuple(getattr(source, "unique_by", ())))
         position = frozen.resume(run) if isinstance(source, ResumableSource) else None
         wanted = selected(source, position, frozen, config, ids)
-        for number, batch in enumerate(in_batches(wanted, config.shard_size), frozen.n_shards):
-            run.write_structures(number, [entry for _, entry in batch])
-            frozen.n_shards = number + 1
+        while batch := list(islice(wanted, entries_of_shard(frozen.n_entries, config.shard_size))):
+            frozen.write(run, [entry for _, entry in batch])
             if (last := batch[-1][0]) is not None:
                 run.record_reading(frozen.n_shards, last)
             watch(Progress("reading", frozen.n_entries, config.limit))
@@ -49,22 +53,51 @@ def fetch(
     summary = {
         "entries": frozen.n_entries,
         "shards": frozen.n_shards,
+        "sizes": [astuple(size) for size in frozen.sizes],
         "properties": frozen.types,
         "units": dict(getattr(source, "units", {})),  # where the database tells them
+        "benchmarks": frozen.listing.tasks,
         "read_on": date.today().isoformat(),
     }
     run.finish_fetching(summary)
 
 
+def entries_of_shard(n_before: int, least: int) -> int:
+    """How many entries the next shard has: more in a large source, which would have too many files.
+
+    Args:
+        n_before: Entries in the shards before it.
+        least: Entries of the first shards.
+    """
+    times = next((times for n, times in GROWTH if n_before >= n), 1)
+    return max(least, min(times * least, LARGEST_SHARD))
+
+
 class FrozenEntries:
-    """What is known of the entries that are written: how many, their ids, the types of their properties."""
+    """What is known of the entries that are written: how many, their ids, the types of their properties,
+    which benchmarks list them."""
 
     def __init__(self, seen: SeenKeys, unique_by: tuple[str, ...]):
         self.seen = seen
         self.unique_by = unique_by  # ID, and properties; what comes again is left out
         self.n_entries = 0
-        self.n_shards = 0
+        self.sizes: list[ShardSize] = []
         self.types: dict[str, str | None] = {}
+        self.listing = ListingTasks()
+
+    @property
+    def n_shards(self) -> int:
+        """How many shards are written."""
+        return len(self.sizes)
+
+    def write(self, run: Run, entries: list[Entry]) -> None:
+        """Write the next shard."""
+        table = run.write_structures(self.n_shards, entries)
+        self._add_shard(table)
+
+    def _add_shard(self, table: pa.Table) -> None:
+        self.sizes.append(ShardSize.from_species(table[SPECIES]))
+        self.listing.add(table[ID].to_pylist())
 
     def resume(self, run: Run) -> Position | None:
         """Count what an interrupted build wrote; the position that it ended at, None if there is none."""
@@ -77,9 +110,10 @@ class FrozenEntries:
             log.warning("the source is read from its start: %s (%s)", error.path, error.reason)
             return None
         for number in range(reading["shards"]):
-            for row in run.structure_columns(number, [ID, "status", "properties"]):
+            table = run.structure_table(number, [ID, "status", "properties", SPECIES])
+            for row in table.select([ID, "status", "properties"]).to_pylist():
                 self._count(row[ID], json.loads(row["properties"]) if row["status"] is None else {})
-        self.n_shards = reading["shards"]
+            self._add_shard(table)
         log.info("%s entries are read already", f"{self.n_entries:,}")
         return reading["position"]
 
@@ -161,16 +195,25 @@ def check_name(name: str, material_id: str) -> None:
 
 def storable_entry(entry: Entry) -> Entry:
     """The entry with all its texts such that a file can hold them."""
-    texts: dict[str, Any] = {
-        name: storable(text) for name, text in vars(entry).items() if isinstance(text, str)
+    changed: dict[str, Any] = storable_texts(vars(entry))
+    if isinstance(entry, StructureRecord):
+        names = {name: storable(name) for name in entry.properties if not name.isascii()}
+        texts = storable_texts(entry.properties)
+        if names or texts:
+            properties = {**entry.properties, **texts}
+            changed["properties"] = {
+                names.get(name, name): value for name, value in properties.items()
+            }
+    return replace(entry, **changed) if changed else entry
+
+
+def storable_texts(values: Mapping[str, Any]) -> dict[str, str]:
+    """Those of the values that are texts and may not be what a file can hold, such that it can."""
+    return {
+        name: storable(value)
+        for name, value in values.items()
+        if isinstance(value, str) and not value.isascii()
     }
-    if not isinstance(entry, StructureRecord):
-        return replace(entry, **texts)
-    properties = {storable(name): value for name, value in entry.properties.items()}
-    for name, value in properties.items():
-        if isinstance(value, str):
-            properties[name] = storable(value)
-    return replace(entry, **texts, properties=properties)
 
 
 def storable(text: str) -> str:

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from heapq import heapreplace
 
-Sizes = Mapping[int, Sequence[int]]  # atoms of each crystal, by number of the shard
+from curate.run.folder import ShardSize
+
+Sizes = Mapping[int, ShardSize]  # by number of the shard
 
 
-def longest_first(sizes: Sequence[int]) -> list[int]:
-    """Positions within a shard, largest cell first: one started last would keep a worker busy alone."""
-    return sorted(range(len(sizes)), key=lambda position: -sizes[position])
+def longest_first(atoms: Sequence[int]) -> list[int]:
+    """Positions within a shard, largest cell first: one started last would keep a worker busy alone.
+
+    Args:
+        atoms: Of each entry.
+    """
+    return sorted(range(len(atoms)), key=lambda position: -atoms[position])
 
 
 def largest_first(shards: Sizes) -> list[int]:
     """The shards by their largest cell, so that what is described last is small everywhere."""
-    return sorted(shards, key=lambda number: (-max(shards[number], default=0), number))
+    return sorted(shards, key=lambda number: (-shards[number].largest, number))
 
 
 def shares(shards: Sizes, n: int) -> list[list[int]]:
@@ -22,11 +29,10 @@ def shares(shards: Sizes, n: int) -> list[list[int]]:
 
     The heaviest shard goes first, each to the share with the least so far.
     """
-    atoms = {number: sum(sizes) for number, sizes in shards.items()}
     divided: list[list[int]] = [[] for _ in range(n)]
-    totals = [0] * n
-    for number in sorted(atoms, key=lambda number: (-atoms[number], number)):
-        rank = totals.index(min(totals))
+    totals = [(0, rank) for rank in range(n)]  # a heap
+    for number in sorted(shards, key=lambda number: (-shards[number].atoms, number)):
+        atoms, rank = totals[0]
         divided[rank].append(number)
-        totals[rank] += atoms[number]
+        heapreplace(totals, (atoms + shards[number].atoms, rank))
     return [largest_first({number: shards[number] for number in share}) for share in divided]

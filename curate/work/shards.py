@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import chain
 
+from curate.batches import in_batches
+from curate.dataset.parts import columns_of, is_described, parts, write_part
 from curate.dataset.write import finish
 from curate.describe import description as describing
 from curate.describe.options import DescribeOptions
 from curate.record import Description, SkippedEntry, StructureRecord
 from curate.run.folder import Run
 from curate.sources.base import Entry
-from curate.work.claims import claimed, forget_claims
+from curate.work.claims import claim_part, claimed, forget_claims
 from curate.work.load_balance import Sizes, longest_first
 from curate.work.pool import FailedTask, Limits, in_processes, work
 from curate.work.progress import Progress, Watch
@@ -66,17 +68,39 @@ def describe_claimed(
     finish_last(run, workers)
 
 
-def finish_last(run: Run, workers: int) -> None:
-    """Write the dataset, in several processes, if every shard is described.
+def write_claimed_parts(run: Run, workers: int) -> None:
+    """Write the parts of the dataset whose shards are described and that no other task has claimed.
 
-    Of many tasks that end together one writes it, and the others do not even count.
+    Args:
+        run: The run.
+        workers: Processes side by side; so many parts are claimed at a time, and the others left to others.
     """
+    columns = columns_of(run)
+    write_each = in_processes(workers)
+    described = (part for part in parts(run.sizes(run.shards())) if is_described(run, part))
+    mine = (part for part in described if claim_part(run, part.number))
+    for some in in_batches(mine, workers):
+        try:
+            write_each(write_part, [(run.folder, part, columns) for part in some])
+        except FileNotFoundError:
+            if not run.is_dataset_newest:  # else another wrote it with these parts, and took them
+                raise
+
+
+def finish_last(run: Run, workers: int) -> None:
+    """Write the parts of the dataset that are left, and the dataset if every shard is described.
+
+    Of many tasks that end together each writes some parts, and one the card; the others do not even count.
+    """
+    if not run.is_dataset_newest:
+        write_claimed_parts(run, workers)
     if run.missing_shards():
         return
     with run.lock(wait=True):
         if not run.is_dataset_newest:
             finish(run, in_processes(workers))
         forget_claims(run)
+        shutil.rmtree(run.parts, ignore_errors=True)  # of a task that was late
 
 
 def describe_shards(
@@ -94,9 +118,9 @@ def describe_shards(
         run: The run.
         shards: Their numbers, taken as they are needed.
         workers: Processes side by side.
-        describe: Writes the text of one crystal.
+        describe: Writes the text of one crystal; in this process where the record brings it.
         watch: Called after each crystal.
-        sizes: Atoms of each crystal of all shards, where they are known beforehand.
+        sizes: Of all shards that will be described, where they are known beforehand.
         in_hand: Holds the numbers of the shards that are begun and not finished.
 
     Returns:
@@ -109,9 +133,8 @@ def describe_shards(
     record = run.settings_record
     options = DescribeOptions(**record["describe"])
     limits = Limits(workers, record["settings"]["timeout"], record["settings"]["memory"])
-    total = None if sizes is None else sum(map(len, sizes.values()))
-    described = [number for number in sizes or () if run.is_described(number)]
-    progress = sum(len(sizes[number]) for number in described) if sizes else 0
+    total = None if sizes is None else sum(size.entries for size in sizes.values())
+    progress = sum(size.entries for n, size in (sizes or {}).items() if run.is_described(n))
     in_hand = set() if in_hand is None else in_hand
     entries: dict[int, list[Entry]] = {}
     digests: dict[int, str] = {}  # of the entries as they were read
@@ -120,6 +143,18 @@ def describe_shards(
     def drop(number: int) -> None:
         del entries[number], found[number], digests[number]
         in_hand.discard(number)
+
+    def keep(number: int, position: int, outcome: Description) -> None:
+        nonlocal progress
+        found[number][position] = outcome
+        progress += 1
+        watch(Progress("describing", progress, total, outcome))
+        if len(found[number]) == len(entries[number]):
+            by_position = found[number]
+            if not run.is_described(number):
+                descriptions = [by_position[i] for i in range(len(by_position))]
+                run.write_descriptions(number, descriptions, digests[number])
+            drop(number)
 
     def tasks() -> Iterator[tuple[tuple[int, int], tuple]]:
         nonlocal progress
@@ -141,45 +176,33 @@ def describe_shards(
                     progress += len(shard) - len(found[number])
                     drop(number)
                     break
-                yield (number, position), (shard[position], options)
+                entry = shard[position]
+                if isinstance(entry, SkippedEntry):
+                    keep(number, position, _skipped(entry))
+                elif entry.description is not None:  # is kept as it is: no work for a worker
+                    keep(number, position, describe(entry, options))
+                else:
+                    yield (number, position), (entry, options)
 
     watch(Progress("describing", progress, total))  # workers take some seconds to start
-    for (number, position), outcome in work(_Task(describe), tasks(), limits):
+    for (number, position), outcome in work(describe, tasks(), limits):
         if number not in entries:
             continue
-        entry = entries[number][position]
         if isinstance(outcome, FailedTask):
-            outcome = _failed(entry.material_id, outcome)
-        found[number][position] = outcome
-        progress += 1
-        watch(Progress("describing", progress, total, outcome))
-        if len(found[number]) == len(entries[number]):
-            by_position = found[number]
-            if not run.is_described(number):
-                described_all = [by_position[i] for i in range(len(by_position))]
-                run.write_descriptions(number, described_all, digests[number])
-            drop(number)
+            outcome = _failed(entries[number][position].material_id, outcome)
+        keep(number, position, outcome)
     return True
 
 
-@dataclass(frozen=True)
-class _Task:
-    """What a worker does with an entry: describe it, or pass on why it could not be read."""
-
-    describe: Describe
-
-    def __call__(
-        self, entry: StructureRecord | SkippedEntry, options: DescribeOptions
-    ) -> Description:
-        if isinstance(entry, StructureRecord):
-            return self.describe(entry, options)
-        return Description(
-            material_id=entry.material_id,
-            status=entry.status,
-            stage="read",
-            error_type=entry.error_type,
-            error_message=entry.error_message,
-        )
+def _skipped(entry: SkippedEntry) -> Description:
+    """In place of a description, why the entry could not be read."""
+    return Description(
+        material_id=entry.material_id,
+        status=entry.status,
+        stage="read",
+        error_type=entry.error_type,
+        error_message=entry.error_message,
+    )
 
 
 def _failed(material_id: str, task: FailedTask) -> Description:

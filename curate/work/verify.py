@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 
-from curate.dataset.write import write_card
+from curate.dataset.text_statistics import measured_texts
+from curate.dataset.write import digests_of, write_card
 from curate.describe.description import describe
 from curate.describe.options import DescribeOptions
 from curate.record import Description, StructureRecord
@@ -101,17 +102,24 @@ def keep(run: Run, result: Verification) -> None:
     with run.lock(wait=True):
         is_current = run.is_dataset_current
         write_record(run.verification_file, asdict(result))
-        if run.dataset.exists():
-            write_card(run, count(run), run.dataset)
+        if not run.dataset.exists():
+            return
+        tokenizer = run.settings_record["settings"]["tokenizer"]
+        digests = digests_of(run.dataset)
+        files = sorted(run.dataset.glob("default/*.parquet"))
+        texts = [measured_texts(path, tokenizer) for path in files]
+        write_card(run, count(run), run.dataset, texts, digests)
         if is_current:
-            run.record_dataset(run.contents())
+            del digests["README.md"]
+            run.record_dataset(run.contents(), digests_of(run.dataset, digests))
 
 
 def sample(run: Run, n: int, seed: int) -> Iterator[tuple[StructureRecord, Description]]:
     """Yield n random crystals of a run that were described or failed, in the run's order."""
     seen: list[tuple[int, str]] = []  # shard, id
     for number in run.described_shards():
-        for row in run.description_columns(number, ["material_id", "status", "symprec"]):
+        table = run.description_table(number, ["material_id", "status", "symprec"])
+        for row in table.to_pylist():
             if row["status"] == "error" or row["symprec"] is not None:
                 seen.append((number, row["material_id"]))
     places = sorted(random.Random(seed).sample(range(len(seen)), min(n, len(seen))))

@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curate.dataset.splits import official_splits
-from curate.dataset.write import default_row
 from curate.record import Description
+from curate.run.schema import dataset_row
 from curate.sources.sample import Sample
 from model.config import NetworkConfig
 
@@ -24,16 +24,13 @@ def records() -> list:
 
 def rows() -> list[dict]:
     splits = official_splits()
-    return [
-        default_row(
-            record,
-            Description(
-                record.material_id, "described", text=TEXTS[record.material_id], origin=ORIGIN
-            ),
-            splits,
-        )
-        for record in records()
-    ]
+    found = []
+    for record in records():
+        name = record.material_id
+        text = Description(name, "described", text=TEXTS[name], origin=ORIGIN)
+        labels = {f"split_{task}": split.get(name) for task, split in splits.items()}
+        found.append({**dataset_row(record, text), **labels})
+    return found
 
 
 def write_dataset(folder: Path, changed: list[dict] | None = None) -> str:

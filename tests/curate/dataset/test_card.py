@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from curate.dataset.card import cell, inert
-from curate.dataset.text_statistics import text_facts
+from curate.dataset.text_statistics import measured_texts, text_facts
 from curate.dataset.token_lengths import TokenLengths, load_tokenizer
 from curate.errors import InputError
 
@@ -55,10 +55,11 @@ def test_repeated_texts_are_counted_also_across_splits(tmp_path, vocabulary):
         "split_task": ["train", "test", "test", "train", None],
     }
     pq.write_table(pa.table(rows), tmp_path / "train-00000.parquet")
-    facts = text_facts(tmp_path, str(vocabulary))
+    texts = measured_texts(tmp_path / "train-00000.parquet", str(vocabulary))
+    facts = text_facts(tmp_path, [texts], "words")
     assert (facts.n_different, facts.n_sharing) == (4, 2)
     assert facts.seen == {"task": 1}
-    assert facts.tokens.lengths == (3, 3, 5, 5, 7)
+    assert list(facts.tokens.lengths) == [3, 3, 5, 5, 7]
 
 
 def test_quantiles_are_lengths_that_occur():

@@ -1,6 +1,8 @@
+import os
 import shutil
 from dataclasses import replace
 
+import plain_build
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -10,10 +12,13 @@ from datasets import load_dataset
 
 from curate.build import build
 from curate.config import BuildConfig
-from curate.dataset import write
+from curate.dataset import parts, write
+from curate.dataset.splits import official_splits
+from curate.files import sha256_of
 from curate.record import SkippedEntry
 from curate.run.counts import count
-from curate.run.folder import Run
+from curate.run.folder import Run, ShardSize
+from curate.run.sealed import read_record, write_record
 from curate.work.pool import in_processes
 
 
@@ -79,33 +84,88 @@ def test_the_card_says_what_is_there_and_what_is_missing(run):
     assert "{{" not in card and "None" not in card
 
 
-def test_large_datasets_come_in_files_of_fixed_size(monkeypatch):
-    monkeypatch.setattr(write, "ROWS_PER_FILE", 4)
-    shards = [(0, 3), (1, 0), (2, 1), (3, 9), (4, 1)]
-    rows = [(number, row) for number, n in shards for row in range(n)]
-    for n_shards, sizes in ((0, [0]), (2, [3]), (3, [4]), (4, [4, 4, 4, 1]), (5, [4, 4, 4, 2])):
-        found = write.parts(shards[:n_shards])
-        assert [part.n_rows for part in found] == sizes
-        assert [part.number for part in found] == list(range(len(sizes)))
-        got = []
-        for part in found:
-            there = [(number, row) for number in part.shards for row in range(dict(shards)[number])]
-            got += there[part.n_skipped : part.n_skipped + part.n_rows]
-        assert got == rows[: sum(sizes)]
+def test_large_datasets_come_in_files_of_whole_shards(monkeypatch):
+    monkeypatch.setattr(parts, "ENTRIES_PER_FILE", 4)
+
+    def grouped(*entries: int) -> list[tuple[int, ...]]:
+        sizes = {number: ShardSize(n, n, 1) for number, n in enumerate(entries)}
+        found = parts.parts(sizes)
+        assert [part.number for part in found] == list(range(len(found)))
+        return [part.shards for part in found]
+
+    assert grouped() == [()]
+    assert grouped(2, 2, 2) == [(0, 1), (2,)]
+    assert grouped(2, 2, 2, 1, 3) == [(0, 1), (2, 3), (4,)]  # the first stay as they were
+    assert grouped(9, 1, 4) == [(0,), (1,), (2,)]
 
 
 def test_several_processes_write_the_files_that_one_does(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(write, "ROWS_PER_FILE", 2)
+    monkeypatch.setattr(parts, "ENTRIES_PER_FILE", 2)
     files = {}
     for name, write_each in (("one", write.in_turn), ("two", in_processes(2))):
         copy = Run(shutil.copytree(run, tmp_path / name))
-        write.write_dataset(copy, count(copy), write_each)
+        assert write.write_dataset(copy, write_each) == count(copy)
         files[name] = {
             path.relative_to(copy.folder): path.read_bytes()
             for path in sorted(copy.dataset.rglob("*.*"))
         }
-        assert len(list(copy.dataset.rglob("*.parquet"))) == 3 + 3
+        assert len(list(copy.dataset.rglob("*.parquet"))) == 2 + 2
         assert copy.is_dataset_current
     assert files["one"] == files["two"]
     whole = pq.read_table(run / "dataset" / "default")
     assert pq.read_table(tmp_path / "two" / "dataset" / "default").equals(whole)
+
+
+def test_a_part_without_any_described_crystal_can_be_loaded(tmp_path, cache, monkeypatch):
+    monkeypatch.setattr(parts, "ENTRIES_PER_FILE", 2)
+    alloys = [SkippedEntry(f"alloy-{n}", "disordered", "E", "no") for n in range(4)]
+    config = BuildConfig(out=tmp_path / "run", workers=1, shard_size=2)
+    build(config, source=Crystals([*alloys, *some(2)]), describe=plain_build.describe)
+    dataset = str(config.out / "dataset")
+    assert len(list(config.out.glob("dataset/default/*.parquet"))) == 3
+    crystals = load_dataset(dataset, split="train", cache_dir=cache)
+    assert crystals["material_id"] == [record.material_id for record in some(2)]
+    assert len(load_dataset(dataset, "manifest", split="train", cache_dir=cache)) == 6
+
+
+def test_a_part_is_written_once_and_anew_where_it_is_not_as_it_was(run, tmp_path):
+    """What it was made of is compared, a unit given later included; a file that is cut is noticed."""
+    copy = Run(shutil.copytree(run, tmp_path / "run"))
+    columns, part = parts.columns_of(copy), parts.Part(1, (1,))
+
+    def is_written_anew() -> bool:
+        parts.write_part(copy.folder, part, columns)
+        written = parts.written_part(copy, part, columns)
+        assert written is not None and written.texts.num_rows == 1
+        assert sha256_of(written.files["default"]).hex() == written.digests["default"]
+        is_new = written.files["default"].stat().st_mtime > 0
+        os.utime(written.files["default"], (0, 0))
+        return is_new
+
+    assert is_written_anew() and not is_written_anew()
+    record = parts.record_file(copy, part)
+    record.write_bytes(record.read_bytes()[:-9])
+    assert is_written_anew()
+    parts.part_file(copy, part, "manifest").unlink()
+    assert is_written_anew()
+    copy.write_descriptions(1, copy.read_descriptions(1)[::-1])
+    assert is_written_anew() and not is_written_anew()
+    assert copy.fetched
+    copy.finish_fetching({**copy.fetched, "units": {"checked": "1"}})
+    columns = parts.columns_of(copy)
+    assert is_written_anew()
+
+
+def test_benchmarks_and_sizes_are_kept_where_the_entries_are(run, tmp_path):
+    known = Run(shutil.copytree(run, tmp_path / "run"))
+    assert known.fetched
+    ids = [*known.ids(0), *known.ids(1)]
+    assert known.fetched["benchmarks"] == list(official_splits(ids)) != []
+    before = read_record(known.structures_file)
+    recorded, columns = known.sizes([0, 1]), parts.columns_of(known)
+    assert (
+        recorded[1].entries == 2 and recorded[1].atoms == recorded[1].largest
+    )  # an alloy has none
+    without = {name: before[name] for name in before if name not in ("sizes", "benchmarks")}
+    write_record(known.structures_file, without)
+    assert known.sizes([0, 1]) == recorded and parts.columns_of(known) == columns

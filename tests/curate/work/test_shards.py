@@ -2,43 +2,45 @@
 
 import os
 import random
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
 
 import hostile
+import plain_build
 import pytest
 from builds import Crystals, some, without_times
 
 from curate.build import build, describe_rank
 from curate.config import BuildConfig, DescribeConfig
+from curate.dataset import parts
 from curate.describe.options import DescribeOptions
 from curate.errors import InputError
 from curate.files import write_json
-from curate.record import Description
+from curate.record import Description, SkippedEntry
 from curate.run.counts import count
-from curate.run.folder import Run
+from curate.run.folder import Run, ShardSize
 from curate.sources.jarvis import JarvisSettings
-from curate.work.claims import claim, claimed
+from curate.work.claims import claim, claim_part, claimed
 from curate.work.load_balance import shares
 from curate.work.shards import describe_share, finish_last
 
 
 def test_shares_hold_every_shard_once_and_weigh_nearly_the_same():
     chance = random.Random(0)
-    shards = {
-        number: [int(chance.lognormvariate(2.5, 1)) + 1 for _ in range(200)]
-        for number in range(150)
-    }
+    atoms = [[int(chance.lognormvariate(2.5, 1)) + 1 for _ in range(200)] for _ in range(150)]
+    shards = {n: ShardSize(200, sum(each), max(each)) for n, each in enumerate(atoms)}
     divided = shares(shards, 16)
     assert sorted(number for share in divided for number in share) == list(range(150))
-    weights = [sum(sum(shards[number]) for number in share) for share in divided]
+    weights = [sum(shards[number].atoms for number in share) for share in divided]
     assert max(weights) < 1.1 * sum(weights) / 16
     assert divided == shares(dict(reversed(shards.items())), 16)
     for share in divided:
-        largest = [max(shards[number]) for number in share]
+        largest = [shards[number].largest for number in share]
         assert largest == sorted(largest, reverse=True)
-    assert shares({0: [2], 1: [3]}, 4) == [[1], [0], [], []]
+    two = {0: ShardSize(1, 2, 2), 1: ShardSize(1, 3, 3)}
+    assert shares(two, 4) == [[1], [0], [], []]
 
 
 def options_without_work(out, **changed) -> BuildConfig:
@@ -169,3 +171,47 @@ def test_a_rank_that_cannot_help_says_why(tmp_path):
     write_json(run.settings_file, record)
     with pytest.raises(InputError, match="not read whole yet"):
         describe_rank(DescribeConfig(tmp_path, rank=0, of=1))
+
+
+def test_a_text_that_the_source_brings_needs_no_worker(tmp_path):
+    one, two, three = some(3)
+    given = [
+        replace(each, description="A crystal.", description_origin="me") for each in (one, three)
+    ]
+    entries = [given[0], two, SkippedEntry("alloy", "disordered", "E", "no"), given[1]]
+    here = []
+
+    def taken(record, options):  # a worker could not be given it
+        here.append(record.material_id)
+        return plain_build.describe(replace(record, description=None), options)
+
+    config = BuildConfig(out=tmp_path, shard_size=3, workers=1)
+    assert (
+        build(config, source=Crystals([*entries[:1], *entries[2:]]), describe=taken).described == 2
+    )
+    assert here == [one.material_id, three.material_id]
+    mixed = replace(config, out=tmp_path / "mixed")
+    build(mixed, source=Crystals(entries), describe=plain_build.describe)
+    rows = [row for n in (0, 1) for row in Run(mixed.out).read_descriptions(n)]
+    assert [row.material_id for row in rows] == [each.material_id for each in entries]
+    assert [row.stage for row in rows] == [None, None, "read", None]
+
+
+def test_tasks_share_the_parts_of_a_dataset(tmp_path, monkeypatch):
+    """One whose shards are described is written by who claims it, the others by who ends last."""
+    monkeypatch.setattr(parts, "ENTRIES_PER_FILE", 2)
+    whole = BuildConfig(out=tmp_path / "whole", shard_size=1, workers=1)
+    build(whole, source=Crystals(some(8)), describe=plain_build.describe)
+    run = Run(shutil.copytree(whole.out, tmp_path / "run"))
+    shutil.rmtree(run.dataset)
+    run.dataset_file.unlink()
+    last = run.descriptions / "00007.parquet"
+    kept = last.read_bytes()
+    last.unlink()
+    assert claim_part(run, 1) and not claim_part(run, 1)  # by a task that dies
+    finish_last(run, 1)
+    assert {path.name[:5] for path in run.parts.iterdir()} == {"00000", "00002"}
+    assert not run.dataset.exists()
+    last.write_bytes(kept)
+    finish_last(run, 1)
+    assert plain_build.contents(run.folder) == plain_build.contents(whole.out)
