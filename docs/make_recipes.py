@@ -19,7 +19,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from curate.dataset.splits import official_splits
 from curate.properties import UNITS
 from model.config import TrainConfig
-from model.recipes import quoted, recipe_settings, training_flags
+from model.recipes import EPOCHS, quoted, recipe_settings, training_flags
+from model.training import resident
 
 DOCS = Path(__file__).parent
 RESULTS = DOCS.parent / "benchmarks" / "results"
@@ -134,6 +135,9 @@ def gpu_page() -> str:
     size = json.loads((RESULTS / "prepared.json").read_text())
     return template("gpu.md.jinja").render(
         recipes=all_recipes(settings, {"jarvis": 0.0, "mp": 0.0}),
+        epochs=EPOCHS,
+        share=f"{resident.SHARE:.0%}",
+        cpu_mib=resident.CPU_BYTES >> 20,
         gpu=gpu.get("gpu") or {"device": gpu["setting"]["device"], "steps": gpu["steps"]},
         before=f"{1000 * host['before']['cpu_s_an_update']:.0f}",
         now=f"{1000 * host['now']['cpu_s_an_update']:.0f}",

@@ -160,7 +160,7 @@ class CollatedBatches:
     ) -> None:
         elsewhere = device.type != "cpu"
         n_workers = min(WORKERS, len(os.sched_getaffinity(0)) - 1) if elsewhere else 0
-        self.device = device
+        self.rules, self.device = rules, device
         self.loader = DataLoader(
             cast(Dataset, examples),  # for the loader, what has a length and items is one
             batch_sampler=order,
