@@ -7,7 +7,8 @@ host an update, and of it by cProfile, outside of the forward and backward of to
 batches and the checkpoints take. Today's code once with batches that the host collates (`collated`), and as
 it is (`now`), with batches gathered from examples that lie on the device. Three trainings of each, in turn,
 each in a process of its own; the best of each is compared, and that weights and history are equal bit for
-bit. Beside it the seconds that a batch alone takes in both ways. Writes results/host_step.json.
+bit. Beside it the CPU seconds that a batch alone takes in both ways. cProfile's seconds are of the clock,
+which runs on while others compute. Writes results/host_step.json.
 """
 
 from __future__ import annotations
