@@ -127,8 +127,8 @@ class BuildConfig:
     memory: float = 4.0
     """GiB that a worker may use beyond what it starts with; requested per processor from a scheduler."""
     shard_size: int = 200
-    """Crystals described between two saves; 5 times as many from 20,000 on and 25 times from 200,000 on, up to
-    5,000, so that a large source has fewer files."""
+    """Crystals described between two saves; of a large source 5 times as many from 20,000 on and 25 times
+    from 200,000 on, but at most 5,000."""
     workers: int = field(default_factory=processors)
     """Processes that describe side by side, one thread each."""
     executor: Literal["local", "slurm", "none"] = "local"
