@@ -27,7 +27,7 @@ TEXT_DEPENDS_ON = (*GEOMETRY, *OWN_TEXT, "note", "status", "error_type", "error_
 OWN = tuple(name for name in RECORD_FIELDS if name not in ("material_id", "properties"))
 ROWS_PER_FILE = 20_000
 FEW = 5  # ids that a card names
-SHARDS_IN_MEMORY = 8  # of the run before, while its texts are taken over
+SHARDS_IN_MEMORY = 4  # of the run before, while its texts are taken over
 
 Entry = StructureRecord | SkippedEntry
 
