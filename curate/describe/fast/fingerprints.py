@@ -11,8 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from pymatgen.core import Structure
-from pymatgen.core.local_env import CN_OPT_PARAMS, CrystalNN, LocalStructOrderParams
+from pymatgen.core.local_env import CN_OPT_PARAMS, LocalStructOrderParams
 
 from curate.describe.fast.neighbors import Neighbors
 from curate.describe.fast.order_parameters import TWO_POLES, Angles, order_parameter, uncertainty
@@ -77,50 +76,34 @@ def labels() -> tuple[str, ...]:
 
 def site_fingerprint(neighbors: Neighbors) -> tuple[np.ndarray, list[int]]:
     """The features of one site (61,), and the numbers of those that rounding decides."""
-    weights = neighbors.cn_weights
-    longest = max((cn for cn, weight in weights.items() if weight != 0 and cn <= 12), default=0)
-    angles = Angles(neighbors.vector[:longest])
-    steps = np.diff(neighbors.weight[:longest], prepend=neighbors.weight[:1])
+    angles = neighbor_angles(neighbors)
+    steps = np.diff(neighbors.weight[: angles.n], prepend=neighbors.weight[:1])
     groups = np.cumsum(steps < -EQUAL)
     values: list[float] = []
     uncertain: list[int] = []
     for number, (cn, motif, parameters) in enumerate(motifs()):
-        weight = weights.get(cn, 0)
-        if motif == "wt" or weight == 0:
-            values.append(weight)
-            continue
-        first = angles.first(cn)
-        values.append(weight * order_parameter(motif, parameters, first))
-        if motif in STEPPED:
-            spread = uncertainty(motif, parameters, first, groups[:cn])
+        values.append(feature(number, neighbors, angles))
+        if motif in STEPPED and (weight := neighbors.cn_weights.get(cn, 0)):
+            spread = uncertainty(motif, parameters, angles.first(cn), groups[:cn])
             if weight * spread > NOISE:
                 uncertain.append(number)
     return np.array(values, float), uncertain
 
 
-def with_stock_rounding(
-    structure: Structure, site: int, values: np.ndarray, uncertain: list[int]
-) -> np.ndarray:
-    """The features (61,) of a site, the uncertain ones as the library computes them for this site."""
-    found = _crystal_nn().get_nn_data(structure, site)
-    values = values.copy()
-    for number in uncertain:
-        cn, _, op = features()[number]
-        assert op is not None  # a weight is never uncertain
-        neighbors = [neighbor["site"] for neighbor in found.cn_nninfo.get(cn, ())]
-        likeness = None
-        if neighbors:
-            numbers = list(range(1, len(neighbors) + 1))
-            sites: Any = [structure[site], *neighbors]
-            likeness = op.get_order_parameters(sites, 0, indices_neighs=numbers)[0]
-        values[number] = found.cn_weights.get(cn, 0) * (likeness or 0)
-    return values
+def neighbor_angles(neighbors: Neighbors) -> Angles:
+    """The angles among as many neighbours as any motif has."""
+    weights = neighbors.cn_weights
+    longest = max((cn for cn, weight in weights.items() if weight != 0 and cn in MOTIFS), default=0)
+    return Angles(neighbors.vector[:longest])
 
 
-@lru_cache(maxsize=1)
-def _crystal_nn() -> CrystalNN:
-    """The library's neighbour finder, with the settings Robocrystallographer gives it."""
-    return CrystalNN(cation_anion=False)
+def feature(number: int, neighbors: Neighbors, angles: Angles) -> float:
+    """One feature: the weight of its coordination number, times the likeness to its motif."""
+    cn, motif, parameters = motifs()[number]
+    weight = neighbors.cn_weights.get(cn, 0)
+    if motif == "wt" or weight == 0:
+        return weight
+    return weight * order_parameter(motif, parameters, angles.first(cn))
 
 
 def structure_fingerprint(site_fingerprints: np.ndarray) -> np.ndarray:

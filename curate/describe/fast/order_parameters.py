@@ -14,6 +14,8 @@ from copy import copy
 
 import numpy as np
 
+from curate.describe.fast import rows
+
 PI = math.pi
 EDGE = 1e-6  # rad; an angle this close to a step may lie on either side
 PYRAMIDS = {"T", "tri_pyr", "sq_pyr", "pent_pyr", "hex_pyr"}
@@ -35,19 +37,22 @@ LEGENDRE = {
 
 
 class Angles:
-    """Angles among the neighbours of one site, for lists of n and fewer neighbours."""
+    """The angles among the neighbours of one site, for lists of n and fewer neighbours."""
 
     def __init__(self, vectors: np.ndarray):
-        self.distance = np.sqrt((vectors * vectors).sum(axis=1))  # (n,) Å
+        self.n = len(vectors)
+        self.distance = rows.norm(vectors)  # (n,) Å
         unit = vectors / self.distance[:, None]
-        self.cosine = np.clip(unit @ unit.T, -1, 1)
-        self.theta = np.arccos(self.cosine)  # (n, n) between neighbours j and k
-        across = unit[None] - self.cosine[:, :, None] * unit[:, None]  # k's part normal to j
-        length = np.sqrt((across * across).sum(axis=2))
+        cosine = rows.dot(unit[:, None], unit)
+        self.cosine = np.clip(cosine, -1, 1)
+        self.theta = rows.arccos(self.cosine)  # (n, n) between neighbours j and k
+        along = cosine / rows.dot(unit, unit)[:, None]
+        across = unit - along[:, :, None] * unit[:, None]  # k's part normal to j
+        length = rows.norm(across)
         self.aligned = length < 1e-12  # (n, n) k lies on the axis through j
         across /= np.where(self.aligned, np.inf, length)[:, :, None]
         # (n, n, n) between the planes j-k and j-m
-        self.phi = np.arccos(np.clip(across @ across.transpose(0, 2, 1), -1, 1))
+        self.phi = np.arccos(np.clip(rows.dot(across[:, :, None], across[:, None]), -1, 1))
         self._first: dict[int, First] = {}
 
     def first(self, n: int) -> First:
