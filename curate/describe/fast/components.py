@@ -20,7 +20,7 @@ from pymatgen.core.lattice import get_integer_index
 from pymatgen.core.structure_matcher import StructureMatcher
 
 from curate.describe.fast.bonds import HERE, Bonds, Image
-from curate.describe.fast.prototypes import reduced_structure
+from curate.describe.fast.reduction import Cell, reduced_cell
 
 Component = dict[str, Any]
 
@@ -177,13 +177,13 @@ def inequivalent_components(components: list[Component]) -> list[Component]:
         for kind, other in zip(kinds, reduced, strict=True):
             if not _same_composition(matcher, structure, kind["structure_graph"].structure):
                 continue
-            small = small or reduced_structure(structure)
+            small = small or reduced_cell(Cell.of(structure)).to_structure()
             if matcher.fit(small, other, skip_structure_reduction=True):
                 kind["count"] += 1
                 break
         else:
             kinds.append({**component, "count": 1})
-            reduced.append(small or reduced_structure(structure))
+            reduced.append(small or reduced_cell(Cell.of(structure)).to_structure())
     return kinds
 
 

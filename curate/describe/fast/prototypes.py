@@ -15,18 +15,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from pymatgen.core import Lattice, Structure
+from pymatgen.core import Lattice
 from pymatgen.core.structure_matcher import StructureMatcher
 from pymatgen.util.coord_cython import is_coord_subset_pbc
 
-
-def reduced_structure(structure: Structure) -> Structure:
-    """The primitive cell of the Niggli cell, as the library's matcher takes it.
-
-    The matcher keeps the last 300 and compares structures site by site to find one again, which
-    costs as much as the reduction.
-    """
-    return structure.get_reduced_structure(reduction_algo="niggli").get_primitive_structure()
+from curate.describe.fast.reduction import Cell, reduced_cell
 
 
 class ReducedCell:
@@ -41,11 +34,12 @@ class ReducedCell:
         self.stoichiometry = tuple(sorted(self.counts))
 
     @classmethod
-    def from_reduced(cls, reduced: Structure) -> ReducedCell:
-        """The cell of a structure that `reduced_structure` gave."""
-        kinds = {species: number for number, species in enumerate(reduced.elements)}
-        kind = np.array([kinds[site.specie] for site in reduced])
-        return cls(reduced.lattice, np.array(reduced.frac_coords), kind)
+    def of(cls, cell: Cell) -> ReducedCell:
+        """The reduced cell of a crystal's cell, its elements numbered as they come."""
+        reduced = reduced_cell(cell)
+        number = {kind: place for place, kind in enumerate(dict.fromkeys(reduced.kind.tolist()))}
+        kind = np.array([number[kind] for kind in reduced.kind.tolist()])
+        return cls(reduced.lattice, reduced.frac, kind)
 
 
 class Mapping:
