@@ -148,11 +148,11 @@ def _center_of_mass(bonds: Bonds, start: int) -> np.ndarray:
     images = {start: HERE}
     queue = [start]
     for site in queue:
-        for bonded in bonds.of(site, images[site]):
-            if bonded.site not in images:
-                images[bonded.site] = bonded.image
-                queue.append(bonded.site)
-            elif images[bonded.site] != bonded.image:
+        for other, image in bonds.around(site, images[site]):
+            if other not in images:
+                images[other] = image
+                queue.append(other)
+            elif images[other] != image:
                 raise ValueError("Graph component is not zero-dimensional")
     center, total = np.zeros(3), 0.0
     for site in sorted(images):

@@ -17,7 +17,7 @@ from pymatgen.core.structure_matcher import StructureMatcher
 
 from curate.describe.fast.minerals import Minerals, proportions
 from curate.describe.fast.prototypes import ReducedCell, find_fit, still_fits
-from curate.describe.fast.reduction import Cell, reduced_cell
+from curate.describe.fast.reduction import Cell, primitive_cell, reduced_cell
 
 LENGTH_TOLERANCE, SITE_TOLERANCE, ANGLE_TOLERANCE = 0.2, 0.3, 5.0  # the library's first ones
 NEAREST = 0.4  # largest distance of fingerprints that are alike
@@ -59,7 +59,7 @@ class FastMineralMatcher:
             ltol=LENGTH_TOLERANCE, stol=SITE_TOLERANCE, angle_tol=ANGLE_TOLERANCE
         )
         # the library reduces the crystal before matching and again in the matcher
-        cell = ReducedCell.of(reduced_cell(Cell.of(structure)))
+        cell = ReducedCell.of(primitive_cell(reduced_cell(Cell.of(structure))))
         cells = self._minerals.cells
         fits = {
             n: find_fit(cells[n], cell, matcher)

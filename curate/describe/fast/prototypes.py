@@ -19,7 +19,8 @@ from pymatgen.core import Lattice
 from pymatgen.core.structure_matcher import StructureMatcher
 from pymatgen.util.coord_cython import is_coord_subset_pbc
 
-from curate.describe.fast.reduction import Cell, reduced_cell
+from curate.describe.fast import rows
+from curate.describe.fast.reduction import Cell
 
 
 class ReducedCell:
@@ -32,11 +33,11 @@ class ReducedCell:
         counts = Counter(kind.tolist())
         self.counts = tuple(counts[number] for number in range(len(counts)))
         self.stoichiometry = tuple(sorted(self.counts))
+        self.volume = abs(np.linalg.det(lattice.matrix))  # Å³
 
     @classmethod
-    def of(cls, cell: Cell) -> ReducedCell:
-        """The reduced cell of a crystal's cell, its elements numbered as they come."""
-        reduced = reduced_cell(cell)
+    def of(cls, reduced: Cell) -> ReducedCell:
+        """A cell that is reduced, its elements numbered as they come."""
         number = {kind: place for place, kind in enumerate(dict.fromkeys(reduced.kind.tolist()))}
         kind = np.array([number[kind] for kind in reduced.kind.tolist()])
         return cls(reduced.lattice, reduced.frac, kind)
@@ -45,25 +46,27 @@ class ReducedCell:
 class Mapping:
     """The first cell's atoms in one of its lattices that is like the second's."""
 
-    def __init__(self, lattice: Lattice, target: Lattice, cart: np.ndarray):
+    def __init__(self, lattice: Lattice, target: np.ndarray, cart: np.ndarray):
         frac = lattice.get_fractional_coords(cart)
         self.frac = frac - np.floor(frac)
-        self.parameters, self.target = np.array(lattice.parameters), np.array(target.parameters)
+        self.parameters, self.target = _parameters(lattice.matrix), target
         self.average = Lattice.from_parameters(*((self.parameters + self.target) / 2))
-        self.normalization = (len(frac) / self.average.volume) ** (1 / 3)
-        self._reciprocal = np.array(self.average.reciprocal_lattice.abc)
+        volume = abs(np.linalg.det(self.average.matrix))
+        self.normalization = (len(frac) / volume) ** (1 / 3)
+        self._per_stol = _reciprocal_lengths(self.average.matrix) / (np.pi * self.normalization)
 
     def tolerance(self, stol: float) -> np.ndarray:
         """Largest difference of fractional coordinates (3,)."""
-        return self._reciprocal * stol / (np.pi * self.normalization)
+        return self._per_stol * stol
 
     def reduced_tolerance(self, stol: float) -> np.ndarray:
         """The same along the axes of the reduced average lattice."""
-        return self._reduced * stol / (np.pi * self.normalization)
+        return self._reduced_per_stol * stol
 
     @cached_property
-    def _reduced(self) -> np.ndarray:
-        return np.array(self.average.get_lll_reduced_lattice().reciprocal_lattice.abc)
+    def _reduced_per_stol(self) -> np.ndarray:
+        lengths = _reciprocal_lengths(self.average.lll_matrix)
+        return lengths / (np.pi * self.normalization)
 
     def is_within(self, matcher: StructureMatcher) -> bool:
         """Whether lengths and angles of both lattices agree within the matcher's tolerances."""
@@ -74,6 +77,19 @@ class Mapping:
             and (ratio > 1 / (1 + matcher.ltol)).all()
             and (angle <= matcher.angle_tol).all()
         )
+
+
+def _parameters(matrix: np.ndarray) -> np.ndarray:
+    """Lengths (Å) and angles (°) of a lattice (6,)."""
+    lengths = rows.norm(matrix)
+    unit = matrix / lengths[:, None]
+    cosine = rows.dot(unit[[1, 2, 0]], unit[[2, 0, 1]])
+    return np.concatenate([lengths, np.degrees(np.arccos(np.clip(cosine, -1, 1)))])
+
+
+def _reciprocal_lengths(matrix: np.ndarray) -> np.ndarray:
+    """Of the reciprocal lattice's vectors (3,), with the factor 2π, 1/Å."""
+    return 2 * np.pi * rows.norm(np.linalg.inv(matrix).T)
 
 
 @dataclass(frozen=True)
@@ -106,7 +122,7 @@ def find_fit(first: ReducedCell, second: ReducedCell, matcher: StructureMatcher)
     """Some exchange of elements and mapping that takes the first cell onto the second."""
     if first.stoichiometry != second.stoichiometry:
         return None
-    ratio = (second.lattice.volume / first.lattice.volume) ** (1 / 6)
+    ratio = (second.volume / first.volume) ** (1 / 6)
     one = Lattice(first.lattice.matrix * ratio)
     two = Lattice(second.lattice.matrix / ratio)
     seen: list[Mapping] = []
@@ -139,11 +155,12 @@ def _mappings(
     one: Lattice, two: Lattice, first: ReducedCell, matcher: StructureMatcher
 ) -> Iterator[Mapping]:
     cart = one.get_cartesian_coords(first.frac)
+    target = _parameters(two.matrix)
     for lattice, _, scale in one.find_all_mappings(
         two, ltol=matcher.ltol, atol=matcher.angle_tol, skip_rotation_matrix=True
     ):
         if abs(abs(np.linalg.det(scale)) - 1) <= 0.5:
-            yield Mapping(lattice, two, cart)
+            yield Mapping(lattice, target, cart)
 
 
 def _remembered(unseen: Iterator[Mapping], seen: list[Mapping]) -> Iterator[Mapping]:

@@ -43,18 +43,10 @@ class Cell:
 
 def reduced_cell(cell: Cell) -> Cell:
     """The primitive cell of the Niggli cell, as the library's matcher takes it."""
-    return _primitive(_niggli(cell))
+    return primitive_cell(_niggli(cell))
 
 
-def _niggli(cell: Cell) -> Cell:
-    lattice = cell.lattice.get_niggli_reduced_lattice()
-    if lattice == cell.lattice:
-        return cell
-    frac = lattice.get_fractional_coords(cell.lattice.get_cartesian_coords(cell.frac))
-    return Cell(lattice, frac % 1, cell.kind, cell.species)
-
-
-def _primitive(cell: Cell) -> Cell:
+def primitive_cell(cell: Cell) -> Cell:
     """The smallest cell whose translations take each atom onto one of its species."""
     groups = [cell.frac[cell.kind == kind] for kind in range(len(cell.species))]
     units = math.gcd(*map(len, groups))
@@ -68,8 +60,16 @@ def _primitive(cell: Cell) -> Cell:
         present = (np.abs(off) < tolerance).all(axis=3).any(axis=2).all(axis=1)
         for supercell in supercells[present]:
             if found := _folded(cell, groups, supercell, size):
-                return _niggli(_primitive(found))
+                return _niggli(primitive_cell(found))
     return cell
+
+
+def _niggli(cell: Cell) -> Cell:
+    lattice = cell.lattice.get_niggli_reduced_lattice()
+    if lattice == cell.lattice:
+        return cell
+    frac = lattice.get_fractional_coords(cell.lattice.get_cartesian_coords(cell.frac))
+    return Cell(lattice, frac % 1, cell.kind, cell.species)
 
 
 def _translations(cell: Cell, groups: list[np.ndarray]) -> np.ndarray:

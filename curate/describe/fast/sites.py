@@ -10,7 +10,6 @@ and, since equivalent sites have equal neighbourhoods, for one site of each orbi
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
@@ -20,7 +19,7 @@ from pymatgen.core.periodic_table import get_el_sp
 from robocrys.condense.site import SiteAnalyzer, geometries_match
 
 from curate.describe.fast import rows
-from curate.describe.fast.bonds import HERE, Bonds, Image
+from curate.describe.fast.bonds import HERE, Bonds, Place
 from curate.describe.fast.fingerprints import labels
 from curate.describe.fast.symmetry import CellSymmetry, Orbits
 
@@ -81,17 +80,15 @@ class FastSiteAnalyzer(SiteAnalyzer):
         return [{**x, "inequiv_index": self.equivalent_sites[x["index"]]} for x in found]
 
     def _find_second_shell(self, site: int) -> list[dict[str, Any]]:
-        first = self.bonds.of(site)
-        bridges: dict[tuple[int, Image], list[int]] = {}  # first neighbours that lead to a second
-        for number, bonded in enumerate(first):
-            for second in self.bonds.of(bonded.site, bonded.image):
-                bridges.setdefault((second.site, second.image), []).append(number)
+        first = self.bonds.around(site, HERE)
+        bridges: dict[Place, list[int]] = {}  # of each second neighbour: firsts that lead there
+        for number, place in enumerate(first):
+            for second in self.bonds.around(*place):
+                bridges.setdefault(second, []).append(number)
         bridges.pop((site, HERE), None)
         if not bridges:
             return []
-        (here,) = self._positions([(site, HERE)])
-        there = self._positions(bridges)
-        between = self._positions([(bonded.site, bonded.image) for bonded in first])
+        here, there, between = map(self.bonds.positions, ([(site, HERE)], bridges, first))
         counts = [len(numbers) for numbers in bridges.values()]
         at = between[[number for numbers in bridges.values() for number in numbers]]
         angles = _angles(here - at, np.repeat(there, counts, axis=0) - at).tolist()
@@ -109,12 +106,6 @@ class FastSiteAnalyzer(SiteAnalyzer):
                 bridges, counts, ends, rows.norm(here - there).tolist(), strict=True
             )
         ]
-
-    def _positions(self, places: Iterable[tuple[int, Image]]) -> np.ndarray:
-        """Å; of sites in cells."""
-        structure = self.bonds.structure
-        index, image = zip(*places, strict=True)
-        return rows.times(structure.frac_coords[list(index)] + image, structure.lattice.matrix)
 
     def _calculate_equivalent_sites(
         self,
