@@ -29,7 +29,13 @@ from curate.describe.fast.minerals import Minerals
 from curate.describe.fast.neighbors import Chemistry, Neighbors, site_neighbors
 from curate.describe.fast.rounding import with_stock_rounding
 from curate.describe.fast.sites import FastSiteAnalyzer
-from curate.describe.fast.symmetry import CellSymmetry, Orbits, Symmetry, find_orbits
+from curate.describe.fast.symmetry import (
+    CellSymmetry,
+    Orbits,
+    Symmetry,
+    find_orbits,
+    sorted_structure,
+)
 from curate.describe.molecules import FormulaOnly, MoleculeNamer, NamingCondenser
 
 
@@ -54,8 +60,9 @@ class FastCondenser(NamingCondenser):
 
     def condense_structure(self, structure: Structure) -> dict[str, Any]:
         """The same steps as the inherited method, in its order."""
-        structure = structure.get_sorted_structure()  # so that symmetry labels come out right
-        structure.translate_sites(range(structure.num_sites), [1, 1, 1])
+        structure = sorted_structure(  # so that symmetry labels come out right
+            structure.lattice, structure.species_and_occu, (structure.frac_coords + 1) % 1
+        )
         symmetry = Symmetry(structure, symprec=self.symprec)
         conventional = self.use_conventional_cell
         cell = symmetry.of_conventional_cell() if conventional else symmetry.of_cell()

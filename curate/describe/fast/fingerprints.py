@@ -69,6 +69,15 @@ def motifs() -> tuple[tuple[int, str, dict], ...]:
 
 
 @lru_cache(maxsize=1)
+def _numbers() -> dict[int, list[int]]:
+    """The features of each coordination number."""
+    found: dict[int, list[int]] = {}
+    for number, (cn, *_) in enumerate(features()):
+        found.setdefault(cn, []).append(number)
+    return found
+
+
+@lru_cache(maxsize=1)
 def labels() -> tuple[str, ...]:
     """The features' names: "wt CN_1", "sgl_bd CN_1", …"""
     return tuple(f"{name} CN_{cn}" for cn, name, _ in features())
@@ -79,15 +88,19 @@ def site_fingerprint(neighbors: Neighbors) -> tuple[np.ndarray, list[int]]:
     angles = neighbor_angles(neighbors)
     steps = np.diff(neighbors.weight[: angles.n], prepend=neighbors.weight[:1])
     groups = np.cumsum(steps < -EQUAL)
-    values: list[float] = []
+    values = np.zeros(len(features()))
     uncertain: list[int] = []
-    for number, (cn, motif, parameters) in enumerate(motifs()):
-        values.append(feature(number, neighbors, angles))
-        if motif in STEPPED and (weight := neighbors.cn_weights.get(cn, 0)):
-            spread = uncertainty(motif, parameters, angles.first(cn), groups[:cn])
-            if weight * spread > NOISE:
-                uncertain.append(number)
-    return np.array(values, float), uncertain
+    for cn, weight in neighbors.cn_weights.items():
+        if cn == 0 or weight == 0:
+            continue
+        for number in _numbers()[cn]:
+            values[number] = feature(number, neighbors, angles)
+            _, motif, parameters = motifs()[number]
+            if motif in STEPPED:
+                spread = uncertainty(motif, parameters, angles.first(cn), groups[:cn])
+                if weight * spread > NOISE:
+                    uncertain.append(number)
+    return values, uncertain
 
 
 def neighbor_angles(neighbors: Neighbors) -> Angles:

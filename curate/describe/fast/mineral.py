@@ -15,6 +15,7 @@ import numpy as np
 from pymatgen.core import Structure
 from pymatgen.core.structure_matcher import StructureMatcher
 
+from curate.describe.fast import rows
 from curate.describe.fast.minerals import Minerals, proportions
 from curate.describe.fast.prototypes import ReducedCell, find_fit, still_fits
 from curate.describe.fast.reduction import Cell, primitive_cell, reduced_cell
@@ -36,9 +37,7 @@ class FastMineralMatcher:
 
     def best_mineral_name(self, structure: Structure, fingerprint: np.ndarray) -> dict[str, Any]:
         """Name, distance (-1 for a matched prototype) and whether the number of elements agrees."""
-        distance = np.array(
-            [np.linalg.norm(row - fingerprint) for row in self._minerals.fingerprints]
-        )
+        distance = rows.norm(self._minerals.fingerprints - fingerprint)
         order = np.argsort(distance)
         if matches := self._prototypes(structure, order):
             return _mineral(self._minerals.names[matches[0]], -1, True)

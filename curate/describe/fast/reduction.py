@@ -31,9 +31,10 @@ class Cell:
     @classmethod
     def of(cls, structure: Structure) -> Cell:
         """The cell of a structure, its species numbered in the order of their names."""
-        species = tuple(sorted(set(structure.species), key=str))
+        at_sites = structure.species
+        species = tuple(sorted(set(at_sites), key=str))
         number = {one: number for number, one in enumerate(species)}
-        kind = np.array([number[one] for one in structure.species])
+        kind = np.array([number[one] for one in at_sites])
         return cls(structure.lattice, structure.frac_coords, kind, species)
 
     def to_structure(self) -> Structure:

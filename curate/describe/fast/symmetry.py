@@ -10,12 +10,13 @@ conventional cells, whose positions are idealised, keep all of them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
 import spglib
-from pymatgen.core import Structure
+from pymatgen.core import Composition, Lattice, Structure
 from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 
 TIGHT = 1e-5  # Å; an operation that moves a site further off its image is not used
@@ -44,7 +45,7 @@ class Symmetry(SpacegroupAnalyzer):
         """The idealised conventional cell; sites carry no properties here."""
         found = self.get_symmetry_dataset()
         species = [self._unique_species[number - 1] for number in found.std_types]
-        return Structure(found.std_lattice, species, found.std_positions).get_sorted_structure()
+        return sorted_structure(Lattice(found.std_lattice), species, found.std_positions)
 
     def of_cell(self) -> CellSymmetry:
         """The operations found in the structure."""
@@ -112,6 +113,28 @@ class Orbits:
     def representatives(self) -> list[int]:
         """One site of each orbit, ascending."""
         return np.unique(self.representative).tolist()
+
+
+def sorted_structure(
+    lattice: Lattice, species: Sequence[Composition], frac: np.ndarray
+) -> Structure:
+    """What `get_sorted_structure` makes of sites (n, 3) that hold these species."""
+    places = {one: _Place(one) for one in set(species)}
+    order = sorted(range(len(species)), key=lambda site: places[species[site]])
+    return Structure(lattice, [species[site] for site in order], frac[order])
+
+
+class _Place:
+    """Where the library sorts the sites of a species: by electronegativity, then by name."""
+
+    def __init__(self, species: Composition):
+        (element,) = species
+        self.x, self.name = element.X, str(element)
+
+    def __lt__(self, other: _Place) -> bool:
+        if self.x < other.x or self.x > other.x:  # neither where one has none
+            return bool(self.x < other.x)
+        return self.name < other.name
 
 
 def find_orbits(symmetry: CellSymmetry) -> Orbits:
