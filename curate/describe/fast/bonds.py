@@ -126,16 +126,23 @@ def _once(first: int, second: int, image: Image) -> tuple[int, int, Image]:
 
 def _mapped(structure: Structure, neighbors: dict[int, Neighbors], orbits: Orbits):
     """Bonded site numbers and images for each site, the representative's neighbours turned."""
-    frac = structure.frac_coords
-    for site, representative in enumerate(orbits.representative.tolist()):
-        found = neighbors[representative]
-        index, image = found.index[: found.n_bonds], found.image[: found.n_bonds]
-        if site != representative and len(index):
-            turned = (frac[index] + image) @ orbits.rotation[site].T
-            turned += orbits.translation[site] - orbits.shift[site]
-            off = turned[:, None] - frac  # (bonds, n, 3)
-            whole = np.round(off)
-            distance = np.linalg.norm((off - whole) @ structure.lattice.matrix, axis=2)
-            index = distance.argmin(axis=1)
-            image = whole[np.arange(len(index)), index].astype(int)
+    frac, matrix = structure.frac_coords, structure.lattice.matrix
+    found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+    for first, around in neighbors.items():
+        index, image = around.index[: around.n_bonds], around.image[: around.n_bonds]
+        sites = np.flatnonzero(orbits.representative == first)
+        turned = (frac[index] + image) @ orbits.rotation[sites].transpose(0, 2, 1)
+        turned += (orbits.translation[sites] - orbits.shift[sites])[:, None]
+        off = turned[:, :, None] - frac  # (sites, bonds, n, 3)
+        whole = np.round(off)
+        distance = (((off - whole) @ matrix) ** 2).sum(axis=3)
+        nearest = distance.argmin(axis=2)
+        cells = np.take_along_axis(whole, nearest[:, :, None, None], axis=2)[:, :, 0].astype(int)
+        found |= {
+            site: (other, cell)
+            for site, other, cell in zip(sites.tolist(), nearest, cells, strict=False)
+        }
+        found[first] = index, image
+    for site in range(len(frac)):
+        index, image = found[site]
         yield index.tolist(), image.tolist()

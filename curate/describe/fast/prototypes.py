@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import cast
 
 import numpy as np
 from pymatgen.core import Lattice
@@ -46,10 +47,10 @@ class ReducedCell:
 class Mapping:
     """The first cell's atoms in one of its lattices that is like the second's."""
 
-    def __init__(self, lattice: Lattice, target: np.ndarray, cart: np.ndarray):
-        frac = lattice.get_fractional_coords(cart)
+    def __init__(self, matrix: np.ndarray, target: np.ndarray, cart: np.ndarray):
+        frac = cart @ np.linalg.inv(matrix)
         self.frac = frac - np.floor(frac)
-        self.parameters, self.target = _parameters(lattice.matrix), target
+        self.parameters, self.target = _parameters(matrix), target
         self.average = Lattice.from_parameters(*((self.parameters + self.target) / 2))
         volume = abs(np.linalg.det(self.average.matrix))
         self.normalization = (len(frac) / volume) ** (1 / 3)
@@ -123,8 +124,7 @@ def find_fit(first: ReducedCell, second: ReducedCell, matcher: StructureMatcher)
     if first.stoichiometry != second.stoichiometry:
         return None
     ratio = (second.volume / first.volume) ** (1 / 6)
-    one = Lattice(first.lattice.matrix * ratio)
-    two = Lattice(second.lattice.matrix / ratio)
+    one, two = first.lattice.matrix * ratio, second.lattice.matrix / ratio
     seen: list[Mapping] = []
     unseen = _mappings(one, two, first, matcher)
     for exchange in itertools.permutations(range(len(second.counts))):
@@ -152,15 +152,34 @@ def still_fits(
 
 
 def _mappings(
-    one: Lattice, two: Lattice, first: ReducedCell, matcher: StructureMatcher
+    one: np.ndarray, two: np.ndarray, first: ReducedCell, matcher: StructureMatcher
 ) -> Iterator[Mapping]:
-    cart = one.get_cartesian_coords(first.frac)
-    target = _parameters(two.matrix)
-    for lattice, _, scale in one.find_all_mappings(
-        two, ltol=matcher.ltol, atol=matcher.angle_tol, skip_rotation_matrix=True
-    ):
-        if abs(abs(np.linalg.det(scale)) - 1) <= 0.5:
-            yield Mapping(lattice, target, cart)
+    """The cells of the first lattice (rows, Å) that are like the second, and no larger than its own.
+
+    They come in the order of `Lattice.find_all_mappings`.
+    """
+    target, longer, wider = _parameters(two), 1 + matcher.ltol, matcher.angle_tol
+    found = Lattice(one).get_points_in_sphere(
+        [[0, 0, 0]], [0, 0, 0], target[:3].max() * longer, zip_results=False
+    )
+    whole, distance = cast("tuple[np.ndarray, ...]", found)[:2]
+    vectors = whole @ one
+    ratio = distance / target[:3, None]
+    a, b, c = map(np.flatnonzero, (ratio < longer) & (ratio > 1 / longer))
+
+    def at_angle(i: np.ndarray, j: np.ndarray, angle: float) -> np.ndarray:
+        cosine = (vectors[i] @ vectors[j].T) / distance[i, None] / distance[j]
+        return np.abs(np.degrees(np.arccos(np.clip(cosine, -1, 1))) - angle) <= wider
+
+    alpha, beta, gamma = target[3:]
+    i, j, k = np.nonzero(
+        at_angle(b, c, alpha) & at_angle(a, c, beta)[:, None] & at_angle(a, b, gamma)[:, :, None]
+    )
+    cells = np.stack([a[i], b[j], c[k]], axis=1)
+    primitive = np.abs(np.abs(np.linalg.det(whole[cells])) - 1) <= 0.5
+    cart = first.frac @ one
+    for cell in cells[primitive]:
+        yield Mapping(vectors[cell], target, cart)
 
 
 def _remembered(unseen: Iterator[Mapping], seen: list[Mapping]) -> Iterator[Mapping]:
