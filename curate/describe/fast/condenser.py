@@ -21,7 +21,7 @@ from curate.describe.fast.components import (
     structure_components,
 )
 from curate.describe.fast.fingerprints import (
-    site_fingerprint,
+    site_fingerprints,
     structure_fingerprint,
 )
 from curate.describe.fast.mineral import FastMineralMatcher
@@ -138,15 +138,13 @@ def _surroundings(symmetry: CellSymmetry) -> tuple[Orbits, dict[int, Neighbors],
     structure = symmetry.structure
     chemistry = Chemistry(structure)
     neighbors = site_neighbors(structure, chemistry, orbits.representatives)
-    prints = {site: site_fingerprint(found) for site, found in neighbors.items()}
-    fingerprints = np.array(
-        [
-            with_stock_rounding(structure, chemistry, site, *prints[first])
-            if prints[first][1]
-            else prints[first][0]
-            for site, first in enumerate(orbits.representative.tolist())
-        ]
-    )
+    of_first, uncertain = site_fingerprints(list(neighbors.values()))
+    number = {first: number for number, first in enumerate(neighbors)}
+    places = [number[first] for first in orbits.representative.tolist()]
+    fingerprints = of_first[places]
+    for site, place in enumerate(places):
+        if decided := uncertain[place]:
+            fingerprints[site, decided] = with_stock_rounding(structure, chemistry, site, decided)
     return orbits, neighbors, fingerprints
 
 

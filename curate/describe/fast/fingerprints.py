@@ -7,6 +7,7 @@ those of matminer's `CrystalNNFingerprint`, which is a loop over pymatgen's `Loc
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -70,7 +71,7 @@ def motifs() -> tuple[tuple[int, str, dict], ...]:
 
 @lru_cache(maxsize=1)
 def _numbers() -> dict[int, list[int]]:
-    """The features of each coordination number."""
+    """The features of each coordination number, its weight first."""
     found: dict[int, list[int]] = {}
     for number, (cn, *_) in enumerate(features()):
         found.setdefault(cn, []).append(number)
@@ -83,40 +84,42 @@ def labels() -> tuple[str, ...]:
     return tuple(f"{name} CN_{cn}" for cn, name, _ in features())
 
 
-def site_fingerprint(neighbors: Neighbors) -> tuple[np.ndarray, list[int]]:
-    """The features of one site (61,), and the numbers of those that rounding decides."""
-    angles = neighbor_angles(neighbors)
-    steps = np.diff(neighbors.weight[: angles.n], prepend=neighbors.weight[:1])
-    groups = np.cumsum(steps < -EQUAL)
-    values = np.zeros(len(features()))
-    uncertain: list[int] = []
-    for cn, weight in neighbors.cn_weights.items():
-        if cn == 0 or weight == 0:
+def site_fingerprints(neighbors: Sequence[Neighbors]) -> tuple[np.ndarray, list[list[int]]]:
+    """The features of each site (s, 61), and the numbers of those that rounding decides."""
+    values = np.zeros((len(neighbors), len(features())))
+    uncertain: list[list[int]] = [[] for _ in neighbors]
+    for cn, numbers in _numbers().items():
+        sites = [site for site, found in enumerate(neighbors) if found.cn_weights.get(cn, 0)]
+        if not sites:
             continue
-        for number in _numbers()[cn]:
-            values[number] = feature(number, neighbors, angles)
+        weights = np.array([neighbors[site].cn_weights[cn] for site in sites])
+        values[sites, numbers[0]] = weights
+        if cn not in MOTIFS:
+            continue
+        angles = Angles(np.stack([neighbors[site].vector[:cn] for site in sites]))
+        groups = np.stack([_groups(neighbors[site].weight[:cn]) for site in sites])
+        for number in numbers[1:]:
             _, motif, parameters = motifs()[number]
+            values[sites, number] = weights * order_parameter(motif, parameters, angles)
             if motif in STEPPED:
-                spread = uncertainty(motif, parameters, angles.first(cn), groups[:cn])
-                if weight * spread > NOISE:
-                    uncertain.append(number)
+                spread = uncertainty(motif, parameters, angles, groups)
+                for place in np.flatnonzero(weights * spread > NOISE):
+                    uncertain[sites[place]].append(number)
     return values, uncertain
 
 
-def neighbor_angles(neighbors: Neighbors) -> Angles:
-    """The angles among as many neighbours as any motif has."""
-    weights = neighbors.cn_weights
-    longest = max((cn for cn, weight in weights.items() if weight != 0 and cn in MOTIFS), default=0)
-    return Angles(neighbors.vector[:longest])
-
-
-def feature(number: int, neighbors: Neighbors, angles: Angles) -> float:
-    """One feature: the weight of its coordination number, times the likeness to its motif."""
+def likeness_feature(number: int, neighbors: Neighbors) -> float:
+    """One feature of a site that is no weight: that of the motif's size times the likeness to it."""
     cn, motif, parameters = motifs()[number]
     weight = neighbors.cn_weights.get(cn, 0)
-    if motif == "wt" or weight == 0:
-        return weight
-    return weight * order_parameter(motif, parameters, angles.first(cn))
+    if weight == 0:
+        return 0.0
+    return weight * order_parameter(motif, parameters, Angles(neighbors.vector[None, :cn]))[0]
+
+
+def _groups(weights: np.ndarray) -> np.ndarray:
+    """Numbers that are the same for neighbours of equal weight (n,), which come in any order."""
+    return np.cumsum(np.diff(weights, prepend=weights[:1]) < -EQUAL)
 
 
 def structure_fingerprint(site_fingerprints: np.ndarray) -> np.ndarray:

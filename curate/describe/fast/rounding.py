@@ -15,7 +15,7 @@ from pymatgen.core import Structure
 from scipy.spatial import Voronoi
 
 from curate.describe.fast import rows
-from curate.describe.fast.fingerprints import feature, neighbor_angles
+from curate.describe.fast.fingerprints import likeness_feature
 from curate.describe.fast.neighbors import (
     Chemistry,
     Neighbors,
@@ -28,15 +28,11 @@ from curate.describe.fast.voronoi import Faces
 
 
 def with_stock_rounding(
-    structure: Structure, chemistry: Chemistry, site: int, values: np.ndarray, uncertain: list[int]
-) -> np.ndarray:
-    """The features (61,) of a site, the uncertain ones as the library computes them for this site."""
+    structure: Structure, chemistry: Chemistry, site: int, features: list[int]
+) -> list[float]:
+    """These features of a site, likenesses to motifs, as the library computes them for this site."""
     neighbors = _neighbors(structure, chemistry, site)
-    angles = neighbor_angles(neighbors)
-    values = values.copy()
-    for number in uncertain:
-        values[number] = feature(number, neighbors, angles)
-    return values
+    return [likeness_feature(number, neighbors) for number in features]
 
 
 def _neighbors(structure: Structure, chemistry: Chemistry, site: int) -> Neighbors:
