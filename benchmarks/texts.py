@@ -3,9 +3,10 @@
     OMP_NUM_THREADS=1 python benchmarks/texts.py --structures TABLE.parquet … [--before f041074]
 
 The crystals of results/equality.parquet, whose texts by stock Robocrystallographer are stored there, are
-described with the code of an earlier commit and with today's: two processes, which get each crystal one
-after the other, in turns the one and the other first. Of several passes each crystal's least seconds
-count, as other work on the machine can only add to them. Writes results/texts.json.
+described with the code of an earlier commit and with today's: two processes, prepared as the workers of a
+build are, which get each crystal one after the other, in turns the one and the other first. Of several
+passes each crystal's least seconds count, as other work on the machine can only add to them. Writes
+results/texts.json.
 """
 
 from __future__ import annotations
@@ -31,12 +32,11 @@ RESULT = Path(__file__).parent / "results" / "texts.json"
 DESCRIBE = """
 import json, sys, time
 try:
-    from curate.describe.condense import warm_up
+    import curate.describe.preload
 except ImportError:
-    from curate.describe import warm_up
+    import curate.preload
 from curate import StructureRecord
 from curate.describe import describe
-warm_up()
 for line in sys.stdin:
     material_id, lattice, species, positions = json.loads(line)
     record = StructureRecord(

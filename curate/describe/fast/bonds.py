@@ -130,19 +130,16 @@ def _mapped(structure: Structure, neighbors: dict[int, Neighbors], orbits: Orbit
     found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
     for first, around in neighbors.items():
         index, image = around.index[: around.n_bonds], around.image[: around.n_bonds]
-        sites = np.flatnonzero(orbits.representative == first)
-        turned = (frac[index] + image) @ orbits.rotation[sites].transpose(0, 2, 1)
-        turned += (orbits.translation[sites] - orbits.shift[sites])[:, None]
-        off = turned[:, :, None] - frac  # (sites, bonds, n, 3)
+        found[first] = index, image
+        others = np.flatnonzero(orbits.representative == first)[1:]
+        turned = (frac[index] + image) @ orbits.rotation[others].transpose(0, 2, 1)
+        turned += (orbits.translation[others] - orbits.shift[others])[:, None]
+        off = turned[:, :, None] - frac  # (others, bonds, n, 3)
         whole = np.round(off)
         distance = (((off - whole) @ matrix) ** 2).sum(axis=3)
         nearest = distance.argmin(axis=2)
         cells = np.take_along_axis(whole, nearest[:, :, None, None], axis=2)[:, :, 0].astype(int)
-        found |= {
-            site: (other, cell)
-            for site, other, cell in zip(sites.tolist(), nearest, cells, strict=False)
-        }
-        found[first] = index, image
+        found |= dict(zip(others.tolist(), zip(nearest, cells, strict=True), strict=True))
     for site in range(len(frac)):
         index, image = found[site]
         yield index.tolist(), image.tolist()

@@ -21,7 +21,7 @@ from pymatgen.core.structure_matcher import StructureMatcher
 from pymatgen.util.coord_cython import is_coord_subset_pbc
 
 from curate.describe.fast import rows
-from curate.describe.fast.reduction import Cell
+from curate.describe.fast.reduction import Cell, ShortLattice
 
 
 class ReducedCell:
@@ -51,7 +51,7 @@ class Mapping:
         frac = cart @ np.linalg.inv(matrix)
         self.frac = frac - np.floor(frac)
         self.parameters, self.target = _parameters(matrix), target
-        self.average = Lattice.from_parameters(*((self.parameters + self.target) / 2))
+        self.average = ShortLattice.from_parameters(*((self.parameters + self.target) / 2))
         volume = abs(np.linalg.det(self.average.matrix))
         self.normalization = (len(frac) / volume) ** (1 / 3)
         self._per_stol = _reciprocal_lengths(self.average.matrix) / (np.pi * self.normalization)

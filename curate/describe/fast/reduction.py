@@ -11,12 +11,43 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from pymatgen.core import Lattice, Structure
 
+CLEAR = 1e-9  # of numbers about 1: more than rounding
 TOLERANCE = 0.25  # Å along each axis, within which a translation takes an atom onto another
+
+
+class ShortLattice(Lattice):
+    """A lattice whose vectors are mostly as short as LLL reduction would make them.
+
+    The library reduces step by step to find that out; here it is asked only where something is left.
+    """
+
+    @property
+    def lll_matrix(self) -> np.ndarray:
+        return self.matrix.copy() if self._is_reduced else super().lll_matrix
+
+    @property
+    def lll_mapping(self) -> np.ndarray:
+        return np.eye(3) if self._is_reduced else super().lll_mapping
+
+    @cached_property
+    def _is_reduced(self) -> bool:
+        """Whether the LLL conditions (δ = 3/4) hold, clear of rounding."""
+        a, b, c = self.matrix
+        ab = (a @ b) / (a @ a)
+        b_normal = b - ab * a
+        ac, bc = (a @ c) / (a @ a), (b_normal @ c) / (b_normal @ b_normal)
+        c_normal = c - ac * a - bc * b_normal
+        return bool(
+            max(abs(ab), abs(ac), abs(bc)) < 0.5 - CLEAR
+            and b_normal @ b_normal > (0.75 - ab**2 + CLEAR) * (a @ a)
+            and c_normal @ c_normal > (0.75 - bc**2 + CLEAR) * (b_normal @ b_normal)
+        )
 
 
 @dataclass(frozen=True)
@@ -66,7 +97,7 @@ def primitive_cell(cell: Cell) -> Cell:
 
 
 def _niggli(cell: Cell) -> Cell:
-    lattice = cell.lattice.get_niggli_reduced_lattice()
+    lattice = ShortLattice(cell.lattice.matrix).get_niggli_reduced_lattice()
     if lattice == cell.lattice:
         return cell
     frac = lattice.get_fractional_coords(cell.lattice.get_cartesian_coords(cell.frac))
