@@ -3,9 +3,10 @@
 import json
 import re
 import shlex
-import sys
 from pathlib import Path
 
+import code_tables
+import measured_tables
 import pytest
 import tyro
 
@@ -19,10 +20,6 @@ DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
 README = ROOT / "README.md"
 NOTEBOOKS = sorted((ROOT / "examples").glob("*.ipynb"))
-sys.path.insert(0, str(DOCS))
-
-import code_tables  # noqa: E402
-import measured_tables  # noqa: E402
 
 FENCE = re.compile(r"^```(?:bash|sh)?\n(.*?)^```", re.M | re.S)
 
