@@ -31,8 +31,8 @@ from curate.describe.options import DescribeOptions
 RESULT = Path(__file__).parent / "results" / "describe.json"
 STEPS = {  # step of the fast condenser -> its functions, none called from another
     "symmetry": {
-        "symmetry/analyzer.py": ("__init__",),
-        "fast/symmetry.py": ("sorted_structure", "of_conventional_cell", "find_orbits"),
+        "symmetry/analyzer.py": ("__init__", "get_conventional_standard_structure"),
+        "fast/symmetry.py": ("_moved", "_listed_operations", "find_orbits"),
     },
     "neighbours": {"fast/neighbors.py": ("site_neighbors",)},
     "order parameters": {
