@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,15 +26,16 @@ class Crystal:
     record: StructureRecord
 
 
-def load(paths: Sequence[Path]) -> list[Crystal]:
+def load(paths: Sequence[Path], only: Collection[str] | None = None) -> list[Crystal]:
     """Crystals of parquet tables (column `id` with `atoms`, jarvis JSON, or `structure`, pymatgen
-    JSON); of the package's sample where no path is given."""
+    JSON), all or those with these ids; of the package's sample where no path is given."""
     if not paths:
         return [Crystal("sample", record) for record in Sample().records()]
     return [
         Crystal(path.stem, _record(row))
         for path in paths
         for row in pq.read_table(path).to_pylist()
+        if only is None or row["id"] in only
     ]
 
 

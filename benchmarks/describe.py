@@ -32,10 +32,13 @@ RESULT = Path(__file__).parent / "results" / "describe.json"
 STEPS = {  # step of the fast condenser -> its functions, none called from another
     "symmetry": {
         "symmetry/analyzer.py": ("__init__", "get_conventional_standard_structure"),
-        "fast/symmetry.py": ("find_orbits",),
+        "fast/symmetry.py": ("_moved", "_listed_operations", "find_orbits"),
     },
     "neighbours": {"fast/neighbors.py": ("site_neighbors",)},
-    "order parameters": {"fast/fingerprints.py": ("site_fingerprint", "structure_fingerprint")},
+    "order parameters": {
+        "fast/fingerprints.py": ("site_fingerprints", "structure_fingerprint"),
+        "fast/rounding.py": ("with_stock_rounding",),
+    },
     "bonds": {"fast/bonds.py": ("__init__",)},
     "components": {"fast/components.py": ("structure_components", "inequivalent_components")},
     "sites": {

@@ -3,8 +3,11 @@
 This is the one module whose import does work: reading the libraries and tables costs a second or two.
 """
 
+import gc
+
 from curate.describe.condense import warm_up
 from curate.describe.lean_imports import mark_own_process
 
 mark_own_process()
 warm_up()
+gc.freeze()  # else each worker walks through all of this in its own collections, 4 % of its time

@@ -25,7 +25,7 @@ def render(condensed: str, options: DescribeOptions | None = None) -> str:
         The description, the same in every process.
     """
     options = options or DescribeOptions()
-    structure = restored(json.loads(condensed))
+    structure = restored(condensed)
     if options.text_format == "unicode-or-html":
         text = unicode_or_html(structure, options)
     elif options.text_format == "unicode":
@@ -50,7 +50,7 @@ def rendered_parts(condensed: str) -> dict[str, str]:
 
     A part that says nothing about the crystal is empty.
     """
-    parts = _part_describer().describe(restored(json.loads(condensed)))
+    parts = _part_describer().describe(restored(condensed))
     return {name: in_fixed_order(text or "") for name, text in parts.items()}
 
 
@@ -80,14 +80,16 @@ def plain(value: Any) -> Any:
     return value.item() if hasattr(value, "item") else value
 
 
-def restored(value: Any, key: str = "") -> Any:
+def restored(condensed: str) -> dict[str, Any]:
     """The condensed structure from its JSON: site numbers are integers, orientations tuples."""
-    if isinstance(value, dict):
-        numbered = bool(value) and all(name.isdigit() for name in value)
-        return {int(k) if numbered else k: restored(item, k) for k, item in value.items()}
-    if isinstance(value, list):
-        items = [restored(item) for item in value]
-        return tuple(items) if key == "orientation" else items
+    return json.loads(condensed, object_hook=_restored)
+
+
+def _restored(value: dict[str, Any]) -> dict[Any, Any]:
+    if value and all(name.isdigit() for name in value):
+        return {int(name): item for name, item in value.items()}
+    if isinstance(orientation := value.get("orientation"), list):
+        value["orientation"] = tuple(orientation)
     return value
 
 

@@ -10,6 +10,8 @@ set of tuples with the same hashes.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
+from operator import itemgetter
 from typing import NamedTuple
 
 import networkx as nx
@@ -17,11 +19,16 @@ import numpy as np
 from pymatgen.core import Structure
 from pymatgen.core.graphs import StructureGraph
 
+from curate.describe.fast import rows
 from curate.describe.fast.neighbors import Neighbors
 from curate.describe.fast.symmetry import Orbits
 
 Image = tuple[int, int, int]
 HERE: Image = (0, 0, 0)
+_distance = itemgetter(4)  # of a Bonded
+
+
+Place = tuple[int, Image]  # a site in a cell
 
 
 class Bonded(NamedTuple):
@@ -41,24 +48,42 @@ class Bonds:
         self.structure = structure
         self.graph = nx.MultiDiGraph()
         self.graph.add_nodes_from(range(len(structure)))
+        bonds: dict[tuple[int, int, Image], None] = {}
         for site, (index, images) in enumerate(_mapped(structure, neighbors, orbits)):
             for other, image in zip(index, images, strict=True):
-                self._add(site, other, tuple(image))
+                bonds[_once(site, other, tuple(image))] = None
+        for first, second, image in bonds:
+            self.graph.add_edge(first, second, to_jimage=image, weight=1)
         self._z = [sum(element.Z for element in site.species) for site in structure]
-        self._base: dict[int, list[tuple[int, Image, float]]] = {}
-        self._shells: dict[tuple[int, Image], list[Bonded]] = {}
+        self._frac = structure.frac_coords
+        self._base: dict[int, list[Bonded]] = {}
+        self._nearest: dict[int, list[Bonded]] = {}
+        self._places: dict[Place, list[Place]] = {}
 
-    def of(self, site: int, image: Image = HERE) -> list[Bonded]:
+    def of(self, site: int) -> list[Bonded]:
+        """Neighbours of a site, nearest first."""
+        if site not in self._nearest:
+            self._nearest[site] = sorted(set(self._neighbors_here(site)), key=_distance)
+        return self._nearest[site]
+
+    def around(self, site: int, image: Image) -> list[Place]:
         """Neighbours of a site in the cell `image`, nearest first."""
-        key = (site, image)
-        if key not in self._shells:
+        place = (site, image)
+        if place not in self._places:
             x, y, z = image
-            found = {
-                Bonded(self._z[other], (dx + x, dy + y, dz + z), other, 1, distance)
-                for other, (dx, dy, dz), distance in self._neighbors_here(site)
+            found = {  # plain tuples, which hash as Bonded does
+                (number, (dx + x, dy + y, dz + z), other, weight, distance)
+                for number, (dx, dy, dz), other, weight, distance in self._neighbors_here(site)
             }
-            self._shells[key] = sorted(found, key=lambda bonded: bonded.distance)
-        return self._shells[key]
+            self._places[place] = [
+                (other, there) for _, there, other, _, _ in sorted(found, key=_distance)
+            ]
+        return self._places[place]
+
+    def positions(self, places: Iterable[Place]) -> np.ndarray:
+        """Å; of sites in cells (n, 3)."""
+        index, image = zip(*places, strict=True)
+        return rows.times(self._frac[list(index)] + image, self.structure.lattice.matrix)
 
     def pymatgen_graph(self) -> StructureGraph:
         """The library's own graph, for what still asks for one."""
@@ -67,48 +92,54 @@ class Bonds:
         made.set_node_attributes()
         return made
 
-    def _add(self, first: int, second: int, image: Image) -> None:
-        """One edge for each bond: from the lower site, first non-zero image number positive."""
-        if second < first:
-            first, second, image = second, first, (-image[0], -image[1], -image[2])
-        elif second == first and next(x for x in image if x != 0) < 0:
-            image = (-image[0], -image[1], -image[2])
-        present = self.graph.get_edge_data(first, second)
-        if present is None or all(edge["to_jimage"] != image for edge in present.values()):
-            self.graph.add_edge(first, second, to_jimage=image, weight=1)
-
-    def _neighbors_here(self, site: int) -> list[tuple[int, Image, float]]:
+    def _neighbors_here(self, site: int) -> list[Bonded]:
         if site not in self._base:
-            seen: dict[tuple[int, Image], None] = {}
+            seen: dict[Place, None] = {}
             for _, other, image in self.graph.out_edges(site, data="to_jimage"):
                 seen[other, image] = None
             for other, _, (x, y, z) in self.graph.in_edges(site, data="to_jimage"):
                 seen[other, (-x, -y, -z)] = None
-            frac, matrix = self.structure.frac_coords, self.structure.lattice.matrix
             self._base[site] = [
-                # the library's arithmetic, step by step: equal distances must stay equal
-                (
-                    other,
-                    image,
-                    float(np.linalg.norm(np.dot(image + frac[other] - frac[site], matrix))),
-                )
-                for other, image in seen
+                Bonded(self._z[other], image, other, 1, distance)
+                for (other, image), distance in zip(seen, self._lengths(site, seen), strict=True)
             ]
         return self._base[site]
+
+    def _lengths(self, site: int, places: Collection[Place]) -> list[float]:
+        """Å; in the library's arithmetic, since equal distances must stay equal."""
+        if not places:
+            return []
+        index, image = zip(*places, strict=True)
+        off = np.array(image) + self._frac[list(index)] - self._frac[site]
+        return rows.norm(rows.times(off, self.structure.lattice.matrix)).tolist()
+
+
+def _once(first: int, second: int, image: Image) -> tuple[int, int, Image]:
+    """One edge for each bond: from the lower site, first non-zero image number positive."""
+    x, y, z = image
+    if second < first:
+        return second, first, (-x, -y, -z)
+    if second == first and next(number for number in image if number != 0) < 0:
+        return first, second, (-x, -y, -z)
+    return first, second, image
 
 
 def _mapped(structure: Structure, neighbors: dict[int, Neighbors], orbits: Orbits):
     """Bonded site numbers and images for each site, the representative's neighbours turned."""
-    frac = structure.frac_coords
-    for site, representative in enumerate(orbits.representative.tolist()):
-        found = neighbors[representative]
-        index, image = found.index[: found.n_bonds], found.image[: found.n_bonds]
-        if site != representative and len(index):
-            turned = (frac[index] + image) @ orbits.rotation[site].T
-            turned += orbits.translation[site] - orbits.shift[site]
-            off = turned[:, None] - frac  # (bonds, n, 3)
-            whole = np.round(off)
-            distance = np.linalg.norm((off - whole) @ structure.lattice.matrix, axis=2)
-            index = distance.argmin(axis=1)
-            image = whole[np.arange(len(index)), index].astype(int)
+    frac, matrix = structure.frac_coords, structure.lattice.matrix
+    found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+    for first, around in neighbors.items():
+        index, image = around.index[: around.n_bonds], around.image[: around.n_bonds]
+        found[first] = index, image
+        others = np.flatnonzero(orbits.representative == first)[1:]
+        turned = (frac[index] + image) @ orbits.rotation[others].transpose(0, 2, 1)
+        turned += (orbits.translation[others] - orbits.shift[others])[:, None]
+        off = turned[:, :, None] - frac  # (others, bonds, n, 3)
+        whole = np.round(off)
+        distance = (((off - whole) @ matrix) ** 2).sum(axis=3)
+        nearest = distance.argmin(axis=2)
+        cells = np.take_along_axis(whole, nearest[:, :, None, None], axis=2)[:, :, 0].astype(int)
+        found |= dict(zip(others.tolist(), zip(nearest, cells, strict=True), strict=True))
+    for site in range(len(frac)):
+        index, image = found[site]
         yield index.tolist(), image.tolist()

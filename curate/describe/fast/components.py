@@ -19,8 +19,8 @@ from pymatgen.core import PeriodicSite, Structure
 from pymatgen.core.lattice import get_integer_index
 from pymatgen.core.structure_matcher import StructureMatcher
 
-from curate.describe.fast.bonds import HERE, Bonds, Image
-from curate.describe.fast.prototypes import reduced_structure
+from curate.describe.fast.bonds import HERE, Bonds, Image, Place
+from curate.describe.fast.reduction import Cell, reduced_cell
 
 Component = dict[str, Any]
 
@@ -72,48 +72,73 @@ def _orientation(dimensionality: int, vertices: list[Image]) -> tuple[int, ...] 
 
 def _dimensionality(bonds: Bonds, start: int) -> tuple[int, list[Image]]:
     """Larsen's search: the images of the first site that its own bonds lead to, and their rank."""
-    seen: set[tuple[int, Image]] = set()
-    images: dict[int, set[Image]] = defaultdict(set)
+    seen: set[Place] = set()
+    spans: dict[int, _Span] = defaultdict(_Span)
     queue = [(start, HERE)]
     for site, image in queue:  # grows while it is read
         if (site, image) in seen:
             continue
         seen.add((site, image))
-        if not _adds_direction(images[site], image):
+        if not spans[site].grows(image):
             continue
-        images[site].add(image)
-        if len(images[start]) == 4:
-            break  # three directions; there are no more
+        spans[site].add(image)
+        if spans[start].is_full:
+            break
         x, y, z = image
         for bonded in bonds.of(site):
             dx, dy, dz = bonded.image
             there = (x + dx, y + dy, z + dz)
-            if (
-                len(images[bonded.site]) < 4
-                and (bonded.site, there) not in seen
-                and _adds_direction(images[bonded.site], there)
-            ):
+            if spans[bonded.site].grows(there) and (bonded.site, there) not in seen:
                 queue.append((bonded.site, there))
-    vertices = list(images[start])
+    vertices = list(spans[start].images)
     return len(vertices) - 1, vertices
 
 
-def _adds_direction(images: set[Image], new: Image) -> bool:
-    """Whether the new image lies outside the point, line or plane through those found."""
-    if not images:
-        return True
-    if len(images) == 4:
+class _Span:
+    """Images of a site that span a point, a line, a plane or space."""
+
+    def __init__(self) -> None:
+        self.images: set[Image] = set()
+        self._origin = self._along = self._normal = HERE  # as far as there are that many images
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there are three directions; there are no more."""
+        return len(self.images) == 4
+
+    def grows(self, image: Image) -> bool:
+        """Whether the image lies outside the point, line or plane through those found."""
+        match len(self.images):
+            case 0:
+                return True
+            case 1:
+                return image != self._origin
+            case 2:
+                return _cross(self._along, _off(image, self._origin)) != HERE
+            case 3:
+                (x, y, z), (nx, ny, nz) = _off(image, self._origin), self._normal
+                return nx * x + ny * y + nz * z != 0
         return False
-    (ox, oy, oz), *rest = images
-    rows = [(x - ox, y - oy, z - oz) for x, y, z in (*rest, new)]
-    if len(rows) == 1:
-        return any(rows[0])
-    (ax, ay, az), (bx, by, bz) = rows[:2]
-    nx_, ny, nz = ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx
-    if len(rows) == 2:
-        return bool(nx_ or ny or nz)
-    cx, cy, cz = rows[2]
-    return nx_ * cx + ny * cy + nz * cz != 0
+
+    def add(self, image: Image) -> None:
+        """Take in an image by which the span grows."""
+        match len(self.images):
+            case 0:
+                self._origin = image
+            case 1:
+                self._along = _off(image, self._origin)
+            case 2:
+                self._normal = _cross(self._along, _off(image, self._origin))
+        self.images.add(image)
+
+
+def _off(one: Image, other: Image) -> Image:
+    return one[0] - other[0], one[1] - other[1], one[2] - other[2]
+
+
+def _cross(one: Image, other: Image) -> Image:
+    (ax, ay, az), (bx, by, bz) = one, other
+    return ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx
 
 
 def molecule_graph(bonds: Bonds, component: Component):
@@ -148,11 +173,11 @@ def _center_of_mass(bonds: Bonds, start: int) -> np.ndarray:
     images = {start: HERE}
     queue = [start]
     for site in queue:
-        for bonded in bonds.of(site, images[site]):
-            if bonded.site not in images:
-                images[bonded.site] = bonded.image
-                queue.append(bonded.site)
-            elif images[bonded.site] != bonded.image:
+        for other, image in bonds.around(site, images[site]):
+            if other not in images:
+                images[other] = image
+                queue.append(other)
+            elif images[other] != image:
                 raise ValueError("Graph component is not zero-dimensional")
     center, total = np.zeros(3), 0.0
     for site in sorted(images):
@@ -177,13 +202,13 @@ def inequivalent_components(components: list[Component]) -> list[Component]:
         for kind, other in zip(kinds, reduced, strict=True):
             if not _same_composition(matcher, structure, kind["structure_graph"].structure):
                 continue
-            small = small or reduced_structure(structure)
+            small = small or reduced_cell(Cell.of(structure)).to_structure()
             if matcher.fit(small, other, skip_structure_reduction=True):
                 kind["count"] += 1
                 break
         else:
             kinds.append({**component, "count": 1})
-            reduced.append(small or reduced_structure(structure))
+            reduced.append(small or reduced_cell(Cell.of(structure)).to_structure())
     return kinds
 
 

@@ -21,15 +21,21 @@ from curate.describe.fast.components import (
     structure_components,
 )
 from curate.describe.fast.fingerprints import (
-    site_fingerprint,
+    site_fingerprints,
     structure_fingerprint,
-    with_stock_rounding,
 )
 from curate.describe.fast.mineral import FastMineralMatcher
 from curate.describe.fast.minerals import Minerals
-from curate.describe.fast.neighbors import Neighbors, site_neighbors
+from curate.describe.fast.neighbors import Chemistry, Neighbors, site_neighbors
+from curate.describe.fast.rounding import with_stock_rounding
 from curate.describe.fast.sites import FastSiteAnalyzer
-from curate.describe.fast.symmetry import Orbits, Symmetry, find_orbits
+from curate.describe.fast.symmetry import (
+    CellSymmetry,
+    Orbits,
+    Symmetry,
+    find_orbits,
+    sorted_structure,
+)
 from curate.describe.molecules import FormulaOnly, MoleculeNamer, NamingCondenser
 
 
@@ -54,13 +60,13 @@ class FastCondenser(NamingCondenser):
 
     def condense_structure(self, structure: Structure) -> dict[str, Any]:
         """The same steps as the inherited method, in its order."""
-        structure = structure.get_sorted_structure()  # so that symmetry labels come out right
-        structure.translate_sites(range(structure.num_sites), [1, 1, 1])
+        structure = sorted_structure(  # so that symmetry labels come out right
+            structure.lattice, structure.species_and_occu, (structure.frac_coords + 1) % 1
+        )
         symmetry = Symmetry(structure, symprec=self.symprec)
-        cell = symmetry
-        if self.use_conventional_cell:
-            structure = symmetry.get_conventional_standard_structure()
-            cell = Symmetry(structure, symprec=self.symprec)
+        conventional = self.use_conventional_cell
+        cell = symmetry.of_conventional_cell() if conventional else symmetry.of_cell()
+        structure = cell.structure
 
         orbits, neighbors, fingerprints = _surroundings(cell)
         bonds = Bonds(structure, neighbors, orbits)
@@ -99,7 +105,9 @@ class FastCondenser(NamingCondenser):
             return found | {"simplified": False}
         simple = reconstructed(bonds, components)
         if simple is not None:
-            fingerprint = structure_fingerprint(_surroundings(Symmetry(simple, self.symprec))[2])
+            fingerprint = structure_fingerprint(
+                _surroundings(Symmetry(simple, self.symprec).of_cell())[2]
+            )
             found = matcher.best_mineral_name(simple, fingerprint)
         return found | {"simplified": True}
 
@@ -120,24 +128,23 @@ class FastCondenser(NamingCondenser):
         return summary, makeup
 
 
-def _surroundings(symmetry: Symmetry) -> tuple[Orbits, dict[int, Neighbors], np.ndarray]:
+def _surroundings(symmetry: CellSymmetry) -> tuple[Orbits, dict[int, Neighbors], np.ndarray]:
     """Orbits, neighbours of one site of each, and the fingerprints of all sites (n, 61).
 
     The library gives equivalent sites different fingerprints where rounding decides; to say the same,
-    the features that it decides are taken from the library, site by site.
+    the features that it decides are computed with the library's digits, site by site.
     """
     orbits = find_orbits(symmetry)
     structure = symmetry.structure
-    neighbors = site_neighbors(structure, orbits.representatives)
-    prints = {site: site_fingerprint(found) for site, found in neighbors.items()}
-    fingerprints = np.array(
-        [
-            with_stock_rounding(structure, site, *prints[first])
-            if prints[first][1]
-            else prints[first][0]
-            for site, first in enumerate(orbits.representative.tolist())
-        ]
-    )
+    chemistry = Chemistry(structure)
+    neighbors = site_neighbors(structure, chemistry, orbits.representatives)
+    of_first, uncertain = site_fingerprints(list(neighbors.values()))
+    number = {first: number for number, first in enumerate(neighbors)}
+    places = [number[first] for first in orbits.representative.tolist()]
+    fingerprints = of_first[places]
+    for site, place in enumerate(places):
+        if decided := uncertain[place]:
+            fingerprints[site, decided] = with_stock_rounding(structure, chemistry, site, decided)
     return orbits, neighbors, fingerprints
 
 

@@ -7,12 +7,12 @@ those of matminer's `CrystalNNFingerprint`, which is a loop over pymatgen's `Loc
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from pymatgen.core import Structure
-from pymatgen.core.local_env import CN_OPT_PARAMS, CrystalNN, LocalStructOrderParams
+from pymatgen.core.local_env import CN_OPT_PARAMS, LocalStructOrderParams
 
 from curate.describe.fast.neighbors import Neighbors
 from curate.describe.fast.order_parameters import TWO_POLES, Angles, order_parameter, uncertainty
@@ -70,57 +70,56 @@ def motifs() -> tuple[tuple[int, str, dict], ...]:
 
 
 @lru_cache(maxsize=1)
+def _numbers() -> dict[int, list[int]]:
+    """The features of each coordination number, its weight first."""
+    found: dict[int, list[int]] = {}
+    for number, (cn, *_) in enumerate(features()):
+        found.setdefault(cn, []).append(number)
+    return found
+
+
+@lru_cache(maxsize=1)
 def labels() -> tuple[str, ...]:
     """The features' names: "wt CN_1", "sgl_bd CN_1", …"""
     return tuple(f"{name} CN_{cn}" for cn, name, _ in features())
 
 
-def site_fingerprint(neighbors: Neighbors) -> tuple[np.ndarray, list[int]]:
-    """The features of one site (61,), and the numbers of those that rounding decides."""
-    weights = neighbors.cn_weights
-    longest = max((cn for cn, weight in weights.items() if weight != 0 and cn <= 12), default=0)
-    angles = Angles(neighbors.vector[:longest])
-    steps = np.diff(neighbors.weight[:longest], prepend=neighbors.weight[:1])
-    groups = np.cumsum(steps < -EQUAL)
-    values: list[float] = []
-    uncertain: list[int] = []
-    for number, (cn, motif, parameters) in enumerate(motifs()):
-        weight = weights.get(cn, 0)
-        if motif == "wt" or weight == 0:
-            values.append(weight)
+def site_fingerprints(neighbors: Sequence[Neighbors]) -> tuple[np.ndarray, list[list[int]]]:
+    """The features of each site (s, 61), and the numbers of those that rounding decides."""
+    values = np.zeros((len(neighbors), len(features())))
+    uncertain: list[list[int]] = [[] for _ in neighbors]
+    for cn, numbers in _numbers().items():
+        sites = [site for site, found in enumerate(neighbors) if found.cn_weights.get(cn, 0)]
+        if not sites:
             continue
-        first = angles.first(cn)
-        values.append(weight * order_parameter(motif, parameters, first))
-        if motif in STEPPED:
-            spread = uncertainty(motif, parameters, first, groups[:cn])
-            if weight * spread > NOISE:
-                uncertain.append(number)
-    return np.array(values, float), uncertain
+        weights = np.array([neighbors[site].cn_weights[cn] for site in sites])
+        values[sites, numbers[0]] = weights
+        if cn not in MOTIFS:
+            continue
+        angles = Angles(np.stack([neighbors[site].vector[:cn] for site in sites]))
+        groups = np.stack([_groups(neighbors[site].weight[:cn]) for site in sites])
+        for number in numbers[1:]:
+            _, motif, parameters = motifs()[number]
+            values[sites, number] = weights * order_parameter(motif, parameters, angles)
+            if motif in STEPPED:
+                spread = uncertainty(motif, parameters, angles, groups)
+                for place in np.flatnonzero(weights * spread > NOISE):
+                    uncertain[sites[place]].append(number)
+    return values, uncertain
 
 
-def with_stock_rounding(
-    structure: Structure, site: int, values: np.ndarray, uncertain: list[int]
-) -> np.ndarray:
-    """The features (61,) of a site, the uncertain ones as the library computes them for this site."""
-    found = _crystal_nn().get_nn_data(structure, site)
-    values = values.copy()
-    for number in uncertain:
-        cn, _, op = features()[number]
-        assert op is not None  # a weight is never uncertain
-        neighbors = [neighbor["site"] for neighbor in found.cn_nninfo.get(cn, ())]
-        likeness = None
-        if neighbors:
-            numbers = list(range(1, len(neighbors) + 1))
-            sites: Any = [structure[site], *neighbors]
-            likeness = op.get_order_parameters(sites, 0, indices_neighs=numbers)[0]
-        values[number] = found.cn_weights.get(cn, 0) * (likeness or 0)
-    return values
+def likeness_feature(number: int, neighbors: Neighbors) -> float:
+    """One feature of a site that is no weight: that of the motif's size times the likeness to it."""
+    cn, motif, parameters = motifs()[number]
+    weight = neighbors.cn_weights.get(cn, 0)
+    if weight == 0:
+        return 0.0
+    return weight * order_parameter(motif, parameters, Angles(neighbors.vector[None, :cn]))[0]
 
 
-@lru_cache(maxsize=1)
-def _crystal_nn() -> CrystalNN:
-    """The library's neighbour finder, with the settings Robocrystallographer gives it."""
-    return CrystalNN(cation_anion=False)
+def _groups(weights: np.ndarray) -> np.ndarray:
+    """Numbers that are the same for neighbours of equal weight (n,), which come in any order."""
+    return np.cumsum(np.diff(weights, prepend=weights[:1]) < -EQUAL)
 
 
 def structure_fingerprint(site_fingerprints: np.ndarray) -> np.ndarray:

@@ -15,8 +15,10 @@ import numpy as np
 from pymatgen.core import Structure
 from pymatgen.core.structure_matcher import StructureMatcher
 
+from curate.describe.fast import rows
 from curate.describe.fast.minerals import Minerals, proportions
-from curate.describe.fast.prototypes import ReducedCell, find_fit, reduced_structure, still_fits
+from curate.describe.fast.prototypes import ReducedCell, find_fit, still_fits
+from curate.describe.fast.reduction import Cell, primitive_cell, reduced_cell
 
 LENGTH_TOLERANCE, SITE_TOLERANCE, ANGLE_TOLERANCE = 0.2, 0.3, 5.0  # the library's first ones
 NEAREST = 0.4  # largest distance of fingerprints that are alike
@@ -35,9 +37,7 @@ class FastMineralMatcher:
 
     def best_mineral_name(self, structure: Structure, fingerprint: np.ndarray) -> dict[str, Any]:
         """Name, distance (-1 for a matched prototype) and whether the number of elements agrees."""
-        distance = np.array(
-            [np.linalg.norm(row - fingerprint) for row in self._minerals.fingerprints]
-        )
+        distance = rows.norm(self._minerals.fingerprints - fingerprint)
         order = np.argsort(distance)
         if matches := self._prototypes(structure, order):
             return _mineral(self._minerals.names[matches[0]], -1, True)
@@ -58,7 +58,7 @@ class FastMineralMatcher:
             ltol=LENGTH_TOLERANCE, stol=SITE_TOLERANCE, angle_tol=ANGLE_TOLERANCE
         )
         # the library reduces the crystal before matching and again in the matcher
-        cell = ReducedCell.from_reduced(reduced_structure(reduced_structure(structure)))
+        cell = ReducedCell.of(primitive_cell(reduced_cell(Cell.of(structure))))
         cells = self._minerals.cells
         fits = {
             n: find_fit(cells[n], cell, matcher)

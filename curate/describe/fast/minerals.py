@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 from pymatgen.core import Lattice
 
-from curate.describe.fast.prototypes import ReducedCell, reduced_structure
+from curate.describe.fast.prototypes import ReducedCell
+from curate.describe.fast.reduction import Cell, reduced_cell
 
 FILE = Path(str(files("curate") / "data" / "minerals.npz"))
 MADE_BY = ("robocrys", "pymatgen-core")
@@ -65,7 +66,7 @@ class Minerals:
             n_elements=table["n_elems"].to_numpy(),
             n_sites=np.array([len(structure) for structure in table["structure"]]),
             fingerprints=np.array(table["fingerprint"].tolist(), float),
-            cells=[ReducedCell.from_reduced(reduced_structure(s)) for s in table["structure"]],
+            cells=[ReducedCell.of(reduced_cell(Cell.of(s))) for s in table["structure"]],
         )
 
     def save(self, path: Path = FILE) -> None:

@@ -9,6 +9,7 @@ decimals; the lists for the coordination numbers are prefixes of one list.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
@@ -16,6 +17,7 @@ import numpy as np
 from pymatgen.core import Structure
 from pymatgen.core.local_env import CrystalNN, _get_default_radius, _get_radius
 
+from curate.describe.fast import rows
 from curate.describe.fast.voronoi import Faces, voronoi_faces
 
 SEARCH_CUTOFF = 7.0  # Å; CrystalNN's defaults
@@ -45,13 +47,14 @@ NOTHING = Neighbors(
 )
 
 
-def site_neighbors(structure: Structure, sites: list[int]) -> dict[int, Neighbors]:
+def site_neighbors(
+    structure: Structure, chemistry: Chemistry, sites: list[int]
+) -> dict[int, Neighbors]:
     """CrystalNN's neighbours of the given sites of an ordered structure."""
-    chemistry = _Chemistry(structure)
-    return {site: _neighbors(structure, chemistry, site) for site in sites}
+    return {site: weighed(chemistry, site, _surroundings(structure, site)) for site in sites}
 
 
-class _Chemistry:
+class Chemistry:
     """Radii and electronegativities of the species of a structure, looked up once."""
 
     def __init__(self, structure: Structure):
@@ -79,26 +82,37 @@ class _Chemistry:
         return self._default[kind]
 
 
-def _neighbors(structure: Structure, chemistry: _Chemistry, site: int) -> Neighbors:
-    faces, index, image, vector = _cell(structure, site)
+@dataclass(frozen=True)
+class Surroundings:
+    """The faces of a site's Voronoi cell, and the neighbour behind each."""
+
+    faces: Faces
+    index: np.ndarray  # (m,) sites of the cell
+    image: np.ndarray  # (m, 3) cells they are in
+    vector: np.ndarray  # (m, 3) Å, from the site
+
+
+def weighed(chemistry: Chemistry, site: int, around: Surroundings) -> Neighbors:
+    """The neighbours in the order of their weights, which fade with distance."""
+    faces = around.faces
     weight = faces.solid_angle / faces.solid_angle.max()
     weight = weight * (faces.solid_angle / faces.area)
 
-    one, others = int(chemistry.kind[site]), chemistry.kind[index]
+    one, others = int(chemistry.kind[site]), chemistry.kind[around.index]
     difference = np.abs(chemistry.x[one] - chemistry.x[others])
     chemical = 1 + X_DIFF_WEIGHT * np.sqrt(difference / MAX_X_DIFF)
     weight = weight * np.where(np.isnan(difference), 1.0, chemical)
     if weight.max() == 0:
         return NOTHING
-    weight = weight / weight.max()
+    unfaded = weight / weight.max()
 
-    low = chemistry.diameters(one, others) + DISTANCE_CUTOFFS[0]
-    high = low - DISTANCE_CUTOFFS[0] + DISTANCE_CUTOFFS[1]
-    distance = np.sqrt((vector * vector).sum(axis=1))
+    diameter = chemistry.diameters(one, others)
+    low, high = (diameter + cutoff for cutoff in DISTANCE_CUTOFFS)
+    distance = rows.norm(around.vector)
     fading = (np.cos((distance - low) / (high - low) * math.pi) + 1) * 0.5
-    weight = weight * np.where(distance <= low, 1.0, np.where(distance < high, fading, 0.0))
+    weight = unfaded * np.where(distance <= low, 1.0, np.where(distance < high, fading, 0.0))
 
-    order = np.argsort(-weight, kind="stable")
+    order = np.lexsort((-unfaded, -weight))
     weight = weight[order]
     if weight[0] == 0:
         return NOTHING
@@ -107,8 +121,13 @@ def _neighbors(structure: Structure, chemistry: _Chemistry, site: int) -> Neighb
     if not kept.any():  # a bond so weak that it rounds to none
         return NOTHING
     order = order[kept]
-    cn_weights = _cn_weights(rounded[kept])
-    return Neighbors(index[order], image[order], vector[order], weight[kept], cn_weights)
+    return Neighbors(
+        around.index[order],
+        around.image[order],
+        around.vector[order],
+        weight[kept],
+        _cn_weights(rounded[kept]),
+    )
 
 
 def _cn_weights(weight: np.ndarray) -> dict[int, float]:
@@ -124,10 +143,40 @@ def _cn_weights(weight: np.ndarray) -> dict[int, float]:
     return weights
 
 
-def _cell(structure: Structure, site: int) -> tuple[Faces, np.ndarray, np.ndarray, np.ndarray]:
-    """Faces of the site's Voronoi cell, with index, image and vector of the neighbour behind each.
+def _surroundings(structure: Structure, site: int) -> Surroundings:
+    """The site's Voronoi cell by its own hull."""
+    lattice, center = structure.lattice, structure.cart_coords[site]
 
-    The cutoff grows as in the library: doubled while the cell is open, up to the longest diagonal.
+    def cell(points: Sphere) -> Surroundings | None:
+        vector = lattice.get_cartesian_coords(points.frac[1:]) - center
+        faces = voronoi_faces(vector, points.distance[1:])
+        if faces is None:
+            return None
+        kept = faces.point + 1
+        return Surroundings(faces, points.index[kept], points.image[kept], vector[faces.point])
+
+    return closed_cell(structure, site, cell)
+
+
+@dataclass(frozen=True)
+class Sphere:
+    """The points around a site, nearest first; the first is the site itself."""
+
+    frac: np.ndarray  # (n, 3)
+    distance: np.ndarray  # (n,) Å
+    index: np.ndarray  # (n,) sites of the cell
+    image: np.ndarray  # (n, 3) cells they are in
+
+
+def closed_cell(
+    structure: Structure, site: int, cell: Callable[[Sphere], Surroundings | None]
+) -> Surroundings:
+    """A site's Voronoi cell among the points of the first of the library's spheres that closes it.
+
+    The radius is doubled while the cell is open (None), up to the longest diagonal.
+
+    Raises:
+        RuntimeError: The cell is open in the largest sphere.
     """
     lattice, center = structure.lattice, structure.cart_coords[site]
     diagonals = np.array([[1, 1, 1], [-1, 1, 1], [1, -1, 1], [1, 1, -1]]) @ lattice.matrix
@@ -138,12 +187,12 @@ def _cell(structure: Structure, site: int) -> tuple[Faces, np.ndarray, np.ndarra
             "tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]",
             lattice.get_points_in_sphere(structure.frac_coords, center, cutoff, zip_results=False),
         )
-        order = np.argsort(distance, kind="stable")[1:]  # the first is the site itself
-        vector = lattice.get_cartesian_coords(frac[order]) - center
-        faces = voronoi_faces(vector, distance[order])
-        if faces is not None:
-            kept = order[faces.point]
-            return faces, index[kept].astype(int), image[kept].astype(int), vector[faces.point]
+        order = np.argsort(distance, kind="stable")
+        points = Sphere(
+            frac[order], distance[order], index[order].astype(int), image[order].astype(int)
+        )
+        if (found := cell(points)) is not None:
+            return found
         if cutoff >= longest:
             raise RuntimeError("Error in Voronoi neighbor finding; max cutoff exceeded")
         cutoff = min(cutoff * 2, longest + 0.001)

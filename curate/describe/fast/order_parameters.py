@@ -14,6 +14,8 @@ from copy import copy
 
 import numpy as np
 
+from curate.describe.fast import rows
+
 PI = math.pi
 EDGE = 1e-6  # rad; an angle this close to a step may lie on either side
 PYRAMIDS = {"T", "tri_pyr", "sq_pyr", "pent_pyr", "hex_pyr"}
@@ -35,155 +37,151 @@ LEGENDRE = {
 
 
 class Angles:
-    """Angles among the neighbours of one site, for lists of n and fewer neighbours."""
+    """The angles among the n neighbours of each of s sites, and which triples (j, k, m) count."""
 
     def __init__(self, vectors: np.ndarray):
-        self.distance = np.sqrt((vectors * vectors).sum(axis=1))  # (n,) Å
-        unit = vectors / self.distance[:, None]
-        self.cosine = np.clip(unit @ unit.T, -1, 1)
-        self.theta = np.arccos(self.cosine)  # (n, n) between neighbours j and k
-        across = unit[None] - self.cosine[:, :, None] * unit[:, None]  # k's part normal to j
-        length = np.sqrt((across * across).sum(axis=2))
-        self.aligned = length < 1e-12  # (n, n) k lies on the axis through j
-        across /= np.where(self.aligned, np.inf, length)[:, :, None]
-        # (n, n, n) between the planes j-k and j-m
-        self.phi = np.arccos(np.clip(across @ across.transpose(0, 2, 1), -1, 1))
-        self._first: dict[int, First] = {}
-
-    def first(self, n: int) -> First:
-        """The angles among the first n neighbours."""
-        if n not in self._first:
-            self._first[n] = First(self, n)
-        return self._first[n]
-
-
-class First:
-    """Views of the angles of the first n neighbours, and which triples (j, k, m) count."""
-
-    def __init__(self, angles: Angles, n: int):
-        self.n = n
-        self.theta, self.phi = angles.theta[:n, :n], angles.phi[:n, :n, :n]
-        self.cosine = angles.cosine[:n, :n]
-        self.distance = np.sort(angles.distance[:n])
-        self.pair = ~np.eye(n, dtype=bool)  # j and k differ
-        plane = self.pair & ~angles.aligned[:n, :n]
+        """From the vectors to the neighbours (s, n, 3), in Å."""
+        self.n = n = vectors.shape[1]
+        distance = rows.norm(vectors)
+        self.distance = np.sort(distance, axis=1)  # (s, n) Å
+        unit = vectors / distance[:, :, None]
+        cosine = rows.dot(unit[:, :, None], unit[:, None])
+        self.cosine = np.clip(cosine, -1, 1)
+        self.theta = rows.arccos(self.cosine)  # (s, n, n) between neighbours j and k
+        along = cosine / rows.dot(unit, unit)[:, :, None]
+        across = unit[:, None] - along[..., None] * unit[:, :, None]  # k's part normal to j
+        length = rows.norm(across)
+        aligned = length < 1e-12  # (s, n, n) k lies on the axis through j
+        across /= np.where(aligned, np.inf, length)[..., None]
+        cosine = rows.dot(across[:, :, :, None], across[:, :, None])
+        self.phi = np.arccos(np.clip(cosine, -1, 1))  # (s, n, n, n) between planes j-k and j-m
+        self.pair = ~np.eye(n, dtype=bool)  # (n, n) j and k differ
+        plane = self.pair & ~aligned
         other = self.pair[None] & self.pair[:, None]  # m is neither k nor j
-        self.third = plane[:, :, None] & other  # j-k spans a plane
-        self.fourth = self.third & plane[:, None]  # and so does j-m
+        self.third = plane[..., None] & other  # (s, n, n, n) j-k spans a plane
+        self.fourth = self.third & plane[:, :, None]  # and so does j-m
 
 
-def order_parameter(motif: str, p: dict, first: First) -> float:
-    """Likeness of the first n neighbours to a motif with the library's parameters p."""
-    n, theta = first.n, first.theta
+def order_parameter(motif: str, p: dict, angles: Angles) -> np.ndarray:
+    """Likeness of each site's neighbours to a motif with the library's parameters p, (s,)."""
+    n, theta = angles.n, angles.theta
     if motif == "sgl_bd":
-        return 1.0 if n == 1 else float(1 - first.distance[0] / first.distance[1])
+        distance = angles.distance
+        return np.ones(len(distance)) if n == 1 else 1 - distance[:, 0] / distance[:, 1]
     if motif in LEGENDRE:
-        return math.sqrt(max(float(LEGENDRE[motif](first.cosine).mean()), 0.0))
+        return np.sqrt(np.maximum(LEGENDRE[motif](angles.cosine).mean(axis=(1, 2)), 0.0))
     if n < 2:
-        return 0.0
+        return np.zeros(len(theta))
     if motif == "bent":
-        return float(_gauss(p["IGW_TA"] * (theta / PI - p["TA"]))[first.pair].mean())
+        return _gauss(p["IGW_TA"] * (theta / PI - p["TA"]))[:, angles.pair].mean(axis=1)
     if motif == "bcc":
-        return _body_centered(p, first)
-    score, count = _profile(motif, p, first)
+        return _body_centered(p, angles)
+    score, count = _profile(motif, p, angles)
     mean = np.divide(score, count, out=np.zeros_like(score), where=count > 1e-12)
-    return float(mean[first.pair].max())
+    return mean[:, angles.pair].max(axis=1)
 
 
-def uncertainty(motif: str, p: dict, first: First, groups: np.ndarray) -> float:
-    """How far rounding can move the likeness, where neighbours of a group (n,) come in any order.
+def uncertainty(motif: str, p: dict, angles: Angles, groups: np.ndarray) -> np.ndarray:
+    """How far rounding can move each likeness (s,), neighbours of a group (s, n) coming in any order.
 
     The formulas have steps (a neighbour counts as the opposite pole from 135° on), and symmetry puts
     angles exactly on them, where the last digits of a float decide. And of each pair the library
     takes only the earlier neighbour as the pole of bcc, so that motif depends on their order.
     """
-    theta, phi = first.theta, first.phi
-    if motif == "bcc" and first.n > 3:
-        pairs = _body_centered_pairs(p, first)
-        exchanged = np.abs(pairs - pairs.T) * (groups[:, None] == groups)
+    theta, phi = angles.theta, angles.phi
+    step = _step(motif, p, angles)
+    if motif == "bcc" and angles.n > 3:
+        pairs = _body_centered_pairs(p, angles)
+        alike = groups[:, :, None] == groups[:, None]
+        exchanged = np.abs(pairs - pairs.transpose(0, 2, 1)) * alike
         flipped = 2 * np.abs(pairs) * (np.abs(theta - PI / 2) < EDGE)
-        return float(np.triu(exchanged + flipped, 1).sum() + _step(motif, p, first, theta))
-    if motif == "see_saw_rect" and (np.abs(phi - 0.75 * PI) < EDGE).any():
-        return 1.0
-    return _step(motif, p, first, theta)
+        return np.triu(exchanged + flipped, 1).sum(axis=(1, 2)) + step
+    if motif == "see_saw_rect":
+        return np.where((np.abs(phi - 0.75 * PI) < EDGE).any(axis=(1, 2, 3)), 1.0, step)
+    return step
 
 
-def _step(motif: str, p: dict, first: First, theta: np.ndarray) -> float:
-    """The height of the steps that angles lie on."""
+def _step(motif: str, p: dict, angles: Angles) -> np.ndarray:
+    """The height of the steps that angles lie on, (s,)."""
     edges = [p["min_SPP"]] if "min_SPP" in p else []
     if motif == "cuboct_max":
         edges += [p[2], p[4]]
     if motif == "pent_plan_max":
         edges = [p["TA"] * PI]
-    if not any((np.abs(theta - edge) < EDGE).any() for edge in edges):
-        return 0.0
-    below, above = copy(first), copy(first)
+    theta = angles.theta
+    near = np.zeros(len(theta), bool)
+    for edge in edges:
+        near |= (np.abs(theta - edge) < EDGE).any(axis=(1, 2))
+    if not near.any():
+        return np.zeros(len(theta))
+    below, above = copy(angles), copy(angles)
     below.theta, above.theta = theta - EDGE, theta + EDGE
-    return abs(order_parameter(motif, p, above) - order_parameter(motif, p, below))
+    height = np.abs(order_parameter(motif, p, above) - order_parameter(motif, p, below))
+    return np.where(near, height, 0.0)
 
 
-def _profile(motif: str, p: dict, first: First) -> tuple[np.ndarray, np.ndarray]:
-    """Sum of contributions and their number for each pole j and meridian k, (n, n) each."""
-    theta, phi, third, fourth = first.theta, first.phi, first.third, first.fourth
+def _profile(motif: str, p: dict, angles: Angles) -> tuple[np.ndarray, np.ndarray]:
+    """Sum of contributions and their number for each pole j and meridian k, (s, n, n) each."""
+    theta, phi, third, fourth = angles.theta, angles.phi, angles.third, angles.fourth
     if motif in {"tri_plan_max", "tet_max"}:
         ring = _gauss(p["IGW_TA"] * (theta / PI - p["TA"]))
-        return ring + _around(ring, _azimuth(p, phi), fourth), 1.0 + fourth.sum(axis=2)
+        return ring + _around(ring, _azimuth(p, phi), fourth), 1.0 + fourth.sum(axis=3)
     if motif in PYRAMIDS:
         ring = _gauss(p["IGW_EP"] * (theta / PI - 0.5))
-        return ring + _around(ring, _azimuth(p, phi), fourth), 1.0 + fourth.sum(axis=2)
+        return ring + _around(ring, _azimuth(p, phi), fourth), 1.0 + fourth.sum(axis=3)
     if motif == "pent_plan_max":
         target = np.where(theta <= p["TA"] * PI, 0.4, 0.8)
         ring = _gauss(p["IGW_TA"] * (theta / PI - target))
-        return ring + _around(ring, np.cos(phi) ** 2, fourth), 1.0 + fourth.sum(axis=2)
+        return ring + _around(ring, np.cos(phi) ** 2, fourth), 1.0 + fourth.sum(axis=3)
     if motif in TWO_POLES:
         north = theta < p["min_SPP"]
         if motif == "hex_plan_max":
             ring = _gauss(p["IGW_TA"] * (np.abs(theta / PI - 0.5) - p["TA"]))
         else:
             ring = _gauss(p["IGW_EP"] * (theta / PI - 0.5))
-        pole = third & ~north[:, None]
-        ringed = fourth & north[:, None] & north[:, :, None]
+        pole = third & ~_of_third(north)
+        ringed = fourth & _of_third(north) & north[..., None]
         if motif == "see_saw_rect":
             ringed = ringed & (phi < 0.75 * PI)
         at_pole = _gauss(p["IGW_SPP"] * (theta / PI - 1))
         score = ring * north + _around(at_pole, 1.0, pole)
         score += _around(ring, _azimuth(p, phi), ringed)
-        return score, north + pole.sum(axis=2) + ringed.sum(axis=2)
+        return score, north + pole.sum(axis=3) + ringed.sum(axis=3)
     if motif == "cuboct_max":
-        return _cuboctahedron(p, first)
+        return _cuboctahedron(p, angles)
     raise KeyError(f"no order parameter {motif!r}")
 
 
-def _cuboctahedron(p: dict, first: First) -> tuple[np.ndarray, np.ndarray]:
-    theta, phi = first.theta, first.phi
+def _cuboctahedron(p: dict, angles: Angles) -> tuple[np.ndarray, np.ndarray]:
+    theta, phi = angles.theta, angles.phi
     pole = theta >= p["min_SPP"]
     belt = (p[4] < theta) & (theta < p[2])
-    open_ = first.fourth & ~pole[:, None] & belt[:, :, None]
-    equator = open_ & belt[:, None]
-    above, below = open_ & (theta < p[4])[:, None], open_ & (theta > p[2])[:, None]
+    open_ = angles.fourth & ~_of_third(pole) & belt[..., None]
+    equator = open_ & _of_third(belt)
+    above, below = open_ & _of_third(theta < p[4]), open_ & _of_third(theta > p[2])
     tilted = _gauss(0.0556 * (np.cos(phi - 0.5 * PI) - 0.81649658))
     score = p["w_SPP"] * _gauss(p["IGW_SPP"] * (theta / PI - 1)) * pole
     score += _around(_gauss(p[5] * (theta / PI - 0.5)), np.cos(phi) ** 2, equator)
     score += _around(_gauss(p[6] * (theta / PI - 1 / 3)), tilted, above)
     score += _around(_gauss(p[6] * (theta / PI - 2 / 3)), tilted, below)
-    return score, p["w_SPP"] * pole + sum(x.sum(axis=2) for x in (equator, above, below))
+    return score, p["w_SPP"] * pole + sum(x.sum(axis=3) for x in (equator, above, below))
 
 
-def _body_centered(p: dict, first: First) -> float:
-    if first.n <= 3:
-        return 0.0
-    return float(np.triu(_body_centered_pairs(p, first)).sum())
+def _body_centered(p: dict, angles: Angles) -> np.ndarray:
+    if angles.n <= 3:
+        return np.zeros(len(angles.theta))
+    return np.triu(_body_centered_pairs(p, angles)).sum(axis=(1, 2))
 
 
-def _body_centered_pairs(p: dict, first: First) -> np.ndarray:
-    """Share of each pair of pole and meridian in the likeness to bcc, (n, n)."""
-    n, theta, phi = first.n, first.theta, first.phi
+def _body_centered_pairs(p: dict, angles: Angles) -> np.ndarray:
+    """Share of each pair of pole and meridian in the likeness to bcc, (s, n, n)."""
+    n, theta, phi = angles.n, angles.theta, angles.phi
     pole = theta >= p["min_SPP"]
     at_pole = p["w_SPP"] * _gauss(p["IGW_SPP"] * (theta / PI - 1))
     tilt = (theta - PI / 2) / math.asin(1 / 3)
     ring = tilt * np.exp(-0.5 * tilt * tilt) / math.exp(-0.5)
-    side = np.where(theta > PI / 2, 1, -1)[:, :, None] * np.cos(3 * phi)
-    around = _around(ring, side, first.fourth & ~pole[:, :, None])
+    side = np.where(theta > PI / 2, 1, -1)[..., None] * np.cos(3 * phi)
+    around = _around(ring, side, angles.fourth & ~pole[..., None])
     return (at_pole * pole + around) / (0.5 * n * (6 + (n - 2) * (n - 3)))
 
 
@@ -196,5 +194,10 @@ def _azimuth(p: dict, phi: np.ndarray) -> np.ndarray:
 
 
 def _around(polar: np.ndarray, azimuthal: np.ndarray | float, counted: np.ndarray) -> np.ndarray:
-    """Sum over m of polar[j, m] azimuthal[j, k, m] where counted."""
-    return (polar[:, None] * azimuthal * counted).sum(axis=2)
+    """Sum over m of polar[j, m] azimuthal[j, k, m] where counted, at each site."""
+    return (_of_third(polar) * azimuthal * counted).sum(axis=3)
+
+
+def _of_third(of_pair: np.ndarray) -> np.ndarray:
+    """What is known of the pairs j-k (s, n, n), of j and m for triples (j, k, m)."""
+    return of_pair[:, :, None]

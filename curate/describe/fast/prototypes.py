@@ -13,20 +13,15 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import cast
 
 import numpy as np
-from pymatgen.core import Lattice, Structure
+from pymatgen.core import Lattice
 from pymatgen.core.structure_matcher import StructureMatcher
 from pymatgen.util.coord_cython import is_coord_subset_pbc
 
-
-def reduced_structure(structure: Structure) -> Structure:
-    """The primitive cell of the Niggli cell, as the library's matcher takes it.
-
-    The matcher keeps the last 300 and compares structures site by site to find one again, which
-    costs as much as the reduction.
-    """
-    return structure.get_reduced_structure(reduction_algo="niggli").get_primitive_structure()
+from curate.describe.fast import rows
+from curate.describe.fast.reduction import Cell, ShortLattice
 
 
 class ReducedCell:
@@ -39,37 +34,40 @@ class ReducedCell:
         counts = Counter(kind.tolist())
         self.counts = tuple(counts[number] for number in range(len(counts)))
         self.stoichiometry = tuple(sorted(self.counts))
+        self.volume = abs(np.linalg.det(lattice.matrix))  # Å³
 
     @classmethod
-    def from_reduced(cls, reduced: Structure) -> ReducedCell:
-        """The cell of a structure that `reduced_structure` gave."""
-        kinds = {species: number for number, species in enumerate(reduced.elements)}
-        kind = np.array([kinds[site.specie] for site in reduced])
-        return cls(reduced.lattice, np.array(reduced.frac_coords), kind)
+    def of(cls, reduced: Cell) -> ReducedCell:
+        """A cell that is reduced, its elements numbered as they come."""
+        number = {kind: place for place, kind in enumerate(dict.fromkeys(reduced.kind.tolist()))}
+        kind = np.array([number[kind] for kind in reduced.kind.tolist()])
+        return cls(reduced.lattice, reduced.frac, kind)
 
 
 class Mapping:
     """The first cell's atoms in one of its lattices that is like the second's."""
 
-    def __init__(self, lattice: Lattice, target: Lattice, cart: np.ndarray):
-        frac = lattice.get_fractional_coords(cart)
+    def __init__(self, matrix: np.ndarray, target: np.ndarray, cart: np.ndarray):
+        frac = cart @ np.linalg.inv(matrix)
         self.frac = frac - np.floor(frac)
-        self.parameters, self.target = np.array(lattice.parameters), np.array(target.parameters)
-        self.average = Lattice.from_parameters(*((self.parameters + self.target) / 2))
-        self.normalization = (len(frac) / self.average.volume) ** (1 / 3)
-        self._reciprocal = np.array(self.average.reciprocal_lattice.abc)
+        self.parameters, self.target = _parameters(matrix), target
+        self.average = ShortLattice.from_parameters(*((self.parameters + self.target) / 2))
+        volume = abs(np.linalg.det(self.average.matrix))
+        self.normalization = (len(frac) / volume) ** (1 / 3)
+        self._per_stol = _reciprocal_lengths(self.average.matrix) / (np.pi * self.normalization)
 
     def tolerance(self, stol: float) -> np.ndarray:
         """Largest difference of fractional coordinates (3,)."""
-        return self._reciprocal * stol / (np.pi * self.normalization)
+        return self._per_stol * stol
 
     def reduced_tolerance(self, stol: float) -> np.ndarray:
         """The same along the axes of the reduced average lattice."""
-        return self._reduced * stol / (np.pi * self.normalization)
+        return self._reduced_per_stol * stol
 
     @cached_property
-    def _reduced(self) -> np.ndarray:
-        return np.array(self.average.get_lll_reduced_lattice().reciprocal_lattice.abc)
+    def _reduced_per_stol(self) -> np.ndarray:
+        lengths = _reciprocal_lengths(self.average.lll_matrix)
+        return lengths / (np.pi * self.normalization)
 
     def is_within(self, matcher: StructureMatcher) -> bool:
         """Whether lengths and angles of both lattices agree within the matcher's tolerances."""
@@ -80,6 +78,19 @@ class Mapping:
             and (ratio > 1 / (1 + matcher.ltol)).all()
             and (angle <= matcher.angle_tol).all()
         )
+
+
+def _parameters(matrix: np.ndarray) -> np.ndarray:
+    """Lengths (Å) and angles (°) of a lattice (6,)."""
+    lengths = rows.norm(matrix)
+    unit = matrix / lengths[:, None]
+    cosine = rows.dot(unit[[1, 2, 0]], unit[[2, 0, 1]])
+    return np.concatenate([lengths, np.degrees(np.arccos(np.clip(cosine, -1, 1)))])
+
+
+def _reciprocal_lengths(matrix: np.ndarray) -> np.ndarray:
+    """Of the reciprocal lattice's vectors (3,), with the factor 2π, 1/Å."""
+    return 2 * np.pi * rows.norm(np.linalg.inv(matrix).T)
 
 
 @dataclass(frozen=True)
@@ -112,9 +123,8 @@ def find_fit(first: ReducedCell, second: ReducedCell, matcher: StructureMatcher)
     """Some exchange of elements and mapping that takes the first cell onto the second."""
     if first.stoichiometry != second.stoichiometry:
         return None
-    ratio = (second.lattice.volume / first.lattice.volume) ** (1 / 6)
-    one = Lattice(first.lattice.matrix * ratio)
-    two = Lattice(second.lattice.matrix / ratio)
+    ratio = (second.volume / first.volume) ** (1 / 6)
+    one, two = first.lattice.matrix * ratio, second.lattice.matrix / ratio
     seen: list[Mapping] = []
     unseen = _mappings(one, two, first, matcher)
     for exchange in itertools.permutations(range(len(second.counts))):
@@ -142,14 +152,34 @@ def still_fits(
 
 
 def _mappings(
-    one: Lattice, two: Lattice, first: ReducedCell, matcher: StructureMatcher
+    one: np.ndarray, two: np.ndarray, first: ReducedCell, matcher: StructureMatcher
 ) -> Iterator[Mapping]:
-    cart = one.get_cartesian_coords(first.frac)
-    for lattice, _, scale in one.find_all_mappings(
-        two, ltol=matcher.ltol, atol=matcher.angle_tol, skip_rotation_matrix=True
-    ):
-        if abs(abs(np.linalg.det(scale)) - 1) <= 0.5:
-            yield Mapping(lattice, two, cart)
+    """The cells of the first lattice (rows, Å) that are like the second, and no larger than its own.
+
+    They come in the order of `Lattice.find_all_mappings`.
+    """
+    target, longer, wider = _parameters(two), 1 + matcher.ltol, matcher.angle_tol
+    found = Lattice(one).get_points_in_sphere(
+        [[0, 0, 0]], [0, 0, 0], target[:3].max() * longer, zip_results=False
+    )
+    whole, distance = cast("tuple[np.ndarray, ...]", found)[:2]
+    vectors = whole @ one
+    ratio = distance / target[:3, None]
+    a, b, c = map(np.flatnonzero, (ratio < longer) & (ratio > 1 / longer))
+
+    def at_angle(i: np.ndarray, j: np.ndarray, angle: float) -> np.ndarray:
+        cosine = (vectors[i] @ vectors[j].T) / distance[i, None] / distance[j]
+        return np.abs(np.degrees(np.arccos(np.clip(cosine, -1, 1))) - angle) <= wider
+
+    alpha, beta, gamma = target[3:]
+    i, j, k = np.nonzero(
+        at_angle(b, c, alpha) & at_angle(a, c, beta)[:, None] & at_angle(a, b, gamma)[:, :, None]
+    )
+    cells = np.stack([a[i], b[j], c[k]], axis=1)
+    primitive = np.abs(np.abs(np.linalg.det(whole[cells])) - 1) <= 0.5
+    cart = first.frac @ one
+    for cell in cells[primitive]:
+        yield Mapping(vectors[cell], target, cart)
 
 
 def _remembered(unseen: Iterator[Mapping], seen: list[Mapping]) -> Iterator[Mapping]:

@@ -9,18 +9,19 @@ and, since equivalent sites have equal neighbourhoods, for one site of each orbi
 
 from __future__ import annotations
 
+import itertools
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from pymatgen.core.periodic_table import get_el_sp
-from pymatgen.util.coord import get_angle
 from robocrys.condense.site import SiteAnalyzer, geometries_match
 
-from curate.describe.fast.bonds import HERE, Bonds
+from curate.describe.fast import rows
+from curate.describe.fast.bonds import HERE, Bonds, Place
 from curate.describe.fast.fingerprints import labels
-from curate.describe.fast.symmetry import Orbits, Symmetry
+from curate.describe.fast.symmetry import CellSymmetry, Orbits
 
 NOISE = 1e-3  # °; angles this close may be ordered either way by rounding
 ALIKE = 1e-6  # fingerprints of equivalent sites
@@ -30,7 +31,9 @@ CONNECTIVITY = {1: "corner", 2: "edge"}  # by shared neighbours; more are a face
 class FastSiteAnalyzer(SiteAnalyzer):
     """Robocrystallographer's site analyzer on bonds and fingerprints that are there already."""
 
-    def __init__(self, bonds: Bonds, fingerprints: np.ndarray, orbits: Orbits, symmetry: Symmetry):
+    def __init__(
+        self, bonds: Bonds, fingerprints: np.ndarray, orbits: Orbits, symmetry: CellSymmetry
+    ):
         self.bonds = bonds
         self.orbits = orbits
         self.bonded_structure: Any = bonds  # has the one attribute the inherited methods read
@@ -43,9 +46,7 @@ class FastSiteAnalyzer(SiteAnalyzer):
         self._element = [str(site.specie) for site in bonds.structure]
 
         self.equivalent_sites = self._calculate_equivalent_sites()
-        self.symmetry_labels = self._calculate_symmetry_labels(
-            symmetry.get_symmetry_dataset().equivalent_atoms.tolist()
-        )
+        self.symmetry_labels = self._calculate_symmetry_labels(symmetry.equivalent.tolist())
 
     def get_site_geometry(self, site_index: int) -> dict[str, Any]:
         """Kind of coordination and likeness to it."""
@@ -72,42 +73,39 @@ class FastSiteAnalyzer(SiteAnalyzer):
     ) -> list[dict[str, Any]]:
         """Element, geometry, connectivity, angles (°) and distance (Å) of each second neighbour."""
         if site_index not in self._second_shell:
-            self._second_shell[site_index] = list(self._find_second_shell(site_index))
+            self._second_shell[site_index] = self._find_second_shell(site_index)
         found = self._second_shell[site_index]
         if not inc_inequivalent_site_index:
             return found
         return [{**x, "inequiv_index": self.equivalent_sites[x["index"]]} for x in found]
 
-    def _find_second_shell(self, site: int):
-        structure = self.bonds.structure
-        lattice, frac = structure.lattice, structure.frac_coords
-
-        def position(index, image):
-            return np.asarray(lattice.get_cartesian_coords(frac[index] + image))
-
-        first = self.bonds.of(site)
-        around_site = {(bonded.site, bonded.image) for bonded in first}
-        here = position(site, HERE)
-        seen = {(site, HERE)}
-        for bonded in first:
-            for second in self.bonds.of(bonded.site, bonded.image):
-                if (second.site, second.image) in seen:
-                    continue
-                seen.add((second.site, second.image))
-                around_second = {
-                    (x.site, x.image) for x in self.bonds.of(second.site, second.image)
-                }
-                shared = around_site.intersection(around_second)
-                there = position(second.site, second.image)
-                bridges = [position(*x) for x in shared]
-                yield {
-                    "element": self._element[second.site],
-                    "connectivity": CONNECTIVITY.get(len(shared), "face"),
-                    "geometry": self.get_site_geometry(second.site),
-                    "angles": [get_angle(here - x, there - x) for x in bridges],
-                    "distance": np.linalg.norm(here - there),
-                    "index": second.site,
-                }
+    def _find_second_shell(self, site: int) -> list[dict[str, Any]]:
+        first = self.bonds.around(site, HERE)
+        bridges: dict[Place, list[int]] = {}  # of each second neighbour: firsts that lead there
+        for number, place in enumerate(first):
+            for second in self.bonds.around(*place):
+                bridges.setdefault(second, []).append(number)
+        bridges.pop((site, HERE), None)
+        if not bridges:
+            return []
+        here, there, between = map(self.bonds.positions, ([(site, HERE)], bridges, first))
+        counts = [len(numbers) for numbers in bridges.values()]
+        at = between[[number for numbers in bridges.values() for number in numbers]]
+        angles = _angles(here - at, np.repeat(there, counts, axis=0) - at).tolist()
+        ends = itertools.accumulate(counts)
+        return [
+            {
+                "element": self._element[index],
+                "connectivity": CONNECTIVITY.get(count, "face"),
+                "geometry": self.get_site_geometry(index),
+                "angles": angles[end - count : end],
+                "distance": distance,
+                "index": index,
+            }
+            for (index, _), count, end, distance in zip(
+                bridges, counts, ends, rows.norm(here - there).tolist(), strict=True
+            )
+        ]
 
     def _calculate_equivalent_sites(
         self,
@@ -210,3 +208,9 @@ class _Neighborhood:
                 for a, b in zip(mine, theirs, strict=False)
             )
         )
+
+
+def _angles(ones: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Degrees between the rows (n, 3), as `get_angle` in pymatgen computes them."""
+    cosine = rows.dot(ones, others) / rows.norm(ones) / rows.norm(others)
+    return np.degrees(rows.arccos(np.clip(cosine, -1, 1)))

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import ConvexHull, QhullError
 
+from curate.describe.fast import rows
+
 NEAREST = 48  # points tried first; enough for all but very open cells
 INFINITE = 1e-8  # 1/Å; a cell reaching further than the inverse of this is open
 
@@ -65,9 +67,9 @@ def _cell(points: np.ndarray) -> tuple[Faces, float] | None:
     foot = points[i] / 2
     sign = np.where((foot * inverted[j]).sum(axis=1) < 1, 1.0, -1.0)
 
-    area = sign * np.linalg.norm(_cross(a - foot, b - foot), axis=1) / 2
+    area = sign * np.linalg.norm(rows.cross(a - foot, b - foot), axis=1) / 2
     la, lb, lf = (np.sqrt((x * x).sum(axis=1)) for x in (a, b, foot))
-    determinant = np.abs((foot * _cross(a, b)).sum(axis=1))
+    determinant = np.abs((foot * rows.cross(a, b)).sum(axis=1))
     rest = (
         lf * la * lb
         + lb * (foot * a).sum(axis=1)
@@ -80,15 +82,3 @@ def _cell(points: np.ndarray) -> tuple[Faces, float] | None:
     seen = np.flatnonzero((angle > 1e-10) & (area > 1e-10))
     reach = float(np.sqrt((vertices * vertices).sum(axis=1).max()))
     return Faces(seen, angle[seen], area[seen]), reach
-
-
-def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Row by row; numpy's own spends most of its time on checks."""
-    return np.stack(
-        [
-            a[:, 1] * b[:, 2] - a[:, 2] * b[:, 1],
-            a[:, 2] * b[:, 0] - a[:, 0] * b[:, 2],
-            a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0],
-        ],
-        axis=1,
-    )
