@@ -51,6 +51,7 @@ ROOMS = {
 MODEL_MAY_USE = (
     "curate",  # its version
     "curate.batches",
+    "curate.dataset.card",
     "curate.dataset.spacegroups",
     "curate.dataset.splits",
     "curate.dataset.token_lengths",
@@ -59,6 +60,7 @@ MODEL_MAY_USE = (
     "curate.files",
     "curate.geometry",
     "curate.hub",
+    "curate.licenses",
     "curate.pages",
     "curate.properties",
     "curate.record",
