@@ -3,4 +3,4 @@
 from curate.record import Description, StructureRecord
 
 __all__ = ["Description", "StructureRecord"]
-__version__ = "0.1.0"
+__version__ = "1.0.0"

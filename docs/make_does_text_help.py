@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from page_template import template
 
 from model.recipes import recipe_commands
 
 DOCS = Path(__file__).parent
 RESULTS = DOCS.parent / "benchmarks" / "results"
+TRAININGS = 3  # of a variant that is shown
+LEVEL = 0.05  # below which p is more than chance
 SEEN = {  # rows of the table: what a model sees, and its name in the results
     "composition": "trees on the composition",
     "descriptors, trees": "trees",
@@ -83,11 +85,8 @@ def differences() -> list[list[str]]:
 
 def presets() -> list[list[str]]:
     """A row for each data set of the ablation: the paper's recipe, the best one, what stands beside it."""
-    path = RESULTS / "ablation.json"
-    if not path.is_file():
-        return []
     rows = []
-    for task, variants in json.loads(path.read_text(encoding="utf-8"))["tasks"].items():
+    for task, variants in ablation().items():
         paper, best = variants["both"], variants["both, l1, mean pooling, descriptors"]
         change = best["to the paper's"]
         low, high = change["interval"]
@@ -112,11 +111,8 @@ def presets() -> list[list[str]]:
 
 def few() -> list[list[str]]:
     """A row for each data set and number of training crystals: paper, best without text, trees."""
-    path = RESULTS / "ablation.json"
-    if not path.is_file():
-        return []
     rows = []
-    for task, variants in json.loads(path.read_text(encoding="utf-8"))["tasks"].items():
+    for task, variants in ablation().items():
         endings = sorted(
             name.removeprefix("both") for name in variants if re.fullmatch(r"both(, 0\..*)?", name)
         )
@@ -128,28 +124,45 @@ def few() -> list[list[str]]:
     return rows
 
 
+def ablation() -> dict[str, dict[str, Any]]:
+    """What `benchmarks/ablation.py` found, by data set and variant."""
+    return json.loads((RESULTS / "ablation.json").read_text(encoding="utf-8"))["tasks"]
+
+
 def ingredients() -> list[list[str]]:
-    """A row for each task and ingredient of the ablation; empty where none was run."""
-    path = RESULTS / "ablation.json"
-    if not path.is_file():
-        return []
+    """A row for each variant of the ablation, a column for each data set; see `change`."""
+    tasks = ablation()
+    names = dict.fromkeys(name for variants in tasks.values() for name in variants)
     rows = []
-    for task, variants in json.loads(path.read_text(encoding="utf-8"))["tasks"].items():
-        for name, found in variants.items():
-            told = [
-                task,
-                name,
-                f"{found['mae']:.4g}",
-                str(len(found["maes"])),
-                f"{found['seconds']:.0f}",
-            ]
-            if "difference" in found:
-                low, high = found["interval"]
-                told += [found["base"], f"{found['difference']:+.3g} ({low:+.3g} to {high:+.3g})"]
-            else:
-                told += ["", ""]
-            rows.append(told)
+    for name in names:
+        found = [variants.get(name, {}) for variants in tasks.values()]
+        if (
+            not re.search(r", 0\.", name)
+            and max(len(one.get("maes", [])) for one in found) == TRAININGS
+        ):
+            base = next((one["base"] for one in found if "base" in one), "")
+            rows.append([name, base, *map(change, found)])
     return rows
+
+
+def change(found: dict[str, Any]) -> str:
+    """The error, and its change in percent of the base's; bold where its interval excludes 0."""
+    if len(found.get("maes", [])) < TRAININGS:
+        return ""
+    if "difference" not in found:
+        return f"{found['mae']:.3g}"
+    base = found["mae"] - found["difference"]
+    middle, low, high = (
+        f"{100 * value / base:+.0f}" for value in (found["difference"], *found["interval"])
+    )
+    told = f"{middle} % ({low} to {high})"
+    return f"{found['mae']:.3g}, {f'**{told}**' if found['p'] < LEVEL else told}"
+
+
+def costs() -> dict[str, Any]:
+    """What `benchmarks/ingredients.py` and `benchmarks/tuning.py` measured."""
+    kept = {name: RESULTS / f"{name}.json" for name in ("ingredients", "tuning")}
+    return {name: json.loads(path.read_text(encoding="utf-8")) for name, path in kept.items()}
 
 
 def run_it() -> str:
@@ -163,18 +176,14 @@ def run_it() -> str:
 
 def page() -> str:
     """The page."""
-    templates = Environment(
-        loader=FileSystemLoader(DOCS),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        keep_trailing_newline=True,
-    )
-    return templates.get_template("does-text-help.md.jinja").render(
+    return template("does-text-help.md.jinja").render(
         tasks=TASKS,
         scores=scores(),
         differences=differences(),
         commands=run_it(),
         ingredients=ingredients(),
+        sets=list(ablation()),
+        costs=costs(),
         presets=presets(),
         few=few(),
         made={task.folder: results(task.folder)["made"] for task in TASKS},

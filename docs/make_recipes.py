@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from page_template import template
 
 from curate.dataset.splits import official_splits
 from curate.properties import UNITS
@@ -103,17 +103,6 @@ def measured(name: str, *keys: str) -> float:
     for key in keys:
         found = found[key]
     return float(found)
-
-
-def template(name: str) -> Template:
-    """A page's template."""
-    environment = Environment(
-        loader=FileSystemLoader(DOCS),
-        undefined=StrictUndefined,
-        keep_trailing_newline=True,
-        trim_blocks=True,
-    )
-    return environment.get_template(name)
 
 
 def all_recipes(settings: Mapping[str, Any], step: Mapping[str, float]) -> list[Recipe]:

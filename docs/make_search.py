@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from page_template import template
 
 DOCS = Path(__file__).parent
 RESULTS = DOCS.parent / "benchmarks" / "results"
@@ -62,15 +62,9 @@ def unseen(recall: dict[str, Any]) -> list[list[str]]:
 
 def page() -> str:
     """The page."""
-    templates = Environment(
-        loader=FileSystemLoader(DOCS),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        keep_trailing_newline=True,
-    )
     whole, short = results("search.json"), results("search-short.json")
     assert whole is not None
-    return templates.get_template("search.md.jinja").render(
+    return template("search.md.jinja").render(
         whole=whole,
         short=short,
         tasks=list(whole["recall"]),

@@ -3,10 +3,11 @@
 import json
 import re
 import shlex
-import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import code_tables
+import measured_tables
 import pytest
 import tyro
 
@@ -20,10 +21,6 @@ DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
 README = ROOT / "README.md"
 NOTEBOOKS = sorted((ROOT / "examples").glob("*.ipynb"))
-sys.path.insert(0, str(DOCS))
-
-import code_tables  # noqa: E402
-import measured_tables  # noqa: E402
 
 FENCE = re.compile(r"^```(?:bash|sh)?\n(.*?)^```", re.M | re.S)
 

@@ -59,14 +59,15 @@ def prepare(config: TrainConfig, materials: Sequence[Material]) -> Prepared:
     targets = {material.id: float(material.target or 0.0) for material in seen}
     ids = ids_by_part(split, targets, config)
     refuse_empty_parts(ids, dropped, config)
+    learned = {name: targets[name] for name in ids["train"]}
     encoder = text_encoder(config, seen, ids)
     if config.tune_text != "no" and isinstance(encoder, TextEncoder):
-        encoder = tuned(encoder, config, seen, ids)
+        standardise = fitted(config, learned, seen, None, None).standardise
+        encoder = tuned(encoder, config, seen, ids, standardise(list(targets.values())))
     checksum = Checksum()
     texts = None
     if config.modality != "graph":
         texts = text_embeddings(seen, encoder, config, ids, checksum)
-    learned = {name: targets[name] for name in ids["train"]}
     values, scale = descriptors_of(seen, learned, config)
     preprocessing = fitted(config, learned, seen, encoder, scale)
     graph_numbers = {material.id: number for number, material in enumerate(kept)}
@@ -171,17 +172,14 @@ def tuned(
     config: TrainConfig,
     seen: Sequence[Material],
     parts: Mapping[str, Sequence[str]],
+    targets: np.ndarray,
 ) -> TextEncoder:
-    """The encoder after it has learned the target from the texts of the training part."""
-    learned, asked = set(parts["train"]), set(parts["val"])
-    own = np.array([material.id in learned for material in seen])
-    values = np.array([material.target for material in seen], float)
-    mean, std = scale_of(values[own], config.log_target)
-    texts = list(input_texts(seen, config.text, config.seed, parts))
-    written = np.log10(values) if config.log_target else values
-    data = TunedOn(
-        texts, (written - mean) / std, own, np.array([material.id in asked for material in seen])
+    """The encoder after it has learned the standardised targets from the texts of the training part."""
+    is_training, is_validation = (
+        np.isin([material.id for material in seen], parts[part]) for part in ("train", "val")
     )
+    texts = list(input_texts(seen, config.text, config.seed, parts))
+    data = TunedOn(texts, targets, is_training, is_validation)
     return tuned_encoder(
         encoder,
         data,

@@ -6,7 +6,7 @@ A new descriptor is a class in a file of its own, an entry in `DESCRIPTORS`, its
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -88,12 +88,20 @@ def descriptor_values(
             computed[name].append(descriptor.compute(material))
         if len(quick) < len(descriptors):
             records.append(material.record)
-    blocks = [
-        np.array(computed[name], float)
-        if name in quick
-        else kept_values(name, descriptor, records, cache or cache_folder())
-        for name, descriptor in descriptors.items()
-    ]
+    blocks = {name: np.array(rows, float) for name, rows in computed.items()}
+    for of_one_pass in passes(descriptors):
+        blocks |= kept_values(of_one_pass, records, cache or cache_folder())
     widths = [len(descriptor.names) for descriptor in descriptors.values()]
-    shaped = [block.reshape(n, width) for block, width in zip(blocks, widths, strict=True)]
+    ordered = [blocks[name] for name in descriptors]
+    shaped = [block.reshape(n, width) for block, width in zip(ordered, widths, strict=True)]
     return np.hstack([np.zeros((n, 0)), *shaped])
+
+
+def passes(descriptors: Mapping[str, Descriptor]) -> Iterable[Mapping[str, Descriptor]]:
+    """The slow ones of these descriptors; those that a potential gives in one pass stand together."""
+    found: dict[str, dict[str, Descriptor]] = {}
+    for name, descriptor in descriptors.items():
+        if descriptor.potential is not None:
+            at = descriptor.potential if descriptor.is_at_rest else name
+            found.setdefault(at, {})[name] = descriptor
+    return found.values()

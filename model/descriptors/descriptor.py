@@ -43,6 +43,7 @@ class Descriptor(ABC):
     potential: ClassVar[str | None] = (
         None  # what it computes with for seconds a crystal; kept on disk
     )
+    is_at_rest: ClassVar[bool] = False  # whether one pass of the potential on the crystal is enough
     names: tuple[str, ...]  # of the columns, in the order of the numbers
 
     @abstractmethod

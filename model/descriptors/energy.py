@@ -26,6 +26,7 @@ class Energy(Descriptor):
     """What a potential says of the crystal at rest; it has learned energies of Materials Project crystals."""
 
     potential = POTENTIAL
+    is_at_rest = True
     names = (
         *("energy", "formation energy", "least atom", "greatest atom", "deviation of atoms"),
         *("mean force", "greatest force", "pressure", "greatest stress", "least stress"),
@@ -57,6 +58,7 @@ class Potential(Descriptor):
     """How a potential sees the atoms: the numbers before its last layers, over the atoms of the crystal."""
 
     potential = POTENTIAL
+    is_at_rest = True
     names = (
         *(f"mean of {number}" for number in range(HIDDEN)),
         *(f"deviation of {number}" for number in range(HIDDEN)),

@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,58 +27,84 @@ DIGITS = 6  # of a length in Å that tells crystals apart
 
 
 def kept_values(
-    name: str,
-    descriptor: Descriptor,
+    descriptors: Mapping[str, Descriptor],
     records: Sequence[StructureRecord],
     cache: Path,
     workers: int | None = None,
-) -> np.ndarray:
-    """The numbers of a slow descriptor, those that are missing computed.
+) -> dict[str, np.ndarray]:
+    """The numbers of slow descriptors, those that are missing computed, all of a crystal by one worker.
 
     What is done is kept at once, so that the same call goes on where it was stopped. A crystal that fails has
     no numbers and is told of; it is tried again by the next call.
 
     Args:
-        name: Of the descriptor.
-        descriptor: What computes.
+        descriptors: What computes, by name.
         records: The crystals.
         cache: Folder of the file descriptors.sqlite.
         workers: Processes side by side; as many as processors where it is None.
 
     Returns:
-        (n_crystals, n_columns) float64; NaN where there is no number.
+        (n_crystals, n_columns) float64 by name; NaN where there is no number.
     """
-    recipe = json.dumps({"name": name, **descriptor.recipe}, sort_keys=True)
-    keys = [key_of(record, recipe) for record in records]
+    keys = {name: keys_of(records, name, one) for name, one in descriptors.items()}
+    told = ", ".join(descriptors)
     with database(cache) as kept:
-        found = {key: values for key in set(keys) if (values := look_up(kept, key)) is not None}
-        missing = {
-            key: record for key, record in zip(keys, records, strict=True) if key not in found
+        found = {
+            key: values
+            for key in {key for of_one in keys.values() for key in of_one}
+            if (values := look_up(kept, key)) is not None
         }
+        missing = {
+            tuple(lacking.values()): (lacking, record)
+            for number, record in enumerate(records)
+            if (lacking := {name: of_one[number] for name, of_one in keys.items()
+                            if of_one[number] not in found})
+        }  # fmt: skip
         if missing:
-            log.info("%s: %d crystals to compute, %d kept", name, len(missing), len(found))
-        tasks = [(key, (descriptor, record)) for key, record in missing.items()]
+            log.info(
+                "%s: %d crystals to compute, %d kept",
+                told,
+                len(missing),
+                len(records) - len(missing),
+            )
+        tasks = [
+            (asked, ([descriptors[name] for name in lacking], record))
+            for asked, (lacking, record) in missing.items()
+        ]
         limits = Limits(workers or processors(), TIMEOUT, MEMORY)
-        failures = 0
-        for done, (key, values) in enumerate(work(compute, tasks, limits, __name__), 1):
+        for done, (asked, values) in enumerate(work(compute, tasks, limits, __name__), 1):
             if isinstance(values, FailedTask):
-                failures += 1
-                record = missing[key]
-                log.warning("%s of %s: %s", name, record.material_id, values.error_message)
+                material_id = missing[asked][1].material_id
+                log.warning("%s of %s: %s", told, material_id, values.error_message)
                 if values.error_type == "InputError":
                     raise InputError(values.error_message)
             else:
-                keep(kept, key, values)
-                found[key] = values
+                for key, numbers in zip(asked, values, strict=True):
+                    keep(kept, key, numbers)
+                    found[key] = numbers
             if done % TOLD_EVERY == 0 or done == len(tasks):
-                log.info("%s: %d of %d", name, done, len(tasks))
-    nothing = np.full(len(descriptor.names), np.nan)
-    return np.array([found.get(key, nothing) for key in keys]).reshape(len(keys), len(nothing))
+                log.info("%s: %d of %d", told, done, len(tasks))
+    return {
+        name: block(found, keys[name], len(descriptor.names))
+        for name, descriptor in descriptors.items()
+    }
 
 
-def compute(descriptor: Descriptor, record: StructureRecord) -> np.ndarray:
+def block(found: Mapping[str, np.ndarray], keys: Sequence[str], width: int) -> np.ndarray:
+    """(n_keys, width) with NaN where nothing was found."""
+    nothing = np.full(width, np.nan)
+    return np.array([found.get(key, nothing) for key in keys]).reshape(len(keys), width)
+
+
+def compute(descriptors: Sequence[Descriptor], record: StructureRecord) -> list[np.ndarray]:
     """The numbers of one crystal, in a worker."""
-    return descriptor.compute(Crystal(record))
+    return [descriptor.compute(Crystal(record)) for descriptor in descriptors]
+
+
+def keys_of(records: Sequence[StructureRecord], name: str, descriptor: Descriptor) -> list[str]:
+    """Under what the numbers of each crystal are kept."""
+    recipe = json.dumps({"name": name, **descriptor.recipe}, sort_keys=True)
+    return [key_of(record, recipe) for record in records]
 
 
 def key_of(record: StructureRecord, recipe: str) -> str:

@@ -75,7 +75,13 @@ class Solved:
 
 
 def solved(name: str, matrix: np.ndarray, positions: np.ndarray, numbers: np.ndarray) -> Solved:
-    """A periodic cell by a potential; arguments as above."""
+    """A periodic cell by a potential; arguments as above. The last cell is remembered."""
+    lengths = [np.asarray(values, float).tobytes() for values in (matrix, positions)]
+    return _solved(name, *lengths, np.asarray(numbers, int).tobytes())
+
+
+@lru_cache(maxsize=1)
+def _solved(name: str, matrix: bytes, positions: bytes, numbers: bytes) -> Solved:
     from ase import Atoms
     from ase.stress import voigt_6_to_full_3x3_stress
 
@@ -85,7 +91,12 @@ def solved(name: str, matrix: np.ndarray, positions: np.ndarray, numbers: np.nda
     def keep(_module: Any, given: tuple[Any, ...]) -> None:
         hidden.append(given[0]["x"].detach().numpy().astype(float))
 
-    atoms = Atoms(numbers=numbers, cell=matrix, positions=positions, pbc=True)
+    atoms = Atoms(
+        numbers=np.frombuffer(numbers, int),
+        cell=np.frombuffer(matrix).reshape(3, 3),
+        positions=np.frombuffer(positions).reshape(-1, 3),
+        pbc=True,
+    )
     hook = dict(potential.model.named_children())[LAST_LAYERS].register_forward_pre_hook(keep)
     try:
         potential.calculate(atoms)

@@ -5,9 +5,10 @@ import pytest
 from small import supercell
 
 from curate.record import StructureRecord
-from model.descriptors import DESCRIPTORS, Crystal
+from model.descriptors import DESCRIPTORS, Crystal, passes
 from model.descriptors.energy import POTENTIAL, element_energies
-from model.descriptors.sevennet import calculator
+from model.descriptors.kept import compute
+from model.descriptors.sevennet import _solved, calculator
 
 pytestmark = pytest.mark.potential
 
@@ -112,3 +113,14 @@ def test_the_atoms_of_a_potential_are_those_of_another_cell():
 def test_every_element_that_the_potential_knows_has_an_energy():
     known = {number for number, energy in enumerate(element_energies()) if np.isfinite(energy)}
     assert known == set(calculator(POTENTIAL).type_map)
+
+
+def test_energy_and_potential_ask_the_potential_once():
+    energy, potential = DESCRIPTORS["energy"], DESCRIPTORS["potential"]
+    assert list(passes({"energy": energy, "potential": potential})) == [
+        {"energy": energy, "potential": potential}
+    ]
+    before = _solved.cache_info()
+    compute([energy, potential], squeezed(SALT, 0.99))
+    after = _solved.cache_info()
+    assert (after.misses - before.misses, after.hits - before.hits) == (1, 1)
