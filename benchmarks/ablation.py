@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import time
 from collections import defaultdict
 from dataclasses import replace
@@ -102,9 +101,12 @@ def tuned(task: str) -> dict[str, dict[str, Any]]:
     """The text encoder tuned on the property before, where that is affordable."""
     if task not in DEAR:
         return {}
-    lora = {"modality": "both", "text_pooling": "mean", "tune_text": "lora"}
+    mean = {"modality": "both", "text_pooling": "mean"}
     best = variants(task)["graph, l1, descriptors"]
-    return {"both, tuned": lora, "both, l1, tuned, descriptors": {**best, **lora}}
+    return {
+        "both, tuned": {**mean, "tune_text": "lora"},
+        "both, l1, tuned, descriptors": {**best, **mean},
+    }
 
 
 def published_size(task: str) -> dict[str, dict[str, Any]]:
@@ -179,11 +181,8 @@ def one_training(
     }  # fmt: skip
     if "folds" in about:
         settings["fold"] = str(number)
-    same = (
-        folder_of(out, task, "both, tuned", number) / TUNED_ENCODER
-    )  # tuning reads no descriptors
-    if name == "both, l1, tuned, descriptors" and same.is_dir() and not folder.exists():
-        shutil.copytree(same, folder / TUNED_ENCODER)
+    if name == "both, l1, tuned, descriptors":  # tuning reads none: the encoder is there already
+        settings["text_encoder"] = str(folder_of(out, task, "both, tuned", number) / TUNED_ENCODER)
     train(TrainConfig(**settings))
     return row_of(folder, task, name, number)
 

@@ -6,11 +6,13 @@ PREPARED and WHOLE are folders of `crysmmnet prepare`, WHOLE one with `--graph f
 Python 3.11 or later, torch, numpy and safetensors; pytest and transformers are used where they are. Run
 from the root of the repository.
 
-tests: those marked `gpu`. steps: forward, backward and AdamW of the paper's network on batches of 64 that
-lie on the device; the median over the steps of the time it has. tuning: forward, backward and AdamW of BERT
-base with random weights on 16 texts of 256 tokens in bf16. training: the paper's recipe from its first
-epoch, for the time that is left. Results are written after each of these to results/gpu.json, so that what
-was measured stays where the command is cut. It takes eight minutes at most.
+tests: those marked `gpu`. steps: batch, forward, backward and AdamW of the paper's network, 64 crystals at
+once; the median over blocks of steps, between which alone the host waits. Batches are gathered on the device
+where the examples fit there, as a training does; `collated` ones are made by the host, and `compiled` is
+--compile. tuning: forward, backward and AdamW of BERT base with random weights on 16 texts of 256 tokens in
+bf16. training: the paper's recipe from its first epoch, for the time that is left. Results are written after
+each of these to results/gpu.json, so that what was measured stays where the command is cut, and what fails is
+written there too. It takes eight minutes at most.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
-from itertools import cycle, islice, product
+from itertools import count, islice, product
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -40,7 +42,7 @@ SHARES = {
     "tuning": 0.1,
 }  # of the time, at most; training has the rest
 RESERVE = 0.04  # of the time, for writing and for ending
-N_BATCHES, WARM_UP = 8, 3
+BLOCK, WARM_UP = 8, 2  # steps between which the host does not wait; blocks that do not count
 TEXTS, TOKENS, TUNING_STEPS = 16, 256, 300
 
 
@@ -161,7 +163,16 @@ def measure(arguments: argparse.Namespace, result: dict[str, Any]) -> None:
                     stage(arguments, result, until)
             except OutOfTime:
                 result[name]["cut"] = "its time was over"
+            except Exception as error:  # the other measurements are made all the same
+                result[name]["failed"] = named(error)
         write(arguments.out, result)
+
+
+def named(error: Exception) -> str:
+    """An error's kind and the first line of what it says."""
+    from curate.errors import first_line
+
+    return f"{type(error).__name__}: {first_line(error)}"
 
 
 def write(path: Path, result: dict[str, Any]) -> None:
@@ -199,20 +210,23 @@ def tests(arguments: argparse.Namespace, result: dict[str, Any], until: float) -
 def steps(arguments: argparse.Namespace, result: dict[str, Any], until: float) -> None:
     """Steps a second and memory of the paper's network, in every way that is offered."""
     folders = {"quotient": arguments.prepared, "whole": arguments.whole}
-    plans = list(product(folders, ("graph", "both"), ("fp32", "bf16"), (False,)))
-    plans += [("quotient", "both", precision, True) for precision in ("fp32", "bf16")]
-    for number, (graphs, modality, precision, compiled) in enumerate(plans):
-        name = f"{graphs}, {modality}, {precision}" + (", compiled" if compiled else "")
+    plans = list(product(folders, ("graph", "both"), ("fp32", "bf16"), ("",)))
+    ways = ("collated", "compiled")
+    plans += [
+        ("quotient", "both", precision, way) for way in ways for precision in ("fp32", "bf16")
+    ]
+    for number, (graphs, modality, precision, way) in enumerate(plans):
+        name = ", ".join(word for word in (graphs, modality, precision, way) if word)
         if folders[graphs] is None:
             result["steps"][name] = {"skipped": f"no folder of {graphs} graphs was given"}
             continue
-        if compiled and arguments.rehearse:
+        if way == "compiled" and arguments.rehearse:
             result["steps"][name] = {"skipped": "not rehearsed"}
             continue
         now = time.monotonic()
         ends = now + (until - now) / (len(plans) - number)
-        changed = {"precision": precision, "compile": compiled}
-        result["steps"][name] = a_step(arguments, folders[graphs], modality, changed, ends)
+        changed = {"modality": modality, "precision": precision, "compile": way == "compiled"}
+        result["steps"][name] = a_step(arguments, folders[graphs], changed, way, ends)
         print(name, result["steps"][name], flush=True)
         write(arguments.out, result)
 
@@ -248,47 +262,62 @@ def trainer_of(
 
 
 def a_step(
-    arguments: argparse.Namespace, folder: Path, modality: str, changed: dict, ends: float
+    arguments: argparse.Namespace, folder: Path, changed: dict, way: str, ends: float
 ) -> dict[str, Any]:
-    """Steps until the time ends: how many a second, and what they keep in memory."""
+    """Steps until the time ends: how many a second, and what they keep in memory; or what failed."""
     import torch
 
-    is_gpu = torch.cuda.is_available() and not arguments.rehearse
+    modality, others = changed["modality"], {k: v for k, v in changed.items() if k != "modality"}
     try:
         with tempfile.TemporaryDirectory() as place:
-            trainer = trainer_of(arguments, folder, modality, Path(place) / "m", **changed)
-            batches = [
-                batch.to(trainer.device) for batch in islice(trainer.training_batches, N_BATCHES)
-            ]
-            if is_gpu:
-                torch.cuda.reset_peak_memory_stats()
-            first = time.perf_counter()
-            seconds = []
-            for number, batch in enumerate(cycle(batches)):
-                started = time.perf_counter()
-                for _ in trainer.gradients([batch]):
-                    pass
-                trainer.update()
-                if is_gpu:
-                    torch.cuda.synchronize()
-                if number >= WARM_UP + len(batches) * bool(changed["compile"]):
-                    seconds.append(time.perf_counter() - started)
-                elif number == 0:
-                    first = time.perf_counter() - first
-                if time.monotonic() > ends and len(seconds) >= 3:
-                    break
-                if len(seconds) >= (3 if arguments.rehearse else 400):
-                    break
-    except torch.cuda.OutOfMemoryError:
+            trainer = trainer_of(arguments, folder, modality, Path(place) / "m", **others)
+            return steps_until(ends, trainer, way, arguments.rehearse)
+    except Exception as error:  # out of memory, or no compiler: that is what was found
         torch.cuda.empty_cache()
-        return {"failed": "out of memory"}
+        return {"failed": named(error)}
+
+
+def steps_until(ends: float, trainer: Any, way: str, rehearse: bool) -> dict[str, Any]:
+    """Steps of a trainer until the time ends."""
+    import torch
+
+    from model.training.batches import CollatedBatches, ResidentBatches
+
+    is_gpu, block = trainer.device.type == "cuda", 1 if rehearse else BLOCK
+    batches = trainer.training_batches
+    if way == "collated":
+        train = trainer.prepared.parts["train"]
+        batches = CollatedBatches(train, trainer.sampler, batches.rules, trainer.device)
+    is_resident = isinstance(batches, ResidentBatches)
+    if is_gpu:
+        torch.cuda.reset_peak_memory_stats()
+    endless = (batch for _ in count() for batch in batches)
+    began = time.perf_counter()
+    first = None
+    seconds: list[float] = []  # a step, of each block
+    for number in count():
+        started = time.perf_counter()
+        for batch in islice(endless, 1 if first is None else block):
+            for _ in trainer.gradients([batch]):
+                pass
+            trainer.update()
+        if is_gpu:
+            torch.cuda.synchronize()
+        ended = time.perf_counter()
+        if first is None:
+            first = ended - began
+        elif number > WARM_UP:
+            seconds.append((ended - started) / block)
+        most = 3 if rehearse else 60
+        if len(seconds) >= most or (time.monotonic() > ends and seconds):
+            break
     middle = sorted(seconds)[len(seconds) // 2]
-    memory = round(torch.cuda.max_memory_allocated() / 2**30, 2) if is_gpu else None
     return {
         "steps_a_second": round(1 / middle, 2),
-        "steps": len(seconds),
-        "first_step_s": round(first, 2),
-        "peak_gib": memory,
+        "steps": len(seconds) * block,
+        "first_step_s": round(first or 0.0, 2),
+        "peak_gib": round(torch.cuda.max_memory_allocated() / 2**30, 2) if is_gpu else None,
+        "resident_mib": round(batches.examples.n_bytes / 2**20, 1) if is_resident else None,
     }
 
 
@@ -348,6 +377,7 @@ def training(arguments: argparse.Namespace, result: dict[str, Any], until: float
         for epoch in epochs_until(until, trainer.config.epochs):
             trainer.run_epoch(epoch)
             found["unit"] = trainer.prepared.preprocessing.learned_unit
+            found["batches"] = type(trainer.training_batches).__name__
             found["epochs"] = [
                 {name: round(value, 4) for name, value in row.items()}
                 for row in trainer.state.epochs

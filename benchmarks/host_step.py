@@ -4,8 +4,11 @@
 
 A training of a small network, whose arithmetic takes little, so that the rest is seen: CPU seconds of the
 host an update, and of it by cProfile, outside of the forward and backward of torch, what the loop, the
-batches and the checkpoints take. Three trainings of each, alternating, each in a process of its own; the
-best of each is compared, and that weights and history are equal bit for bit. Writes results/host_step.json.
+batches and the checkpoints take. Today's code once with batches that the host collates (`collated`), and as
+it is (`now`), with batches gathered from examples that lie on the device. Three trainings of each, in turn,
+each in a process of its own; the best of each is compared, and that weights and history are equal bit for
+bit. Beside it the CPU seconds that a batch alone takes in both ways. cProfile's seconds are of the clock,
+which runs on while others compute. Writes results/host_step.json.
 """
 
 from __future__ import annotations
@@ -44,18 +47,23 @@ def main() -> None:
     parser.add_argument("--target", default="formation_energy_peratom")
     parser.add_argument("--before", default="8e81023", help="commit compared with")
     parser.add_argument("--train", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--collated", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.train:
+        if arguments.collated:
+            collate_all()
         print(json.dumps(trained(arguments.data, arguments.target, arguments.train)))
         return
     with tempfile.TemporaryDirectory() as name:
-        code = {"before": checkout(arguments.before, Path(name) / "code"), "now": ROOT}
-        found: dict[str, list[dict]] = {"before": [], "now": []}
+        before = checkout(arguments.before, Path(name) / "code")
+        code = {"before": before, "collated": ROOT, "now": ROOT}
+        found: dict[str, list[dict]] = {way: [] for way in code}
         for turn in range(TURNS + 1):  # the first fills the cache of graphs
             for way, root in code.items():
                 out = Path(name) / f"{way}-{turn}"
                 command = [sys.executable, str(Path(__file__).resolve()), "--data", arguments.data]
                 command += ["--target", arguments.target, "--train", str(out)]
+                command += ["--collated"] * (way == "collated")
                 environment = {**os.environ, "PYTHONPATH": str(root)}
                 done = subprocess.run(
                     command, env=environment, stdout=subprocess.PIPE, check=True, text=True
@@ -67,6 +75,7 @@ def main() -> None:
     digests = {one["weights_and_history"] for some in found.values() for one in some}
     result = {
         "before": {"commit": arguments.before, **best["before"]},
+        "collated": best["collated"],
         "now": best["now"],
         "of_each": TURNS,
         "weights_and_history_equal": len(digests) == 1,
@@ -74,6 +83,13 @@ def main() -> None:
     }
     RESULT.write_text(json.dumps(result, indent=1) + "\n")
     print(RESULT.read_text())
+
+
+def collate_all() -> None:
+    """From now on no examples lie on the device."""
+    from model.training import resident
+
+    resident.CPU_BYTES = 0
 
 
 def trained(data: str, target: str, out: Path) -> dict[str, float | str]:
@@ -112,6 +128,7 @@ def trained(data: str, target: str, out: Path) -> dict[str, float | str]:
         "profile_s_an_update": round(stats.total_tt / n_updates, 5),  # type: ignore[attr-defined]
         "profile_outside_torch_s_an_update": round((stats.total_tt - computing) / n_updates, 5),  # type: ignore[attr-defined]
         "python_calls_an_update": round(stats.total_calls / n_updates),  # type: ignore[attr-defined]
+        "batches_s_an_update": measured.get("batches_s"),
         "updates": n_updates,
         "weights_and_history": total.hexdigest(),
     }
@@ -131,6 +148,10 @@ def watch_loop(training, profile: cProfile.Profile, measured: dict[str, float]) 
             profile.enable()
             run(trainer)
             profile.disable()
+            if hasattr(trainer, "training_batches"):
+                began = time.process_time()
+                n_batches = sum(1 for _ in range(EPOCHS) for _ in trainer.training_batches)
+                measured["batches_s"] = round((time.process_time() - began) / n_batches, 6)
 
         return wrapped
 

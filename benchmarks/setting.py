@@ -16,7 +16,6 @@ PACKAGES = (
     "torch",
     "dgl",
     "transformers",
-    "accelerate",
     "numpy",
     "scipy",
     "spglib",

@@ -19,7 +19,8 @@ from page_template import template
 from curate.dataset.splits import official_splits
 from curate.properties import UNITS
 from model.config import TrainConfig
-from model.recipes import quoted, recipe_settings, training_flags
+from model.recipes import EPOCHS, quoted, recipe_settings, training_flags
+from model.training import resident
 
 DOCS = Path(__file__).parent
 RESULTS = DOCS.parent / "benchmarks" / "results"
@@ -123,9 +124,16 @@ def gpu_page() -> str:
     size = json.loads((RESULTS / "prepared.json").read_text())
     return template("gpu.md.jinja").render(
         recipes=all_recipes(settings, {"jarvis": 0.0, "mp": 0.0}),
+        epochs=EPOCHS,
+        share=f"{resident.SHARE:.0%}",
+        cpu_mib=resident.CPU_BYTES >> 20,
         gpu=gpu.get("gpu") or {"device": gpu["setting"]["device"], "steps": gpu["steps"]},
         before=f"{1000 * host['before']['cpu_s_an_update']:.0f}",
         now=f"{1000 * host['now']['cpu_s_an_update']:.0f}",
+        collated=f"{1000 * host['collated']['cpu_s_an_update']:.0f}",
+        collated_ms=f"{1000 * host['collated']['batches_s_an_update']:.2f}",
+        gathered_ms=f"{1000 * host['now']['batches_s_an_update']:.2f}",
+        calls_collated=f"{host['collated']['python_calls_an_update']:,}",
         calls_before=f"{host['before']['python_calls_an_update']:,}",
         calls_now=f"{host['now']['python_calls_an_update']:,}",
         host_updates=host["now"]["updates"],

@@ -1,4 +1,4 @@
-"""`python -m model` is `crysmmnet`, as `accelerate launch -m model` needs it."""
+"""`python -m model` is `crysmmnet`, as `torchrun -m model` needs it."""
 
 from model.cli import main
 

@@ -51,7 +51,10 @@ def test_a_rehearsal_measures_everything(prepared, tmp_path):
         for precision in ("fp32", "bf16"):
             step = found["steps"][f"quotient, {modality}, {precision}"]
             assert step["steps"] >= 3 and step["steps_a_second"] > 0
+            assert step["resident_mib"] > 0
             assert "skipped" in found["steps"][f"whole, {modality}, {precision}"]
+    assert found["steps"]["quotient, both, fp32, collated"]["resident_mib"] is None
+    assert found["steps"]["quotient, both, bf16, collated"]["steps"] >= 3
     assert found["tuning"]["steps"] == 10
     assert found["training"]["crystals"] == 40
     assert found["training"]["epochs"][0]["val_mae"] > 0

@@ -50,6 +50,12 @@ class QuotientGraph:
     def n_angles(self) -> int:
         return len(self.after)
 
+    @property
+    def is_folded(self) -> bool:
+        """Whether a class has several members."""
+        counts = (self.atom_counts, self.bond_counts, self.angle_counts)
+        return any((count > 1).any() for count in counts)
+
 
 def unfolded(graph: CrystalGraph, angles: bool = True) -> QuotientGraph:
     """A crystal graph with its line graph as the quotient in which every class has one member."""

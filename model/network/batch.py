@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -103,27 +104,19 @@ def collate(
     descriptors = torch.from_numpy(np.stack(rows)) if rows else None
     ids = [example.id for example in examples]
     graphs = [example.graph for example in examples if example.graph is not None]
+    of_texts: dict[str, Any] = {
+        "text": text,
+        "target": target,
+        "ids": ids,
+        "text_mask": mask,
+        "descriptors": descriptors,
+        "has_text": has_text,
+    }
     if not graphs:
-        no_values, no_numbers = torch.zeros(0), torch.zeros(0, dtype=torch.int64)
-        empty = Graph(no_numbers, no_numbers, 0, backend="torch")
-        return Batch(
-            graph=empty,
-            line_graph=empty,
-            atomic_numbers=no_numbers,
-            lengths=no_values,
-            cosines=no_values,
-            n_atoms=no_numbers,
-            text=text,
-            target=target,
-            ids=ids,
-            text_mask=mask,
-            descriptors=descriptors,
-            has_text=has_text,
-        )
-    whole = side_by_side([_laid_open(graph, angles) for graph in graphs])
+        return Batch(**no_graph(), **of_texts)
+    whole = side_by_side([laid_open(graph, angles) for graph in graphs])
     counts = [whole.atom_counts, whole.bond_counts, whole.angle_counts]
-    folded = any((count > 1).any() for count in counts)
-    of_atoms, of_bonds, of_angles = (_float(count) if folded else None for count in counts)
+    of_atoms, of_bonds, of_angles = (_float(c) if whole.is_folded else None for c in counts)
     bonds = (_int(whole.src), _int(whole.dst), whole.n_atoms)
     angles_of = (_int(whole.before), _int(whole.after), whole.n_bonds)
     return Batch(
@@ -133,14 +126,24 @@ def collate(
         lengths=torch.from_numpy(whole.lengths),
         cosines=torch.from_numpy(whole.cosines),
         n_atoms=torch.tensor([graph.n_atoms for graph in graphs]),
-        text=text,
-        target=target,
-        ids=ids,
-        text_mask=mask,
-        descriptors=descriptors,
-        has_text=has_text,
         most_atoms=max(graph.n_atoms for graph in graphs),
+        **of_texts,
     )
+
+
+def no_graph(device: torch.device | None = None) -> dict[str, Any]:
+    """The fields of a batch that are of graphs, where the model reads none."""
+    no_values = torch.zeros(0, device=device)
+    no_numbers = no_values.long()
+    empty = Graph(no_numbers, no_numbers, 0, backend="torch")
+    return {
+        "graph": empty,
+        "line_graph": empty,
+        "atomic_numbers": no_numbers,
+        "lengths": no_values,
+        "cosines": no_values,
+        "n_atoms": no_numbers,
+    }
 
 
 def side_by_side_texts(
@@ -164,7 +167,8 @@ def side_by_side_texts(
     return padded, torch.arange(padded.shape[1]) < lengths[:, None], has_text
 
 
-def _laid_open(graph: CrystalGraph | QuotientGraph, angles: bool) -> QuotientGraph:
+def laid_open(graph: CrystalGraph | QuotientGraph, angles: bool) -> QuotientGraph:
+    """The graph by classes of atoms, bonds and angles, the last only if they are asked for."""
     if isinstance(graph, CrystalGraph):
         return unfolded(graph, angles)
     return graph if angles else without_angles(graph)
@@ -181,13 +185,20 @@ def _float(numbers: np.ndarray) -> Tensor:
 def within_angles(examples: Sequence[Example], max_angles: int | None) -> list[list[Example]]:
     """The examples in order, in parts of at most `max_angles` bond angles; a single crystal may
     have more."""
-    parts: list[list[Example]] = []
-    room = 0
-    for example in examples:
-        n_angles = example.graph.n_angles if example.graph is not None and max_angles else 0
-        if not parts or n_angles > room:
-            parts.append([])
-            room = max_angles or 0
-        parts[-1].append(example)
-        room -= n_angles
-    return parts
+    n_angles = [
+        example.graph.n_angles if example.graph is not None and max_angles else 0
+        for example in examples
+    ]
+    return [list(examples[part]) for part in parts_within(n_angles, max_angles)]
+
+
+def parts_within(sizes: Sequence[int], most: int | None) -> list[slice]:
+    """Parts, in order, of at most so much together; a single one may be larger. None: one part."""
+    starts: list[int] = []
+    left = 0
+    for number, size in enumerate(sizes):
+        if not starts or (most is not None and size > left):
+            starts.append(number)
+            left = most or 0
+        left -= size
+    return [slice(*pair) for pair in pairwise([*starts, len(sizes)])]

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import cast
+from functools import partial
+from typing import TypeVar, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from model.network.batch import Batch, Example, collate, within_angles
-from model.network.message_passing import Backend
+from model.network.batch import Batch, Example, collate, parts_within, within_angles
+from model.network.message_passing import Backend, backend_for
+from model.training.resident import ResidentExamples
 
+T = TypeVar("T")
 WORKERS = 4  # processes that collate, where the device is not the CPU
 
 
@@ -71,51 +75,114 @@ def in_order(n: int, size: int) -> list[list[int]]:
     return [list(range(start, min(start + size, n))) for start in range(0, n, size)]
 
 
-def collated(
+@dataclass(frozen=True)
+class BatchRules:
+    """How crystals become the batches of this process."""
+
+    angles: bool  # whether they get line graphs
+    max_angles: int | None
+    backend: Backend
+    number: int = 0  # of this process among n_processes
+    n_processes: int = 1
+
+    def share(self, crystals: Sequence[T]) -> tuple[Sequence[T], float]:
+        """This process's part of a batch, and how many crystals its loss is the mean over.
+
+        The mean over processes of these losses is that of the batch. A last batch with less than one
+        crystal for each process is computed by all of them.
+        """
+        if len(crystals) >= self.n_processes > 1:
+            own = crystals[self.number :: self.n_processes]
+            return own, len(crystals) / self.n_processes
+        return crystals, len(crystals)
+
+
+def backend_of(compiled: bool, device: torch.device) -> Backend:
+    """What passes messages in a training: torch on a GPU and in compiled code, which knows no DGL."""
+    return "torch" if compiled or device.type != "cpu" else backend_for("cpu")
+
+
+def batches_of(
     examples: Sequence[Example],
-    angles: bool,
-    max_angles: int | None,
-    backend: Backend | None,
-    number: int = 0,
-    n_processes: int = 1,
-) -> TrainingBatch:
-    """This process's share of a batch; the mean over processes of its loss is that of the batch.
-
-    A last batch with less than one crystal for each process is computed by all of them.
-    """
-    n_crystals: float = len(examples)
-    if len(examples) >= n_processes > 1:
-        examples, n_crystals = examples[number::n_processes], len(examples) / n_processes
-    parts = [collate(part, angles, backend) for part in within_angles(examples, max_angles)]
-    return TrainingBatch(parts, n_crystals)
-
-
-def loader(
-    examples: Sequence[Example],
-    batches: Sampler[list[int]] | Sequence[list[int]],
-    make: Callable[[Sequence[Example]], TrainingBatch],
+    order: Sampler[list[int]] | Sequence[list[int]],
+    rules: BatchRules,
     device: torch.device,
-) -> DataLoader:
-    """Collated batches; for a GPU, processes of their own collate them into memory that it can read."""
-    elsewhere = device.type != "cpu"
-    n_workers = min(WORKERS, len(os.sched_getaffinity(0)) - 1) if elsewhere else 0
-    return DataLoader(
-        cast(Dataset, examples),  # for the loader, what has a length and items is one
-        batch_sampler=batches,
-        collate_fn=make,
-        num_workers=n_workers,
-        persistent_workers=n_workers > 0,
-        pin_memory=device.type == "cuda",
-    )
+) -> Iterable[TrainingBatch]:
+    """Batches on the device, the same in either way: gathered there where the examples fit, else collated.
+
+    Args:
+        examples: The crystals.
+        order: Numbers of the crystals of each batch; gone through anew for each epoch.
+        rules: How they become batches.
+        device: Where they are computed.
+    """
+    resident = ResidentExamples.fitting(examples, rules.angles, rules.backend, device)
+    if resident is None:
+        return CollatedBatches(examples, order, rules, device)
+    return ResidentBatches(resident, order, rules)
 
 
-def on_device(batches: DataLoader, device: torch.device) -> Iterator[TrainingBatch]:
-    """The batches, each sent to the device while the one before it is computed."""
-    ahead: TrainingBatch | None = None
-    for batch in batches:
-        sent = batch.to(device)
+@dataclass(frozen=True)
+class ResidentBatches:
+    """Batches of examples that lie on the device; the order of an epoch is sent there at its beginning."""
+
+    examples: ResidentExamples
+    order: Sampler[list[int]] | Sequence[list[int]]
+    rules: BatchRules
+
+    def __iter__(self) -> Iterator[TrainingBatch]:
+        torch.empty((), dtype=torch.int64).random_()  # as a data loader: dropout is drawn alike
+        shares = [self.rules.share(numbers) for numbers in self.order]
+        chosen = [np.array(own, np.int64) for own, _ in shares]
+        if not chosen:
+            return
+        index = self.examples.index(np.concatenate(chosen)).split([len(own) for own in chosen])
+        for own, there, (_, n_crystals) in zip(chosen, index, shares, strict=True):
+            sizes = self.examples.n_angles[own].tolist()
+            parts = parts_within(sizes, self.rules.max_angles)
+            yield TrainingBatch(
+                [self.examples.batch(own[part], there[part]) for part in parts], n_crystals
+            )
+
+
+class CollatedBatches:
+    """Batches that the host collates, each sent to the device while the one before it is computed.
+
+    For a GPU, processes of their own collate them into memory that it can read.
+    """
+
+    def __init__(
+        self,
+        examples: Sequence[Example],
+        order: Sampler[list[int]] | Sequence[list[int]],
+        rules: BatchRules,
+        device: torch.device,
+    ) -> None:
+        elsewhere = device.type != "cpu"
+        n_workers = min(WORKERS, len(os.sched_getaffinity(0)) - 1) if elsewhere else 0
+        self.rules, self.device = rules, device
+        self.loader = DataLoader(
+            cast(Dataset, examples),  # for the loader, what has a length and items is one
+            batch_sampler=order,
+            collate_fn=partial(collated, rules=rules),
+            num_workers=n_workers,
+            persistent_workers=n_workers > 0,
+            pin_memory=device.type == "cuda",
+        )
+
+    def __iter__(self) -> Iterator[TrainingBatch]:
+        ahead: TrainingBatch | None = None
+        for batch in self.loader:
+            sent = batch.to(self.device)
+            if ahead is not None:
+                yield ahead
+            ahead = sent
         if ahead is not None:
             yield ahead
-        ahead = sent
-    if ahead is not None:
-        yield ahead
+
+
+def collated(examples: Sequence[Example], rules: BatchRules) -> TrainingBatch:
+    """This process's share of a batch."""
+    own, n_crystals = rules.share(examples)
+    parts = within_angles(own, rules.max_angles)
+    return TrainingBatch([collate(part, rules.angles, rules.backend) for part in parts], n_crystals)

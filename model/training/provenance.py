@@ -17,21 +17,24 @@ import torch
 from curate import __version__
 from curate.files import sha256_of
 from model.data.prepared_folder import Origin
-from model.network.message_passing import backend_for
+from model.network.message_passing import Backend
 
 HERE = ("torch", "numpy")  # what trains
 LIBRARIES = ("torch", "transformers", "datasets", "numpy")  # what also reads the dataset
 
 
-def provenance(origin: Origin, seconds: float) -> dict[str, Any]:
-    """What training.json holds: data with revision, SHA-256 of what was read, machine, duration."""
+def provenance(origin: Origin, passing: str, seconds: float) -> dict[str, Any]:
+    """What training.json holds: data with revision, SHA-256 of what was read, machine, duration.
+
+    `passing` is the library that passes messages, as `message_passing` names it.
+    """
     return {
         "data": origin.data,
         "revision": origin.revision,
         "contents_sha256": origin.contents,
         "code_sha256": code_sha256(),
         "hardware": hardware(),
-        "message_passing": message_passing(),
+        "message_passing": passing,
         "seconds": round(seconds, 3),
         "versions": {**origin.versions, **versions(HERE)},
     }
@@ -57,9 +60,8 @@ def code_sha256() -> str:
     return total.hexdigest()
 
 
-def message_passing() -> str:
-    """The library that passes messages on this machine, with its version: `dgl 1.1.3`."""
-    library = backend_for("cuda" if torch.cuda.is_available() else "cpu")
+def message_passing(library: Backend) -> str:
+    """The library that passes messages, with its version: `dgl 1.1.3`."""
     return f"{library} {version(library)}"
 
 

@@ -34,6 +34,7 @@ from model.network.crysmmnet import CrysMMNet, CrysMMNetConfig, refuse_randomnes
 from model.network.encoders import refuse_readout
 from model.network.ensemble import ensemble_outputs
 from model.training.allocator import tune_glibc_malloc
+from model.training.batches import backend_of
 from model.training.data_source import DataSource, PreparedSource
 from model.training.metrics import scores
 from model.training.processes import Processes
@@ -87,7 +88,8 @@ def train(config: TrainConfig) -> dict[str, Any]:
             write_settings(folder, settings)
         prepared, elements = data.read()
         write_settings(folder, settings)
-    origin = {**provenance(data.origin, 0.0), "texts": texts_record(prepared)}
+    passing = message_passing(backend_of(config.compile, processes.device))
+    origin = {**provenance(data.origin, passing, 0.0), "texts": texts_record(prepared)}
     with nullcontext() if elements is None else atom_features_from(elements):
         for number in range(1, config.members + 1):
             train_member(config, number, prepared, origin, processes)
@@ -125,7 +127,7 @@ def train_member(
         model = new_model(config, prepared)
     trainer = Trainer(model, prepared, with_equal_updates(config, prepared), processes)
     if processes.is_first and config.modality != "text":
-        log.info("message passing by %s", message_passing())
+        log.info("message passing by %s", origin["message_passing"])
     trainer.train()
     if processes.is_first:
         seconds = round(sum(epoch.get("seconds", 0.0) for epoch in trainer.state.epochs), 3)

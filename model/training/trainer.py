@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
-from functools import partial
+from dataclasses import replace
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
@@ -31,12 +31,12 @@ from model.network.batch_norm import join_statistics
 from model.network.crysmmnet import CrysMMNet
 from model.training import checkpoints
 from model.training.batches import (
+    BatchRules,
     EpochSampler,
     TrainingBatch,
-    collated,
+    backend_of,
+    batches_of,
     in_order,
-    loader,
-    on_device,
 )
 from model.training.checkpoints import State
 from model.training.processes import Processes
@@ -91,18 +91,15 @@ class Trainer:
             fused=True if device.type == "cuda" else None,
         )
         train, val = prepared.parts["train"], prepared.parts["val"]
-        make = partial(
-            collated,
-            angles=model.reads_angles,
-            max_angles=config.max_angles,
-            backend=None if device.type == "cpu" and not config.compile else "torch",
+        alone = BatchRules(
+            model.reads_angles, config.max_angles, backend_of(config.compile, device)
         )
+        shared = replace(alone, number=processes.number, n_processes=processes.n)
         of_all = config.batch_size * processes.n
         self.sampler = EpochSampler(len(train), of_all, config.seed)
-        shared = partial(make, number=processes.number, n_processes=processes.n)
-        self.training_batches = loader(train, self.sampler, shared, device)
+        self.training_batches = batches_of(train, self.sampler, shared, device)
         own = in_order(len(val), config.batch_size)[processes.number :: processes.n]
-        self.validation_batches = loader(val, own, make, device)
+        self.validation_batches = batches_of(val, own, alone, device)
         self.updates_per_epoch = math.ceil(len(self.sampler) / config.accumulate)
         self.schedule = OneCycleLR(
             self.optimizer,
@@ -169,7 +166,7 @@ class Trainer:
         """One pass over the training crystals, validation, and a checkpoint."""
         began = time.monotonic()
         self.sampler.epoch = epoch
-        batches = on_device(self.training_batches, self.device)
+        batches = iter(self.training_batches)
         total = torch.zeros((), device=self.device)
         losses: list[Tensor] = []
         ids: list[list[str]] = []
@@ -270,7 +267,7 @@ class Trainer:
         """MAE of the validation crystals, in the unit that is learned."""
         self.model.eval()
         outputs, targets = [], []
-        for batch in on_device(self.validation_batches, self.device):
+        for batch in self.validation_batches:
             outputs += [self.predicted(part, self.model) for part in batch.parts]
             targets.append(batch.target)
         none = np.zeros(0, np.float32)

@@ -5,6 +5,7 @@ These need torch, numpy and safetensors alone, so that benchmarks/gpu.py runs th
 """
 
 import os
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from model.graphs.elements import LAST_ELEMENT, N_FEATURES, atom_features_from
 from model.graphs.quotient import QuotientGraph
 from model.network.batch import Example, collate
 from model.network.crysmmnet import CrysMMNet, CrysMMNetConfig
+from model.training.batches import CollatedBatches, ResidentBatches
 from model.training.processes import Processes
 from model.training.trainer import Trainer
 
@@ -121,21 +123,37 @@ def test_it_learns_in_every_precision(tmp_path, examples, precision):
 
 def test_an_update_never_waits_for_the_gpu(tmp_path, examples):
     made = trainer(tmp_path / "m", examples)
-    batches = [batch.to(made.device) for batch in made.training_batches]
-    for batch in batches[:2]:
+    batches = iter(made.training_batches)
+    for batch in islice(batches, 2):
         list(made.gradients([batch]))  # the first allocates
         made.update()
     if DEVICE.type == "cuda":
         torch.cuda.synchronize()
         torch.cuda.set_sync_debug_mode("error")
     try:
-        for batch in batches[2:]:
+        for batch in batches:
             list(made.gradients([batch]))
             made.update()
     finally:
         if DEVICE.type == "cuda":
             torch.cuda.set_sync_debug_mode("default")
     assert all(torch.isfinite(p).all() for p in made.model.parameters())
+
+
+def test_batches_are_gathered_on_the_gpu_as_the_host_collates_them(tmp_path, examples):
+    made = trainer(tmp_path / "m", examples)
+    assert isinstance(made.training_batches, ResidentBatches)
+    rules, order = made.training_batches.rules, made.training_batches.order
+    collated = CollatedBatches(examples[:32], order, rules, DEVICE)
+    for gathered, sent in zip(made.training_batches, collated, strict=True):
+        assert gathered.ids == sent.ids
+        for one, other in zip(gathered.parts, sent.parts, strict=True):
+            for name in ("atomic_numbers", "lengths", "cosines", "n_atoms", "text", "target"):
+                assert getattr(one, name).device.type == DEVICE.type
+                assert torch.equal(getattr(one, name), getattr(other, name)), name
+            for graph, its in ((one.graph, other.graph), (one.line_graph, other.line_graph)):
+                for name in ("src", "dst", "node_counts", "edge_counts"):
+                    assert torch.equal(getattr(graph, name), getattr(its, name)), name
 
 
 def test_stopped_after_an_epoch_it_goes_on_where_it_was(tmp_path, examples):

@@ -33,16 +33,16 @@ def values(path, name) -> np.ndarray:
 NOTING = """
 import os, sys
 from model import cli
-from model.training import batches
+from model.training.trainer import Trainer
 
-collate = batches.collate
+gradients = Trainer.gradients
 
-def noted(examples, *others):
+def noted(trainer, group):
     with open(os.environ["NOTES"] + os.environ["RANK"], "a") as file:
-        print(*(example.id for example in examples), file=file)
-    return collate(examples, *others)
+        print(*group[0].ids, file=file)
+    return gradients(trainer, group)
 
-batches.collate = noted
+Trainer.gradients = noted
 cli.main()
 """
 
