@@ -99,6 +99,11 @@ def run_build(config: BuildConfig) -> int:
     for row in examples(dataset, 2):
         text = shorten(row["description"], 400, placeholder=" …")
         print(f"\n{printable(row['material_id'])}: {printable(text)}")
+    if counts.failed:
+        for row in failures(dataset, 3):
+            reason = shorten(row["error_message"] or row["status"], 400, placeholder=" …")
+            print(f"\n{printable(row['material_id'])} failed: {printable(reason)}")
+        print(f'\nall reasons: load_dataset("{dataset}", "manifest", split="train")')
     print(
         f'\nfrom datasets import load_dataset\ncrystals = load_dataset("{dataset}", split="train")'
     )
@@ -176,6 +181,17 @@ def examples(dataset: Path, n: int) -> list[dict]:
     )
     batches = file.iter_batches(n, columns=["material_id", "description"])
     return next(batches).to_pylist() if file.metadata.num_rows else []
+
+
+def failures(dataset: Path, n: int) -> list[dict]:
+    """The first n crystals of a dataset folder that could not be described, with their reasons."""
+    import pyarrow.parquet as pq
+
+    columns = ["material_id", "status", "error_message"]
+    found = pq.read_table(
+        dataset / "manifest", columns=columns, filters=[("status", "!=", "described")]
+    )
+    return found.slice(0, n).to_pylist()
 
 
 def run_push(config: PushConfig) -> int:

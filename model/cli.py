@@ -229,7 +229,13 @@ def run_push(config: PushModelConfig) -> int:
         return run_push_space(config)
     if config.data is not None:
         raise InputError("--data is for --space: a model is pushed without its crystals")
-    plan = plan_push(config.model, config.name, private=config.private, tag=config.tag)
+    plan = plan_push(
+        config.model,
+        config.name,
+        private=config.private,
+        tag=config.tag,
+        license=config.license,
+    )
     print(plan if config.dry_run else mirror(plan))
     return 0
 

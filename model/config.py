@@ -471,6 +471,8 @@ class PushModelConfig:
     """Visible to the owner only."""
     tag: str | None = None
     """Name this version, as v1.0, so that others can load exactly it."""
+    license: str | None = None
+    """Licence of the weights (with --space of all that it holds) for the card, as cc-by-4.0."""
     dry_run: bool = False
     """Print repository, files, sizes and the card; send nothing."""
     space: bool = False

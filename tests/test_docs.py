@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import code_tables
 import measured_tables
@@ -67,6 +68,27 @@ def test_commands_are_found_and_a_wrong_flag_is_noticed():
 def test_links_lead_to_files_that_exist(page):
     for link in re.findall(r"\]\((?!https?:|#)([^)#\s]+)(?:#[^)]*)?\)", page.read_text()):
         assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+@pytest.mark.parametrize("page", [README, *PAGES], ids=lambda page: page.name)
+def test_links_lead_to_headings_that_exist(page):
+    """What `mkdocs build --strict` does for the site, for the README too."""
+    for link, anchor in re.findall(r"\]\((?!https?:)([^)#\s]*)#([^)\s]+)\)", page.read_text()):
+        target = (page.parent / link).read_text() if link else page.read_text()
+        headings = re.findall(r"^#+ (.+)$", target, re.M)
+        slugs = {
+            re.sub(r"[^\w -]", "", title).strip().lower().replace(" ", "-") for title in headings
+        }
+        made = "{=" in target or ":::" in target  # its headings come when the site is built
+        assert made or anchor in slugs, f"{page.name}: {link}#{anchor}"
+
+
+@pytest.mark.parametrize("page", [README, *PAGES], ids=lambda page: page.name)
+def test_addresses_elsewhere_are_well_formed(page):
+    for address in re.findall(r"\]\((https?:[^)]*)\)|<(https?:[^>]*)>", page.read_text()):
+        parts = urlsplit("".join(address))
+        assert parts.scheme == "https" and re.fullmatch(r"[\w-]+(\.[\w-]+)+", parts.netloc)
+        assert re.fullmatch(r"[\w./~%:+=-]*", parts.path), parts.path
 
 
 def test_the_readme_is_short_and_its_figures_are_those_of_the_results():

@@ -52,6 +52,7 @@ ROOMS = {
 MODEL_MAY_USE = (
     "curate",  # its version
     "curate.batches",
+    "curate.dataset.card",
     "curate.dataset.spacegroups",
     "curate.dataset.splits",
     "curate.dataset.token_lengths",
@@ -60,6 +61,7 @@ MODEL_MAY_USE = (
     "curate.files",
     "curate.geometry",
     "curate.hub",
+    "curate.licenses",
     "curate.pages",
     "curate.properties",
     "curate.record",

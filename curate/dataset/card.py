@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 
 QUANTILES = {"5 %": 0.05, "median": 0.5, "95 %": 0.95, "longest": 1.0}
 UPDATES_SHOWN = 20
-SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+BOUNDS = ("1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B")  # of the Hub's size categories
+HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")  # a source that is a dataset there
 
 
 def dataset_card(
@@ -70,7 +72,15 @@ def dataset_card(
         .from_string(template)
         .render(
             pretty_name=pretty_name,
-            metadata=Verbatim(metadata(pretty_name, licenses, counts, digests)),
+            metadata=Verbatim(
+                metadata(
+                    pretty_name,
+                    licenses,
+                    counts.described,
+                    digests,
+                    record["source"]["database"],
+                )
+            ),
             counts=counts,
             reasons=[(cell(reason), n) for reason, n in counts.reasons.most_common()],
             source=record["source"],
@@ -131,10 +141,19 @@ def cell(text: str) -> str:
 def metadata(
     pretty_name: str,
     licenses: Iterable[str | None],
-    counts: Counts,
+    n: int,
     digests: Mapping[str, str],
+    database: str,
 ) -> str:
-    """The card's YAML head, which the Hub and `datasets` read."""
+    """The card's YAML head, which the Hub and `datasets` read.
+
+    Args:
+        pretty_name: Title of the dataset.
+        licenses: Those of its rows.
+        n: How many crystals have a text.
+        digests: SHA-256 of the dataset's files, by their paths in it.
+        database: Where the crystals come from; a dataset of the Hub is named as the source.
+    """
     from huggingface_hub import DatasetCardData
 
     configs = [
@@ -149,14 +168,25 @@ def metadata(
     ]
     return DatasetCardData(
         pretty_name=pretty_name,
-        language="en",
+        language=["en"],
         **card_fields(licenses),  # type: ignore[arg-type]
         annotations_creators=["machine-generated"],
-        task_categories=["tabular-regression", "text-generation"],
+        language_creators=["machine-generated"],
+        multilinguality=["monolingual"],
+        source_datasets=[database if HUB_NAME.fullmatch(database) else "original"],
+        task_categories=["graph-ml", "tabular-regression", "text-generation"],
         tags=["chemistry", "materials-science", "crystal-structure", "robocrystallographer"],
-        size_categories=[next((name for n, name in SIZES if counts.described < n), "n>1M")],
+        size_categories=[size_category(n)],
         configs=configs,
     ).to_yaml()
+
+
+def size_category(n: int) -> str:
+    """The Hub's name for a number of rows: `n<1K`, `1K<n<10K` and so on in powers of ten."""
+    step = max(len(str(n)) - 3, 0)
+    if step == 0:
+        return f"n<{BOUNDS[0]}"
+    return f"{BOUNDS[step - 1]}<n<{BOUNDS[step]}"
 
 
 def _checksum(digests: Mapping[str, str], config: str) -> str:

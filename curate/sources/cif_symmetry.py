@@ -88,7 +88,10 @@ def symmetry(
     chosen = usual_axes(settled(fitting, sites, lattice, formula))
     if len(chosen) > 1:
         names = " or ".join(operations.name for operations in chosen[:4])
-        raise ValueError(f"its {what} stands for {names}, and nothing in the file says which")
+        raise ValueError(
+            f"its {what} stands for {names}, and nothing in the file says which: list its "
+            "operations, or name one of these"
+        )
     if len(candidates) > 1:
         notes.append(f"its {what} was read as {chosen[0].name}")
     return chosen[0]

@@ -6,43 +6,70 @@ import logging
 from importlib.resources import files
 from pathlib import Path
 
+from curate.dataset.card import Verbatim, cell, inert
 from curate.hub.mirror import LocalFile, PushPlan, check_name
 from model.data.preprocessing import Preprocessing
 from model.model_folder import PREPROCESSING, ModelFolder
 from model.network.encoders import encoder_class
 from model.predict.calibration import held_margins
+from model.publish.metadata import model_metadata
 
 log = logging.getLogger(__name__)
 
 
 def plan_push(
-    folder: Path, repo_id: str, *, private: bool = False, tag: str | None = None
+    folder: Path,
+    repo_id: str,
+    *,
+    private: bool = False,
+    tag: str | None = None,
+    license: str | None = None,
 ) -> PushPlan:
-    """Say what a push of a trained model would do; nothing leaves this machine."""
+    """Say what a push of a trained model would do; nothing leaves this machine.
+
+    Args:
+        folder: Of the trained model.
+        repo_id: OWNER/NAME.
+        private: Whether only the owner will see it.
+        tag: Name of this version.
+        license: Of the weights, for the card.
+
+    Raises:
+        PublishError: The name is not valid.
+        InputError: The folder holds no finished training, or the licence says nothing.
+    """
     check_name(repo_id, tag)
     model = ModelFolder(folder)
     files = model.files
     encoder = Preprocessing.load_for_prediction(model).text_encoder
     if encoder is not None and Path(encoder).is_dir():
         log.warning("the model's text encoder is %s, a folder that others don't have", encoder)
-    card = model_card(model, repo_id)
+    card = model_card(model, repo_id, license)
     pushed = [LocalFile(name, folder / name) for name in files]
     return PushPlan(
         "model", repo_id, private, tag, (LocalFile("README.md", card.encode()), *pushed), card
     )
 
 
-def model_card(folder: ModelFolder, repo_id: str) -> str:
-    """The README.md of a trained model, from the files that training left."""
+def model_card(folder: ModelFolder, repo_id: str, license: str | None = None) -> str:
+    """The README.md of a trained model, from the files that training left.
+
+    Args:
+        folder: Of the trained model.
+        repo_id: OWNER/NAME.
+        license: Of the weights; the card states none where it is None.
+    """
     from jinja2 import Environment, StrictUndefined
 
     template = (files("hub_cards") / "model_card.md").read_text(encoding="utf-8")
-    environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True)
+    environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, finalize=inert)
+    environment.filters["cell"] = lambda text: cell(str(text))
     environment.filters["short"] = lambda number: f"{number:.4g}"
     network = folder.network
     return environment.from_string(template).render(
-        metadata=metadata(folder, repo_id),
+        metadata=Verbatim(model_metadata(folder, repo_id, license)),
         repo_id=repo_id,
+        license=license,
         metrics=folder.metrics,
         held=held_margins(folder),
         question=folder.settings,
@@ -52,33 +79,3 @@ def model_card(folder: ModelFolder, repo_id: str) -> str:
         training=folder.training,
         n_predictions=len(folder.predictions),
     )
-
-
-def metadata(folder: ModelFolder, repo_id: str) -> str:
-    """What the Hub shows and searches of a model, as YAML; test scores where the data are public."""
-    from huggingface_hub import EvalResult, ModelCardData
-
-    metrics, training = folder.metrics, folder.training
-    data = training["data"]
-    results = [
-        EvalResult(
-            task_type="graph-ml",
-            dataset_type=name,
-            dataset_name=name,
-            dataset_split="test",
-            dataset_revision=training["revision"],
-            metric_type="mae",
-            metric_name=f"MAE ({metrics['unit']}) of {metrics['target']}",
-            metric_value=metrics["test"]["mae"],
-        )
-        for name in ([data] if data else [])
-    ]
-    return ModelCardData(
-        library_name="crysmmnet",
-        pipeline_tag="graph-ml",
-        tags=["chemistry", "materials-science", "crystal-structure", "crysmmnet"],
-        metrics=["mae"],
-        datasets=[data] if data else None,
-        model_name=repo_id.split("/")[1] if results else None,
-        eval_results=results or None,
-    ).to_yaml()

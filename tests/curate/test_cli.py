@@ -88,6 +88,8 @@ def test_strict_exits_with_1_after_a_whole_build(tmp_path, rutile):
     assert done.returncode == 1, done.stderr
     for line in ("fetched", "described", "failed", "unreadable: ", "load_dataset("):
         assert line in done.stdout
+    reason = "broken failed: broken.cif: none of its data blocks holds a cell or atoms\n"
+    assert reason in done.stdout and '"manifest", split="train")' in done.stdout
     assert curate(*build).returncode == 0
     status = curate("status", tmp_path / "run")
     assert status.returncode == 0 and "unreadable: " in status.stdout

@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
 import uvicorn
-import yaml
+from hub_card_rules import check_card, front_matter
 from hub_store import Blob, Commit, HubError, Repo, User, apply, is_large
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
@@ -35,14 +35,6 @@ from starlette.responses import (
 from starlette.routing import Route
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-LICENSES = {  # those of the Hub's list that data are published under
-    *("apache-2.0", "bsd", "bsd-2-clause", "bsd-3-clause", "c-uda", "cc", "cc0-1.0", "mit"),
-    *("cc-by-2.0", "cc-by-2.5", "cc-by-3.0", "cc-by-4.0", "cc-by-sa-3.0", "cc-by-sa-4.0"),
-    *("cc-by-nc-2.0", "cc-by-nc-3.0", "cc-by-nc-4.0", "cc-by-nc-nd-4.0", "cc-by-nc-sa-4.0"),
-    *("cc-by-nd-4.0", "cdla-permissive-2.0", "cdla-sharing-1.0", "etalab-2.0", "gfdl", "gpl-3.0"),
-    *("lgpl-3.0", "odbl", "odc-by", "other", "pddl", "unknown", "unlicense"),
-}
-SIZES = {"n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M"}
 NAME = re.compile(r"(?!.*(--|\.\.))[A-Za-z0-9_][A-Za-z0-9._-]{0,94}[A-Za-z0-9_]|[A-Za-z0-9_]")
 
 
@@ -321,7 +313,7 @@ class HubServer:
 
     async def validate_yaml(self, request: Request) -> Response:
         body = await request.json()
-        errors, warnings = check_card(body["content"])
+        errors, warnings = check_card(body["content"], body["repoType"])
         answer = {
             "errors": [{"message": message} for message in errors],
             "warnings": [{"message": message} for message in warnings],
@@ -489,7 +481,7 @@ class HubServer:
             raise HubError(412, "A commit has happened since. Please refresh and try again.")
         tree = apply(repo, head.tree, lines, _decoded)
         if card := tree.get("README.md"):
-            errors, _ = check_card(card.data.decode())
+            errors, _ = check_card(card.data.decode(), repo.kind.removesuffix("s"))
             if errors:
                 raise HubError(400, f"Invalid metadata in README.md: {errors[0]}")
         author = self.user(request).name
@@ -505,37 +497,6 @@ class HubServer:
             raise HubError(409, "Tag reference exists already")
         repo.tags[body["tag"]] = commit
         return JSONResponse({})
-
-
-def front_matter(card: str) -> dict | None:
-    """The YAML block of a card; None where there is none."""
-    match = re.match(r"---\r?\n(.*?)\r?\n---\s*(\r?\n|$)", card, re.DOTALL)
-    return yaml.safe_load(match[1]) if match else None
-
-
-def check_card(card: str) -> tuple[list[str], list[str]]:
-    """Errors and warnings of the Hub about a card's YAML block."""
-    try:
-        data = front_matter(card)
-    except yaml.YAMLError as error:
-        return [f"YAML: {str(error).splitlines()[0]}"], []
-    if not data:
-        return [], ["empty or missing yaml metadata in repo card"]
-    errors = []
-    licenses = data.get("license", "other")
-    for item in licenses if isinstance(licenses, list) else [licenses]:
-        if item not in LICENSES:
-            errors.append(f'"license" must be one of [{", ".join(sorted(LICENSES))}]')
-    for size in data.get("size_categories", []):
-        if size not in SIZES:
-            errors.append(f'"size_categories" must be one of [{", ".join(sorted(SIZES))}]')
-    for key in ("tags", "task_categories", "configs", "source_datasets"):
-        if not isinstance(data.get(key, []), list):
-            errors.append(f'"{key}" must be an array')
-    for config in data.get("configs", []):
-        if not isinstance(config, dict) or not isinstance(config.get("config_name"), str):
-            errors.append('"configs[0].config_name" is required')
-    return errors, []
 
 
 def _blob_info(blob: Blob, oid_key: str = "oid") -> dict:

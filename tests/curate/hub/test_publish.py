@@ -437,7 +437,23 @@ def test_a_licence_that_forbids_it_stops_the_push(built, tmp_path, license, priv
         (["BY-C", "CC BY 4.0"], {"license": "cc-by-4.0"}),  # as the Materials Project writes it
         (["BY-NC"], {"license": "cc-by-nc-4.0"}),
         (["MIT", "CC-BY-4.0"], {"license": "other", "license_name": "several-see-license-column"}),
-        (["NIST terms of use"], {"license": "other", "license_name": "nist-terms-of-use"}),
+        (
+            ["NIST terms of use"],
+            {
+                "license": "other",
+                "license_name": "nist-terms-of-use",
+                "license_link": "https://www.nist.gov/open/license",
+            },
+        ),
+        (
+            ["https://a.org/terms"],
+            {
+                "license": "other",
+                "license_name": "https-a.org-terms",
+                "license_link": "https://a.org/terms",
+            },
+        ),
+        (["Our terms"], {"license": "other", "license_name": "our-terms"}),
         ([None], {"license": "unknown"}),
     ],
 )

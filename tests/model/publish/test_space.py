@@ -77,12 +77,6 @@ def test_the_requirements_are_the_projects_own():
     assert {line for line in lines if line and not line.startswith("{%")} == needed
 
 
-def test_the_space_asks_for_the_gradio_that_was_tested():
-    card = (ROOT / "hub_cards" / "space" / "README.md").read_text()
-    version = re.search(r"sdk_version: (\S+)", card)[1]
-    assert f"gradio=={version}\n" in (ROOT / "constraints.txt").read_text()
-
-
 def test_all_of_the_code_goes_along():
     paths = {file.path for file in code()}
     for name in (
