@@ -1,6 +1,6 @@
 """Draw memory and open files over the build under faults that `make attack` recorded.
 
-python benchmarks/attack_figure.py: results/attack.json to results/attack.png
+python benchmarks/attack_figure.py: results/attack.json to docs/img/attack.png
 """
 
 from __future__ import annotations
@@ -10,11 +10,13 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-RESULTS = Path(__file__).parent / "results"
+ROOT = Path(__file__).parents[1]
+RESULT = ROOT / "benchmarks" / "results" / "attack.json"
+FIGURE = ROOT / "docs" / "img" / "attack.png"
 
 
 def main() -> None:
-    faults = json.loads((RESULTS / "attack.json").read_text())["faults"]
+    faults = json.loads(RESULT.read_text())["faults"]
     times = [row["seconds"] for row in faults["over_time"]]
     figure = Figure(figsize=(8, 4), layout="constrained")
     above, below = figure.subplots(2, sharex=True)
@@ -32,7 +34,7 @@ def main() -> None:
         f"{faults['crystals']:,} crystals that hang, crash and fill the memory, killed now and then",
         loc="left",
     )
-    figure.savefig(RESULTS / "attack.png", dpi=150)
+    figure.savefig(FIGURE, dpi=150)
 
 
 if __name__ == "__main__":

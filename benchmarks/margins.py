@@ -34,6 +34,7 @@ from model.training.provenance import hardware, versions
 from model.training.settings_record import digest
 
 RESULT = Path(__file__).parent / "results" / "margins.json"
+FIGURE = Path(__file__).parents[1] / "docs" / "img" / "margins.png"
 LEVEL = 0.9
 LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 CHOSEN = "chosen inside the fold"
@@ -63,6 +64,7 @@ def main() -> None:
     parser.add_argument("tasks", nargs="+", help="NAME=FOLDER:RUN, of a benchmark and of its data")
     parser.add_argument("--cache", type=Path, required=True, help="where descriptors are kept")
     parser.add_argument("--results", type=Path, default=RESULT)
+    parser.add_argument("--figure", type=Path, default=FIGURE)
     options = parser.parse_args()
     made = {
         "command": shlex.join(["python", "benchmarks/margins.py", *sys.argv[1:]]),
@@ -80,7 +82,7 @@ def main() -> None:
         found["tasks"][name] = {**facts, **shown, **summary(tested[name])}
         write_json(options.results, found)
         print(name, line(found["tasks"][name]), flush=True)
-    draw(tested, found["tasks"], options.results.with_suffix(".png"))
+    draw(tested, found["tasks"], options.figure)
 
 
 def settings(folder: Path, data: str, cache: Path) -> tuple[BenchmarkConfig, dict[str, Any]]:

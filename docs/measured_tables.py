@@ -302,3 +302,13 @@ def tried_before(kind: int) -> str:
         counts = Counter(row["outcome"] for row in by_commit[commit][str(kind)])
         sides.append(", ".join(f"{outcome} {n}" for outcome, n in counts.most_common()))
     return " → ".join(sides)
+
+
+def attacked() -> str:
+    """A row for each kind of the long attack: how often it was tried, and what came of it."""
+    outcomes = ("noticed", "read", "made anew", "same", "silent")
+    rows = [
+        [kind, *(f"{found.get(one, 0):,}" for one in ("tried", *outcomes))]
+        for kind, found in result("attack.json")["kinds"].items()
+    ]
+    return table(["attack", "tried", *outcomes], rows)
