@@ -10,7 +10,7 @@ from typing import Any
 from curate.errors import InputError
 from curate.run.changes import CHANGES_OF_UPDATES, are_equal, write_changes
 from curate.run.folder import Run, differences
-from curate.run.sealed import DamagedFile, without
+from curate.run.sealed import DamagedFile
 from curate.run.update import discard, mark_ready, staged, take_place
 from curate.sources.base import PreviousRun, Snapshot, Source
 from curate.work.progress import Progress, Watch
@@ -18,6 +18,7 @@ from curate.work.progress import Progress, Watch
 log = logging.getLogger(__name__)
 
 CHOOSE_ENTRIES = {"limit", "ids_sha256"}  # settings of all sources that an update may change
+NOT_COMPARED = ("read_on", "sizes", "benchmarks")  # the day, and what follows from the entries
 CHOOSES_TEXTS = "descriptions"  # the setting of sources that it may not
 
 
@@ -152,5 +153,8 @@ def keep_units(run: Run, new: Run, given: Mapping[str, str]) -> None:
 def holds_the_same(run: Run, new: Run) -> bool:
     """Whether a run that was read again holds what it did."""
     assert run.fetched is not None and new.fetched is not None
-    before, now = ({"units": {}, **without(each.fetched or {}, "read_on")} for each in (run, new))
+    before, now = (
+        {"units": {}, **{name: value for name, value in each.items() if name not in NOT_COMPARED}}
+        for each in (run.fetched, new.fetched)
+    )
     return before == now and are_equal(run, new)

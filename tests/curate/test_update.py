@@ -24,6 +24,7 @@ from curate.errors import InputError
 from curate.record import SkippedEntry
 from curate.run.changes import difference, updates_of
 from curate.run.folder import Run
+from curate.run.sealed import read_record, write_record
 from curate.run.update import mark_ready, staged
 from curate.sources.files import FilesSettings
 
@@ -120,6 +121,20 @@ def test_nothing_changed_writes_nothing_and_says_so(config, caplog):
     assert "nothing has changed since" in caplog.text
     build(config, source=source)  # without --update the source is not read
     assert source.n_read == 2
+
+
+def test_a_run_whose_record_has_no_sizes_yet_has_not_changed_either(config, caplog):
+    caplog.set_level(logging.INFO)
+    source = Moving(moved(8)[0])
+    build(config, source=source)
+    run = Run(config.out)
+    record = read_record(run.structures_file)
+    later = ("sizes", "benchmarks")  # were not recorded when the run was frozen
+    write_record(run.structures_file, {n: v for n, v in record.items() if n not in later})
+    build(config, source=source)
+    files = contents(config.out)
+    assert updated(config, source) == []
+    assert contents(config.out) == files and "nothing has changed since" in caplog.text
 
 
 def test_a_new_version_of_the_source_with_the_same_entries_keeps_every_text(config):
