@@ -86,9 +86,10 @@ def command(*words: str) -> subprocess.CompletedProcess:
 
 
 def nothing(config, n_train):
-    """What a trainer is made of, without a crystal."""
+    """What a trainer is made of, its crystals without graph and text."""
     from model.data.examples import Prepared
     from model.data.preprocessing import Preprocessing
+    from model.network.batch import Example
 
     scale = Preprocessing(
         target="",
@@ -105,7 +106,8 @@ def nothing(config, n_train):
         text_recipe=None,
         description_origins=[],
     )
-    return Prepared({"train": [None] * n_train, "val": [None]}, {}, {}, scale)
+    empty = Example("", None, None, 0.0)
+    return Prepared({"train": [empty] * n_train, "val": [empty]}, {}, {}, scale)
 
 
 def test_every_flag_of_train_arrives():

@@ -7,6 +7,7 @@ from builds import some
 
 from curate.record import Description, SkippedEntry, StructureRecord
 from curate.run.schema import (
+    CHANGES,
     COLUMNS,
     DATASET,
     DESCRIPTIONS,
@@ -26,7 +27,7 @@ def test_the_tables_of_a_run_hold_every_field():
     assert set(STRUCTURES.names) == names(StructureRecord, SkippedEntry)
     assert set(DESCRIPTIONS.names) == names(Description)
     assert set(MANIFEST.names) <= names(Description)
-    used = {*STRUCTURES.names, *DESCRIPTIONS.names, *DATASET}
+    used = {*STRUCTURES.names, *DESCRIPTIONS.names, *DATASET, *CHANGES.names}
     assert used == COLUMNS.keys()
 
 
