@@ -147,19 +147,29 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=RESULT)
     parser.add_argument("--trainings", type=int, default=3, help="folds, or seeds, of each")
     parser.add_argument("--cache", type=Path, help="folder where descriptors and texts are kept")
+    parser.add_argument(
+        "--finished", action="store_true", help="train nothing, name what is missing"
+    )
     given = parser.parse_args()
     tasks = dict(one.split("=", 1) for one in given.data)
     done: list[dict[str, Any]] = []
+    missing: list[str] = []
     for kind in (variants, shares, ingredients, tuned, published_size):
         for number in range(given.trainings):
             for task, data in tasks.items():
                 for name, changes in kind(task).items():
+                    folder = folder_of(given.out, task, name, number)
+                    if given.finished and not ModelFolder(folder).is_finished:
+                        missing.append(folder.name)
+                        continue
                     if given.cache:
                         changes["cache"] = given.cache
                     done.append(one_training(given.out, task, data, name, changes, number))
                     if (names := trees_beside(task, name)) is not None:
                         done.append(trees(given.out, task, data, name, names, number, given.cache))
-                    write_json(given.results, answer(done))
+                    if not given.finished:
+                        write_json(given.results, answer(done))
+    write_json(given.results, {**answer(done), "not trained": missing})
 
 
 def trees_beside(task: str, name: str) -> tuple[str, ...] | None:

@@ -82,9 +82,9 @@ def main(config: Config) -> None:
     steps: dict[str, Callable[[], float]] = {}
     predictions: dict[str, Callable[[], float]] = {}
     for name, (sizes, rule, descriptors) in NETWORKS.items():
-        values = numbers(descriptors, crystals)
+        values, widths = numbers(descriptors, crystals)
         examples = seen(records, rule, found, values, sizes.fusion == "cross-attention")
-        steps[name], predictions[name] = measured(sizes, examples, values)
+        steps[name], predictions[name] = measured(sizes, examples, widths)
     train: dict[str, list[float]] = {name: [] for name in NETWORKS}
     predict: dict[str, list[float]] = {name: [] for name in NETWORKS}
     for number in range(config.times + 1):
@@ -155,12 +155,15 @@ def encoded(encoder: TextEncoder | TfidfEncoder, texts: list[str]) -> tuple[list
     return [found[number] for number in range(len(texts))], spent
 
 
-def numbers(descriptors: tuple[str, ...], crystals: list[Crystal]) -> np.ndarray | None:
-    """(n, width) standardised; None without."""
+def numbers(
+    descriptors: tuple[str, ...], crystals: list[Crystal]
+) -> tuple[np.ndarray | None, list[int]]:
+    """(n, width) standardised, None without, and the width of each descriptor."""
     if not descriptors:
-        return None
+        return None, []
     values = descriptor_values(descriptors, crystals)
-    return DescriptorScale.fit(descriptors, values).standardise(values)
+    scale = DescriptorScale.fit(descriptors, values)
+    return scale.standardise(values), scale.widths
 
 
 def seen(
@@ -186,14 +189,15 @@ def seen(
 
 
 def measured(
-    sizes: NetworkConfig, examples: list[Example], values: np.ndarray | None
+    sizes: NetworkConfig, examples: list[Example], descriptor_widths: list[int]
 ) -> tuple[Callable[[], float], Callable[[], float]]:
     """What trains one step and what predicts once, each giving its CPU seconds, batching included."""
     torch.manual_seed(0)
-    width = 0 if values is None else values.shape[1]
     text = examples[0].text
     assert text is not None
-    model = CrysMMNet(CrysMMNetConfig.from_settings(sizes, "both", text.shape[-1], width))
+    model = CrysMMNet(
+        CrysMMNetConfig.from_settings(sizes, "both", text.shape[-1], descriptor_widths)
+    )
     optimizer = torch.optim.AdamW(model.parameters())
 
     def step() -> float:
