@@ -28,6 +28,7 @@ POLL_SECONDS = 0.5  # how long a Ctrl-C that reached only the workers goes unsee
 TASKS_PER_WORKER = 1000  # then it is replaced, so that no library's leak can grow
 MOST_KILLS = 2  # of a task; a pool may be given it again before its forkserver is known to be dead
 UNKNOWN_EXIT = 255  # of a worker whose forkserver was killed with it
+NO_LOCK = 1  # of one that waited in vain for the pipe's lock, which a killed one may have held
 MOST_POOLS = (
     5  # that one call of `work` starts, the later ones where the machine killed the forkserver
 )
@@ -71,8 +72,9 @@ def work(
     """Call `function(*arguments)` for each (key, arguments), yield (key, value or FailedTask) as they finish.
 
     Workers share what the module `preload` imports. The tasks are taken from the iterable a few at a
-    time. One whose worker is killed from outside, as for want of memory, is tried again. Leaving the
-    loop early, Ctrl-C included, kills the workers.
+    time. One whose worker is killed from outside, as for want of memory, is tried again, by other
+    workers: these can't speak any more if it held the lock of their pipe. Leaving the loop early,
+    Ctrl-C included, kills the workers.
     """
     pool = _pool(limits, preload)
     tasks = iter(tasks)
@@ -90,23 +92,26 @@ def work(
         while running:
             finished, _ = wait(running, POLL_SECONDS, FIRST_COMPLETED)
             interrupt.check()
-            again, n_ended, is_broken = [], 0, False
+            again, n_ended, is_broken, is_in_doubt = [], 0, False, False
             for future in finished:
                 key, arguments = running.pop(future)
                 is_broken |= isinstance(future.exception(), BrokenProcessPool)
-                if _was_killed(future) and killed[key] < MOST_KILLS:
+                was_killed = _was_killed(future)
+                is_in_doubt |= was_killed
+                if was_killed and killed[key] < MOST_KILLS:
                     killed[key] += 1
                     again.append((key, arguments))
                     continue
                 n_ended += 1
                 yield key, _outcome(future, limits)
-            if is_broken or not pool.active:  # its forkserver was killed
-                n_pools += 1
-                if n_pools > MOST_POOLS:
-                    raise InputError(
-                        "all workers were killed again and again; the machine may have run out of "
-                        "memory: the same command with fewer --workers goes on"
-                    )
+            is_broken |= not pool.active
+            n_pools += is_broken  # its forkserver was killed
+            if n_pools > MOST_POOLS:
+                raise InputError(
+                    "all workers were killed again and again; the machine may have run out of "
+                    "memory: the same command with fewer --workers goes on"
+                )
+            if is_broken or is_in_doubt:
                 pool.stop()
                 again += running.values()
                 running.clear()
@@ -159,7 +164,8 @@ def _was_killed(future: Future) -> bool:
     error = future.exception()
     if isinstance(error, BrokenProcessPool):  # what a pool without workers says of all its tasks
         return True
-    return isinstance(error, ProcessExpired) and error.exitcode in (-signal.SIGKILL, UNKNOWN_EXIT)
+    exits = (-signal.SIGKILL, UNKNOWN_EXIT, NO_LOCK)
+    return isinstance(error, ProcessExpired) and error.exitcode in exits
 
 
 def _outcome(future, limits: Limits) -> Any:

@@ -2,9 +2,14 @@
 
 import ctypes
 import os
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
+from typing import Any
+
+from pebble.common import CONSTS
 
 from curate.describe.description import describe as really_describe
 from curate.describe.options import DescribeOptions
@@ -60,3 +65,27 @@ def numbers(path: Path, n: int) -> Iterator[int]:
         if number == n - 1:
             break_as(path.stem)
         yield number
+
+
+def killed_with_the_lock(number: int, flag: Path, delay: float) -> int:
+    """The number; the first call that finds no flag has its worker killed while it holds the lock of the
+    pipe by which all workers speak, which nobody releases then."""
+    CONSTS.channel_lock_timeout = 1.0  # s; of this worker
+    time.sleep(0.05)
+    if not flag.exists():
+        flag.touch()
+        frame = sys._getframe()
+        while "channel" not in frame.f_locals:
+            assert frame.f_back is not None
+            frame = frame.f_back
+        dying = Thread(target=_die, args=(frame.f_locals["channel"].mutex.writer_mutex, delay))
+        dying.start()
+        if not delay:
+            dying.join()
+    return number
+
+
+def _die(lock: Any, delay: float) -> None:
+    time.sleep(delay)
+    lock.acquire()
+    os.kill(os.getpid(), 9)

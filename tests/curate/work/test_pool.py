@@ -1,0 +1,14 @@
+"""What a worker that is killed costs the others."""
+
+import hostile
+import pytest
+
+from curate.work.pool import Limits, work
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.2], ids=["before it answers", "when it has answered"])
+def test_a_worker_that_is_killed_with_the_lock_of_the_pipe_costs_no_task(tmp_path, delay):
+    tasks = [(number, (number, tmp_path / "flag", delay)) for number in range(30)]
+    found = dict(work(hostile.killed_with_the_lock, tasks, Limits(2, 60.0, 4.0)))
+    assert (tmp_path / "flag").exists()
+    assert found == {number: number for number in range(30)}
