@@ -43,7 +43,7 @@ ROOMS = {
         ("graphs", "text", "descriptors"),
         ("config",),
         ("model_folder", "encoder_settings", "presets", "recipes"),
-        ("files", "statistics"),
+        ("files", "torch_files", "statistics"),
         ("package",),
     ),
 }
@@ -86,8 +86,7 @@ DOORS = {
     "jinja2": {
         "curate/dataset/card.py",
         "curate/pages/page.py",
-        "model/publish/push.py",
-        "model/publish/space.py",
+        "model/publish/template.py",
     },
     "matplotlib": {"model/benchmark/report.py", "model/experiments/report.py"},
     "mp_api": {"curate/sources/mp_client.py"},
@@ -112,6 +111,7 @@ DOORS = {
         "model/network",
         "model/search/contrastive.py",
         "model/text",
+        "model/torch_files.py",
         "model/training",
     },
     "transformers": {"model/text/encoder.py"},

@@ -84,7 +84,8 @@ def write_dataset(run: Run, write_each: WriteEach = in_turn) -> Counts:
             part.files[config].rename(partial / name)
             digests[name] = part.digests[config]
     digests |= write_changes(run, partial)
-    write_card(run, counts, partial, [part.texts for part in written], digests)
+    card = dataset_card(run, counts, partial, [part.texts for part in written], digests)
+    write_text(partial / "README.md", card)
     sync_tree(partial)
     replace_folder(partial, run.dataset)
     run.record_dataset(made_of, digests_of(run.dataset, digests))
@@ -119,17 +120,6 @@ def manifests(written: Iterable[WrittenPart]) -> Iterator[pa.Table]:
     """The counted columns of the parts' manifests."""
     for part in written:
         yield pq.read_table(part.files["manifest"], columns=list(COUNTED))
-
-
-def write_card(
-    run: Run,
-    counts: Counts,
-    dataset: Path,
-    texts: Sequence[pa.Table],
-    digests: Mapping[str, str],
-) -> None:
-    """Write the README.md of a dataset folder; arguments are those of `dataset_card`."""
-    write_text(dataset / "README.md", dataset_card(run, counts, dataset, texts, digests))
 
 
 def replace_folder(new: Path, old: Path) -> None:

@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 
+from curate.dataset.card import dataset_card
 from curate.dataset.text_statistics import measured_texts
-from curate.dataset.write import digests_of, write_card
+from curate.dataset.write import digests_of
 from curate.describe.description import describe
 from curate.describe.options import DescribeOptions
+from curate.files import write_text
 from curate.record import Description, StructureRecord
 from curate.run.counts import count
 from curate.run.folder import Run
@@ -108,7 +110,8 @@ def keep(run: Run, result: Verification) -> None:
         digests = digests_of(run.dataset)
         files = sorted(run.dataset.glob("default/*.parquet"))
         texts = [measured_texts(path, tokenizer) for path in files]
-        write_card(run, count(run), run.dataset, texts, digests)
+        card = dataset_card(run, count(run), run.dataset, texts, digests)
+        write_text(run.dataset / "README.md", card)
         if is_current:
             del digests["README.md"]
             run.record_dataset(run.contents(), digests_of(run.dataset, digests))

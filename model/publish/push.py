@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import logging
-from importlib.resources import files
 from pathlib import Path
 
-from curate.dataset.card import Verbatim, cell, inert
+from curate.dataset.card import Verbatim
 from curate.hub.mirror import LocalFile, PushPlan, check_name
 from model.data.preprocessing import Preprocessing
 from model.model_folder import PREPROCESSING, ModelFolder
 from model.network.encoders import encoder_class
 from model.predict.calibration import held_margins
 from model.publish.metadata import model_metadata
+from model.publish.template import filled
 
 log = logging.getLogger(__name__)
 
@@ -59,14 +59,9 @@ def model_card(folder: ModelFolder, repo_id: str, license: str | None = None) ->
         repo_id: OWNER/NAME.
         license: Of the weights; the card states none where it is None.
     """
-    from jinja2 import Environment, StrictUndefined
-
-    template = (files("hub_cards") / "model_card.md").read_text(encoding="utf-8")
-    environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, finalize=inert)
-    environment.filters["cell"] = lambda text: cell(str(text))
-    environment.filters["short"] = lambda number: f"{number:.4g}"
     network = folder.network
-    return environment.from_string(template).render(
+    return filled(
+        "model_card.md",
         metadata=Verbatim(model_metadata(folder, repo_id, license)),
         repo_id=repo_id,
         license=license,

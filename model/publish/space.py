@@ -7,7 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from curate import __version__
-from curate.dataset.card import Verbatim, cell, inert
+from curate.dataset.card import Verbatim
 from curate.errors import InputError
 from curate.hub.mirror import LocalFile, PushPlan, check_name, files_of
 from model.config import PushModelConfig
@@ -16,6 +16,7 @@ from model.model_folder import TRAINING_CRYSTALS, ModelFolder
 from model.predict.nearest_crystals import TrainingCrystals
 from model.predict.predictor import Predictor
 from model.publish.metadata import space_metadata
+from model.publish.template import filled
 
 PACKAGES = ("curate", "model", "hub_cards")  # the code goes with the page: it is on no index
 TEXTS = ("README.md", "requirements.txt")  # filled for the model
@@ -45,7 +46,17 @@ def plan_space(config: PushModelConfig) -> PushPlan:
         n_known = len(known.ids)
         found.append(LocalFile(f"{TRAINED}/{TRAINING_CRYSTALS}", stored(known)))
     head = space_metadata(folder, config.license)
-    texts = {name: filled(name, folder, n_known, encoder, head) for name in TEXTS}
+    texts = {
+        name: filled(
+            f"space/{name}",
+            metadata=Verbatim(head),
+            metrics=folder.metrics,
+            n_known=n_known,
+            encoder=encoder,
+            version=__version__,
+        )
+        for name in TEXTS
+    }
     page = files("hub_cards") / "space" / "app.py"
     written = [LocalFile(name, text.encode()) for name, text in texts.items()]
     written.append(LocalFile("app.py", page.read_bytes()))
@@ -74,20 +85,3 @@ def code() -> list[LocalFile]:
         for file in files_of(Path(str(files(package))))
         if "__pycache__" not in file.path
     ]
-
-
-def filled(name: str, folder: ModelFolder, n_known: int, encoder: str | None, metadata: str) -> str:
-    """A text of hub_cards/space for this model."""
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, finalize=inert)
-    environment.filters["cell"] = lambda text: cell(str(text))
-    environment.filters["short"] = lambda number: f"{number:.4g}"
-    template = (files("hub_cards") / "space" / name).read_text(encoding="utf-8")
-    return environment.from_string(template).render(
-        metadata=Verbatim(metadata),
-        metrics=folder.metrics,
-        n_known=n_known,
-        encoder=encoder,
-        version=__version__,
-    )

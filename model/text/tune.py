@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import logging
-import pickle
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from torch.nn import functional as F  # noqa: N812
 from curate.errors import InputError
 from curate.files import sync_tree, whole_file, write_json
 from model.text.encoder import TextEncoder, normalise, pooled
+from model.torch_files import load_data
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ RATES = {"full": 5e-5, "lora": 5e-4}  # peak of the learning rate
 WARM_UP = 0.1  # share of the updates
 RANK = 8  # of LoRA's changes
 TUNED = "tuned"  # name of such an encoder in the record of a model
-STATE = "state.pt"  # of a tuning that goes on: tensors and numbers, read with weights_only
+STATE = "state.pt"  # of a tuning that goes on: tensors and numbers
 RECORD = "tuning.json"  # errors of each epoch, and what was tuned; written last
 
 
@@ -179,12 +179,7 @@ class _Tuning:
         """Take up a tuning of the same settings; the best weights so far."""
         if not path.is_file():
             return {}
-        try:
-            state = torch.load(path, weights_only=True, map_location=self.device)
-        except pickle.UnpicklingError as error:
-            raise InputError(
-                f"{path} holds pickled code, which is never run; delete it to start anew"
-            ) from error
+        state = load_data(path, path, self.device)
         if state["asked"] != self.asked():
             return {}
         self.errors = state["errors"]

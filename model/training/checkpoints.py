@@ -25,8 +25,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from curate.errors import InputError
 from curate.files import sync, sync_tree
+from model.torch_files import load_data
 
 WEIGHTS, STATE = "model.safetensors", "trainer_state.json"
 OPTIMIZER, SCHEDULE, SCALER = "optimizer.pt", "scheduler.pt", "scaler.pt"
@@ -140,7 +140,7 @@ def restore_random_state(checkpoint: Path, number: int, n: int, device: torch.de
     if not path.is_file():
         return
     with torch.serialization.safe_globals(ARRAY_PARTS):
-        states = loaded(path)
+        states = load_data(path, checkpoint)
     torch.random.set_rng_state(states["cpu"])
     if device.type == "cuda" and isinstance(of_device := states.get("cuda"), torch.Tensor):
         torch.cuda.set_rng_state(of_device, device)
@@ -151,17 +151,7 @@ def restore(checkpoint: Path, weights: nn.Module, others: dict[str, Any]) -> Non
     weights.load_state_dict(load_file(checkpoint / WEIGHTS))
     for name, other in others.items():
         if (checkpoint / name).is_file():
-            other.load_state_dict(loaded(checkpoint / name))
-
-
-def loaded(path: Path) -> Any:
-    """A file of torch.save that holds data alone."""
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise InputError(
-            f"{path.parent} holds pickled code, which is never run; delete it to start anew"
-        ) from error
+            other.load_state_dict(load_data(checkpoint / name, checkpoint))
 
 
 def last_checkpoint(folder: Path) -> Path | None:
