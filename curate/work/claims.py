@@ -15,6 +15,7 @@ import os
 import platform
 import shutil
 from collections.abc import Container, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from curate.run.folder import Run
@@ -49,11 +50,15 @@ def claim_part(run: Run, number: int) -> bool:
 
 
 def _claim(path: Path) -> bool:
-    path.parent.mkdir(exist_ok=True)
-    try:
-        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o666)
-    except FileExistsError:
-        return False
+    descriptor = None
+    while descriptor is None:
+        try:
+            descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o666)
+        except FileExistsError:
+            return False
+        except FileNotFoundError:  # this is the first claim, or a task that ended removed them all
+            with suppress(FileExistsError):
+                path.parent.mkdir()
     who = {"host": platform.node(), "process": os.getpid()}
     with os.fdopen(descriptor, "w") as file:  # for a person who looks; nothing reads it
         json.dump(who, file)

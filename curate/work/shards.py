@@ -82,9 +82,8 @@ def write_claimed_parts(run: Run, workers: int) -> None:
     for some in in_batches(mine, workers):
         try:
             write_each(write_part, [(run.folder, part, columns) for part in some])
-        except FileNotFoundError:
-            if not run.is_dataset_newest:  # else another wrote it with these parts, and took them
-                raise
+        except FileNotFoundError:  # another is writing the dataset with these parts, and took them
+            return
 
 
 def finish_last(run: Run, workers: int) -> None:

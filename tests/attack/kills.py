@@ -40,15 +40,20 @@ class Outcome:
     result: str  # same, other, failed
 
 
-def watch(root: Path, at: int | None, told: Callable[[str], None]) -> None:
-    """From now on count the file events below `root`, both sides of each, and end before number `at`."""
+def watch(
+    root: Path,
+    at: int | None,
+    told: Callable[[str], None],
+    act: Callable[[], None] = lambda: os._exit(KILLED),
+) -> None:
+    """From now on count the file events below `root`, both sides of each; before number `at` act, or end."""
     state = {"number": 0}
 
     def event(side: str, name: str, where: object) -> None:
         told(f"{side} {name} {where}")
-        if state["number"] == at:
-            os._exit(KILLED)
         state["number"] += 1
+        if state["number"] - 1 == at:
+            act()
 
     def wrapped(module, name: str, matters: Callable[..., object]) -> None:
         original = getattr(module, name)

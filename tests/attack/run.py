@@ -21,9 +21,11 @@ ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(Path(__file__).parent), str(ROOT / "tests" / "helpers"), str(ROOT)]
 
 
-def kills(task: str, n: int | None, seed: int) -> Iterator[tuple[str, str, str]]:
-    """A build, an update or a training killed at its file events, at all of them where n is None."""
-    command = [sys.executable, str(Path(__file__).with_name("kills.py")), task, "--seed", str(seed)]
+def at_file_events(
+    script: str, *task: str, n: int | None, seed: int
+) -> Iterator[tuple[str, str, str]]:
+    """What a script finds that does something at a task's file events, at all of them where n is None."""
+    command = [sys.executable, str(Path(__file__).with_name(script)), *task, "--seed", str(seed)]
     command += ["--sample", str(n)] if n is not None else []
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         for line in process.stdout or ():
@@ -31,7 +33,7 @@ def kills(task: str, n: int | None, seed: int) -> Iterator[tuple[str, str, str]]
             is_same = found["result"] == "same"
             yield "file event", "same" if is_same else f"silent: {found['result']}", found["what"]
     if process.returncode:
-        yield "file event", f"silent: the attack itself ended with {process.returncode}", task
+        yield "file event", f"silent: the attack itself ended with {process.returncode}", script
 
 
 def attacks(scale: float, seed: int) -> dict[str, Iterator[tuple[str, str, str]]]:
@@ -39,15 +41,14 @@ def attacks(scale: float, seed: int) -> dict[str, Iterator[tuple[str, str, str]]
     import damage
     import mutated_files
 
-    every = None if scale >= 1 else max(int(100 * scale), 3)
+    n = None if scale >= 1 else max(int(100 * scale), 3)
+    tasks = ("build", "update", "renewal", "train")
     return {
         "damage": damage.attack(int(1500 * scale), seed),
         "files": mutated_files.attack(int(4000 * scale), seed),
         "answers": bad_answers.attack(int(1000 * scale), seed),
-        "kills-build": kills("build", every, seed),
-        "kills-update": kills("update", every, seed),
-        "kills-renewal": kills("renewal", every, seed),
-        "kills-train": kills("train", every, seed),
+        **{f"kills-{task}": at_file_events("kills.py", task, n=n, seed=seed) for task in tasks},
+        "meetings": at_file_events("meetings.py", n=n, seed=seed),
     }
 
 

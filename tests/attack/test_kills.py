@@ -28,6 +28,16 @@ def test_a_kill_at_a_file_event(task, n):
     assert {outcome["result"] for outcome in outcomes} == {"same"}, outcomes
 
 
+@pytest.mark.parametrize("only", ["before open claims/", "before replace parts/"])
+def test_tasks_that_meet(only):
+    """One does all that is left while another is about to claim a shard, or to put a part in its place."""
+    command = [sys.executable, str(KILLS.with_name("meetings.py")), "--only", only]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=400)
+    outcomes = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(outcomes) >= 9, done.stderr
+    assert {outcome["result"] for outcome in outcomes} == {"same"}, outcomes
+
+
 @pytest.mark.parametrize("task", ["build", "train"])
 def test_what_is_renamed_was_synced(task):
     """So that a power cut leaves no name without its content."""
