@@ -88,6 +88,7 @@ DOORS = {
         "curate/pages/page.py",
         "model/publish/template.py",
     },
+    "lmdb": {"curate/sources/ase_lmdb.py"},
     "matplotlib": {"model/benchmark/report.py", "model/experiments/report.py"},
     "mp_api": {"curate/sources/mp_client.py"},
     "optimade": {"curate/sources/optimade_client.py"},
