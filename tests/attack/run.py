@@ -70,6 +70,9 @@ def main() -> int:
         if [before["seed"], before["scale"]] != [words.seed, words.scale]:
             sys.exit(f"{words.out} is of another seed or scale; give --out another file")
         found = before
+        found["silent"] = [
+            told for told in before["silent"] if told.partition(":")[0] not in words.only
+        ]
     table, silent = found["kinds"], found["silent"]
     for name, outcomes in attacks(words.scale, words.seed).items():
         if words.only and name not in words.only:
