@@ -90,7 +90,6 @@ def ingredients(task: str) -> dict[str, dict[str, Any]]:
         "both, tfidf": {**both, "text_encoder": "tfidf"},
         "shuffled, tfidf": {**both, "text_encoder": "tfidf", "text": "shuffled"},
         "both, mean pooling": {**both, "text_pooling": "mean"},
-        "both, gate": {**both, "network": replace(SMALL, fusion="gate")},
         "both, cross-attention": {**both, "network": replace(SMALL, fusion="cross-attention")},
         "both, modality dropout": {**both, "network": replace(SMALL, modality_dropout=0.2)},
         "graph, atoms+bonds": {**graph, "network": replace(SMALL, readout="atoms+bonds")},
