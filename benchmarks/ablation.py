@@ -261,8 +261,8 @@ def answer(done: list[dict[str, Any]]) -> dict[str, Any]:
     """Means, and differences to the base with intervals over trainings and crystals: of the first trainings,
     which all variants have, and of those that have more."""
     first = [row for row in done if row["training"] < TRAININGS]
-    several = {row["variant"] for row in done if row["training"] >= TRAININGS}
-    more = [row for row in done if row["variant"] in several]
+    several = {(row["task"], row["variant"]) for row in done if row["training"] >= TRAININGS}
+    more = [row for row in done if (row["task"], row["variant"]) in several]
     return {**setting(), "epochs": EPOCHS, "tasks": tables_of(first), "more": tables_of(more)}
 
 
