@@ -28,7 +28,7 @@ ROOMS = {
         ("describe", "pages", "web"),
         ("package",),
         ("properties", "geometry"),
-        ("record", "licenses", "files", "batches", "errors", "vocabulary"),
+        ("record", "licenses", "files", "batches", "errors", "vocabulary", "hub_name"),
     ),
     "model": (
         ("__main__",),
@@ -61,6 +61,7 @@ MODEL_MAY_USE = (
     "curate.files",
     "curate.geometry",
     "curate.hub",
+    "curate.hub_name",
     "curate.licenses",
     "curate.pages",
     "curate.properties",
