@@ -14,8 +14,9 @@ from curate.errors import InputError
 
 DEFAULT = "default"
 CONVERTED = "refs/convert/parquet"  # the Hub's own copy of most datasets
-PICKLES = {".pkl", ".pickle", ".pt", ".pth", ".bin", ".joblib", ".npy", ".npz", ".h5", ".aselmdb"}
+PICKLES = {".pkl", ".pickle", ".pt", ".pth", ".bin", ".joblib", ".npy", ".npz", ".h5"}
 PICKLES |= {".lmdb", ".mdb", ".ckpt"}
+ASE = ".aselmdb"
 SPLITS = {  # words by which a file without a card's help tells its split
     "train": {"train", "training"},
     "validation": {"validation", "valid", "val", "dev"},
@@ -120,7 +121,7 @@ def unlisted(name: str, paths: Sequence[str], config: str | None, split: str) ->
     or a folder of theirs, has the split's word; for `train` all, where no name has any split's."""
     parquet = [path for path in paths if path.lower().endswith(".parquet")]
     if not parquet:
-        odd = [path for path in paths if PurePosixPath(path).suffix.lower() in PICKLES]
+        odd = [path for path in paths if PurePosixPath(path).suffix.lower() in {*PICKLES, ASE}]
         some = odd or [path for path in paths if not path.startswith((".", "README"))]
         what = f"; it has {some[0]}: {why_not(some[0])}" if some else ""
         raise InputError(f"{name} has no Parquet files{what}")
@@ -149,6 +150,8 @@ def unlisted(name: str, paths: Sequence[str], config: str | None, split: str) ->
 def why_not(path: str) -> str:
     """Why a file is not read, and what to do."""
     suffix = PurePosixPath(path).suffix.lower()
+    if suffix == ASE:
+        return "download it, and read it with --db ase --input FILE"
     if suffix in PICKLES:
         return "files that may hold pickles are not opened, for they can run code"
     return f"only Parquet is read; the Hub's own copy, where it has one, is read with --revision {CONVERTED}"

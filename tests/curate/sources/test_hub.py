@@ -297,7 +297,7 @@ def why_not(source: HubDataset) -> str:
         (
             {"train.aselmdb": b"\x80"},
             {},
-            "train.aselmdb: files that may hold pickles are not opened",
+            "train.aselmdb: download it, and read it with --db ase --input FILE",
         ),
         ({"train.jsonl": b"{}"}, {}, "is read with --revision refs/convert/parquet"),
         ({"README.md": card(["one", "two"])}, {}, "has the configs one, two; choose with --config"),
