@@ -187,6 +187,8 @@ class FrozenEntries:
         rows = [row for row, each in enumerate(ids) if wanted is None or each in wanted]
         if self.limit is not None:
             rows = rows[: self.limit - self.n_entries]
+        if not rows:
+            return
         known = {ID: self.seen.firsts(ID, (ids[row] for row in rows))}
         for name, keys in entries.keys.items():
             some = {key for row in rows if (key := keys[row]) is not None}
@@ -218,8 +220,7 @@ class FrozenEntries:
             table = both.take([behind.get(row, row) for row in rows])
         elif len(rows) < len(table):
             table = table.take(rows)
-        if rows:
-            self._waiting.append((table, page, rows))
+        self._waiting.append((table, page, rows))
 
     def write_shard(self, is_last: bool = False) -> bool:
         """Write the next shard, if there are entries enough, or it is the last; whether it was written."""
