@@ -11,7 +11,7 @@ describe: some crystals of RUN described; `handing_out` five times as many given
 but return what they have in RUN;
 freeze-hub: rows with LeMat-Bulk's columns, on a Hub on loopback, frozen by one process alone, with two
 workers, and by the code of an earlier commit where --before names one, all to the same bytes; what a row
-costs behind the first 20,000; RUN is not used;
+costs behind the first 40,000; RUN is not used;
 graphs: the dataset loaded and prepared for a training, its graphs built and stored, texts looked up;
 epoch: the same with the graphs that are stored, then one epoch of batches of 64 as a training reads them.
 
@@ -52,7 +52,9 @@ STEPS = ("build", "describe", "graphs", "epoch")  # whose growth is fitted
 STAGES = ("freezing", "texts", "parts", "dataset")  # of the step `build`
 TARGET = "band_gap"
 WORKERS = 2
-ROWS_BEFORE = 20_000  # that are frozen before `freeze-hub` measures; the shards behind are larger
+ROWS_BEFORE = (
+    40_000  # that are frozen before `freeze-hub` measures: workers have started, shards are large
+)
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ from curate.work.frozen_pages import (
 )
 from curate.work.pool import Limits
 from curate.work.progress import Progress, Watch
+from curate.work.reading import TO_START
 
 ID = "material_id"
 GROWTH = ((200_000, 25), (20_000, 5))  # from so many entries on a shard has so many times as many
@@ -97,7 +98,7 @@ def made(
     """The pages of a source behind a position, and their entries as they are stored."""
     unique = tuple(name for name in frozen.unique_by if name != ID)
     if isinstance(source, PagedSource):
-        limits = Limits(config.workers, config.timeout, config.memory)
+        limits = Limits(config.workers, TO_START + config.timeout, config.memory)
         yield from frozen_raw_pages(source.pages_after(position), unique, limits)
         return
     placed: Iterator[tuple[Position | None, Entry]]

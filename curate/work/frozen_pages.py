@@ -13,7 +13,7 @@ from curate.run.folder import table_of
 from curate.sources.base import Entry, Page, Position, RawPage
 from curate.work.pool import FailedTask, Limits, work
 
-ROWS_ALONE = 8_000  # so many are frozen before workers are started, which costs a second or two
+ROWS_ALONE = 20_000  # so many are frozen before workers are started, which costs a second or two
 Shape = tuple[tuple[str, str | None], ...]  # names and types of an entry's properties
 
 

@@ -1,9 +1,8 @@
-"""A source whose pages workers can turn into entries; one that is told to may kill or stop them."""
+"""A source whose pages workers can turn into entries; one that is told to kills them."""
 
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -21,12 +20,11 @@ def numbered(n: int) -> list:
 
 @dataclass(frozen=True)
 class PageOfCrystals:
-    """Some entries; `ends` and `hangs` are ids of those that no process survives."""
+    """Some entries; `ends` is the id of one that no process survives."""
 
     rows: Sequence[Entry]
     first: int
     ends: str | None = None
-    hangs: str | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -35,8 +33,6 @@ class PageOfCrystals:
         for entry in self.rows:
             if entry.material_id == self.ends:
                 os._exit(3)
-            if entry.material_id == self.hangs:
-                time.sleep(600)
         return list(self.rows)
 
     def position(self, number: int) -> Position:
