@@ -1,8 +1,10 @@
 """What a worker that is killed costs the others, and values in the order of their tasks."""
 
 import time
+from collections.abc import Iterator
 
 import hostile
+import psutil
 import pytest
 
 from curate.work.pool import Limits, work
@@ -29,3 +31,20 @@ def test_values_in_order_while_no_more_than_some_tasks_are_begun():
         given.append(number)
         assert len(begun) <= number + 8, "tasks were begun while the first was waited for"
     assert given == begun == list(range(40))
+
+
+def test_a_pool_that_breaks_while_it_is_given_tasks_costs_none():
+    """The forkserver is killed, and with it all workers, while the next task is taken from the iterable."""
+
+    def tasks() -> Iterator[tuple[int, tuple]]:
+        for number in range(20):
+            if number == 10:
+                (server,) = (one for one in psutil.Process().children() if one.children())
+                workers = server.children()
+                server.kill()
+                psutil.wait_procs(workers, timeout=20)
+                time.sleep(1)  # the pool sees it
+            yield number, (number,)
+
+    found = dict(work(abs, tasks(), Limits(2, 60.0, 4.0)))
+    assert found == {number: number for number in range(20)}
