@@ -43,7 +43,7 @@ sys.path.insert(0, sys.argv[2])
 from setting import peak_gib
 
 before, started, wall = peak_gib(), time.process_time(), time.monotonic()
-config = BuildConfig(out=Path(sys.argv[1]), shard_size=1_000)
+config = BuildConfig(out=Path(sys.argv[1]), shard_size=1_000, workers=1)
 source = HubSettings(input="LeMaterial/LeMat-Bulk").open(Request())
 run = Run(config.out)
 most_open = 0
