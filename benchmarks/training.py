@@ -264,21 +264,7 @@ def package_epoch(records: list, encoder: str, folder: Path, rules: GraphConfig)
     config = TrainConfig(
         data="", target="", out=folder / "model", epochs=EPOCHS, batch_size=BATCH, seed=SEED
     )
-    scale = Preprocessing(
-        target="",
-        unit="",
-        log10=False,
-        mean=0.0,
-        std=1.0,
-        guess=0.0,
-        modality="both",
-        graph=rules,
-        text="description",
-        text_encoder=None,
-        text_revision=None,
-        text_recipe=None,
-        description_origins=[],
-    )
+    scale = Preprocessing.plain(rules)
     prepared = Prepared({"train": examples, "val": examples[:1]}, {}, {}, scale)
     trainer = Trainer(new_model(), prepared, config)
     started = time.process_time()

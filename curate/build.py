@@ -82,6 +82,10 @@ def build(
 
         damaged = run.damaged_structures()
         if config.update and not damaged and run.fetched is not None:
+            if config.executor == "slurm":
+                from curate.work.slurm import check_no_job
+
+                check_no_job(run)  # what its tasks describe would be moved away under them
             update(
                 run,
                 opened,

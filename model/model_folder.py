@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from curate.errors import InputError, first_line
+from curate.hub_name import is_hub_name
 from model.files import read_csv
 
 NETWORK = "config.json"  # sizes of the network, as transformers writes them
@@ -31,7 +31,6 @@ NEIGHBORHOOD = (
 MEMBERS = "members"  # folder of the second network of an ensemble and its others, by their number
 TRAINING_CRYSTALS = "training_crystals.parquet"  # optional: what similar crystals are found among
 
-HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")  # OWNER/NAME
 FINISHED = (
     NETWORK,
     WEIGHTS,
@@ -62,7 +61,7 @@ class ModelFolder:
         Raises:
             InputError: There is no such model on the Hub.
         """
-        if Path(place).is_dir() or not HUB_NAME.fullmatch(str(place)):
+        if Path(place).is_dir() or not is_hub_name(str(place)):
             return cls(Path(place))
         from huggingface_hub import snapshot_download
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
@@ -18,6 +17,7 @@ from curate.dataset.splits import task_sizes
 from curate.dataset.text_statistics import TextFacts, text_facts
 from curate.dataset.token_lengths import LIMIT
 from curate.errors import shown
+from curate.hub_name import is_hub_name
 from curate.licenses import card_fields
 from curate.properties import BY_NAME, citation_of
 from curate.record import FOLD_PREFIX, SPLIT_LABELS
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 QUANTILES = {"5 %": 0.05, "median": 0.5, "95 %": 0.95, "longest": 1.0}
 UPDATES_SHOWN = 20
 BOUNDS = ("1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B")  # of the Hub's size categories
-HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")  # a source that is a dataset there
 
 
 def dataset_card(
@@ -173,7 +172,7 @@ def metadata(
         annotations_creators=["machine-generated"],
         language_creators=["machine-generated"],
         multilinguality=["monolingual"],
-        source_datasets=[database if HUB_NAME.fullmatch(database) else "original"],
+        source_datasets=[database if is_hub_name(database) else "original"],
         task_categories=["graph-ml", "tabular-regression", "text-generation"],
         tags=["chemistry", "materials-science", "crystal-structure", "robocrystallographer"],
         size_categories=[size_category(n)],

@@ -63,17 +63,26 @@ def are_equal(one: Run, other: Run) -> bool:
     )
 
 
-def difference(old: Entry, new: Entry) -> tuple[str, list[str]] | None:
+def changed_names(old: Entry, new: Entry) -> list[str]:
+    """The names in the content of an entry whose values have changed."""
+    before, now = content(old), content(new)
+    return [name for name in {**before, **now} if before.get(name) != now.get(name)]
+
+
+def difference(old: Entry, new: Entry, names: list[str]) -> tuple[str, list[str]] | None:
     """What has changed of an entry, as one of CHANGES_OF_UPDATES and the names of what differs.
 
     None where nothing has, and where the source gave the crystal neither before nor now.
+
+    Args:
+        old: The entry as it was.
+        new: As it is.
+        names: Those of `changed_names`.
     """
     if not is_given(old) or not is_given(new):
         if is_given(old) == is_given(new):
             return None
         return ("new" if is_given(new) else "withdrawn"), []
-    before, now = content(old), content(new)
-    names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
     if not names:
         return None
     if isinstance(old, SkippedEntry) or isinstance(new, SkippedEntry):
@@ -87,12 +96,6 @@ def difference(old: Entry, new: Entry) -> tuple[str, list[str]] | None:
 def is_given(entry: Entry) -> bool:
     """Whether the source gives the crystal, readable or not."""
     return not isinstance(entry, SkippedEntry) or entry.status != LEFT_OUT
-
-
-def keeps_text(old: Entry, new: Entry) -> bool:
-    """Whether the description of an entry is that of its earlier form."""
-    before, now = content(old), content(new)
-    return all(before.get(name) == now.get(name) for name in TEXT_DEPENDS_ON)
 
 
 def take_over_texts(old: Run, new: Run, watch: Callable[[int], None]) -> Iterator[dict[str, Any]]:
@@ -136,10 +139,11 @@ def take_over_texts(old: Run, new: Run, watch: Callable[[int], None]) -> Iterato
                 table.execute("UPDATE entries SET seen = 1 WHERE id = ?", (material_id,))
                 if digest != digest_of_entry(entry):
                     before = old_entries(shard)[material_id]
-                    if changed := difference(before, entry):
+                    names = changed_names(before, entry)
+                    if changed := difference(before, entry, names):
                         change, fields = changed
                         yield {"material_id": material_id, "change": change, "fields": fields}
-                    if not keeps_text(before, entry):
+                    if not set(TEXT_DEPENDS_ON).isdisjoint(names):
                         continue
                 kept.append(old_descriptions(shard)[material_id])
             if len(kept) == len(entries):

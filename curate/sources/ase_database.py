@@ -1,4 +1,4 @@
-"""Source `ase`: a database that ASE keeps in SQLite, as OMat24's and C2DB's, row by row."""
+"""Source `ase`: databases that ASE keeps in SQLite, as C2DB's, or in LMDB, as OMat24's, row by row."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import ClassVar
 
 from curate.errors import InputError
 from curate.files import sha256_of
 from curate.record import SkippedEntry, StructureRecord
-from curate.sources.ase_rows import check_columns, check_database, read_rows
+from curate.sources import ase_lmdb, ase_sqlite
 from curate.sources.base import (
     IN_SNAPSHOT,
     Entry,
@@ -25,8 +26,7 @@ from curate.sources.base import (
 )
 from curate.sources.extxyz import UNITS
 
-ENDING = ".db"
-LMDB = (".aselmdb", ".lmdb")
+READERS = {".db": ase_sqlite, ".aselmdb": ase_lmdb, ".lmdb": ase_lmdb}  # by endings of names
 READ_BY_FILES = (".extxyz", ".xyz", ".json", ".gz")
 
 
@@ -37,19 +37,15 @@ class AseSettings(SourceSettings):
     db: ClassVar[str] = "ase"
 
     input: Path | None = field(default=None, metadata=IN_SNAPSHOT)
-    """The file.db of ASE, or a folder of such files. Key-value pairs and energies become properties."""
+    """The file.db or file.aselmdb of ASE, or a folder of such files. Key-value pairs and energies become
+    properties."""
     license: str = field(default="unknown", metadata=IN_SNAPSHOT)
     """Licence of its entries, as an SPDX identifier; goes into the dataset."""
 
     def check(self) -> None:
         if self.input is None:
-            raise InputError("--db ase needs --input FILE.db")
+            raise InputError("--db ase needs --input FILE.db or FILE.aselmdb")
         ending = self.input.suffix.lower()
-        if ending in LMDB:
-            raise InputError(
-                f"--input {self.input} is kept by LMDB, which is not read; write it as SQLite: pip install "
-                f"ase-db-backends, then ase db {self.input} --insert-into {self.input.stem}.db"
-            )
         if ending in READ_BY_FILES:
             raise InputError(f"--input {self.input}: --db files reads {ending} files")
 
@@ -84,21 +80,23 @@ class AseDatabase:
         is_new: bool = True,
     ) -> None:
         self.license, self.read_each, self.is_new = license, read_each, is_new
-        self.paths = sorted(place.glob(f"*{ENDING}")) if place.is_dir() else [place]
+        inside = sorted(place.iterdir()) if place.is_dir() else [place]
+        self.paths = [path for path in inside if path == place or path.suffix in READERS]
         if not self.paths or not all(path.is_file() for path in self.paths):
-            raise InputError(f"--input {place}: no database of ASE (*{ENDING}) there")
+            endings = ", ".join(f"*{ending}" for ending in READERS)
+            raise InputError(f"--input {place}: no database of ASE ({endings}) there")
 
     def snapshot(self) -> Snapshot:
         """The files by a digest of their names and bytes; InputError where one is no database of ASE."""
         digest = hashlib.sha256()
         for path in self.paths:
-            check_database(path)
+            reader_of(path).check_file(path)
             try:
                 digest.update(path.name.encode(errors="surrogateescape") + b"\0" + sha256_of(path))
             except OSError as error:
                 raise InputError(f"--input {path}: {error.strerror or error}") from error
         if self.is_new:
-            for number, refusal in self.read_each(check_columns, [(path,) for path in self.paths]):
+            for number, refusal in self.read_each(check_content, [(path,) for path in self.paths]):
                 raise unreadable(self.paths[number], None, refusal)
         n = len(self.paths)
         version = f"{n} databases of ASE" if n > 1 else f"{self.paths[0].name} of ASE"
@@ -139,6 +137,23 @@ class AseDatabase:
                     name = f"{path.stem}-{number}"
                     reason = f"{path.name}, reading: {value.error_message}"
                     yield number or 0, SkippedEntry(name, value.status, value.error_type, reason)
+
+
+def reader_of(path: Path) -> ModuleType:
+    """What reads a file, by its name; one of another name is taken for SQLite."""
+    return READERS.get(path.suffix.lower(), ase_sqlite)
+
+
+def check_content(path: Path) -> Iterator[SkippedEntry]:
+    """Nothing, or why a file is no database of ASE, as a SkippedEntry without id."""
+    yield from reader_of(path).check_content(path)
+
+
+def read_rows(
+    path: Path, after: int | None, license: str
+) -> Iterator[int | StructureRecord | SkippedEntry]:
+    """The number of each row of a file behind the row `after`, or of all, and then its entry."""
+    yield from reader_of(path).read_rows(path, after, license)
 
 
 def unreadable(path: Path, after: int | None, refusal: SkippedEntry) -> InputError:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from curate.errors import InputError
+from curate.hub_name import is_hub_name
 from curate.licenses import is_unknown
 from curate.sources.base import (
     IN_SNAPSHOT,
@@ -25,7 +26,6 @@ from curate.sources.hub_rows import FINGERPRINTS, HubPage, columns_of
 if TYPE_CHECKING:
     from curate.sources.hub_reader import HubReader
 
-NAME = re.compile(r"[\w][\w.-]{0,95}/[\w][\w.-]{0,95}", re.ASCII)
 COMMIT = re.compile(r"commit ([0-9a-f]{40}), ")  # in the version of a snapshot
 # Units of columns whose files do not tell them, by the owner of the dataset; energies are of the cell.
 UNITS = {
@@ -62,7 +62,7 @@ class HubSettings(SourceSettings):
     def check(self) -> None:
         if self.input is None:
             raise InputError("--db hub needs --input OWNER/NAME")
-        if not NAME.fullmatch(self.input) or ".." in self.input:
+        if not is_hub_name(self.input):
             raise InputError(
                 "--input is not the name of a dataset on the Hub: write OWNER/NAME, as "
                 "LeMaterial/LeMat-Bulk"

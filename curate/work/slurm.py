@@ -68,11 +68,9 @@ def submit(run: Run, numbers: Sequence[int], config: BuildConfig, describe: Desc
 
     Raises InputError as well while an earlier job of the run is waiting or at work.
     """
-    if shutil.which("sbatch") is None:
-        raise InputError("--executor slurm needs SLURM's sbatch on this machine")
+    check_no_job(run)
     wanted = config.slurm
     folder = run.folder.resolve()
-    name = f"curate-{folder.name}-{hashlib.sha256(str(folder).encode()).hexdigest()[:6]}"
     n_tasks = min(wanted.tasks or 1, len(numbers))
     workers = wanted.cpus_per_task or 1
     step = DescribeClaimed(folder, largest_first(run.sizes(numbers)), workers, describe)
@@ -83,7 +81,7 @@ def submit(run: Run, numbers: Sequence[int], config: BuildConfig, describe: Desc
         partition=wanted.partition,
         cpus_per_task=workers,
         mem_per_cpu_gb=math.ceil(config.memory),
-        job_name=name,
+        job_name=name_of_job(run),
         qos=None,
         env_command=f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH",
         sbatch_args={"account": wanted.account},
@@ -92,17 +90,35 @@ def submit(run: Run, numbers: Sequence[int], config: BuildConfig, describe: Desc
     )
     datatrove_logger.disable("datatrove")
     try:
-        if waiting := _output_of("squeue", "--me", "--noheader", "--name", name, "--format", "%A"):
-            raise InputError(
-                f"array job {', '.join(sorted(set(waiting.split())))} of {run.folder} is waiting or "
-                "at work; let it end or scancel it"
-            )
         forget_claims(run)
         job.run()
     except subprocess.CalledProcessError as error:
-        raise InputError(f"{error.cmd[0]} failed (its message is above)") from error
+        raise failed(error) from error
     log.info("array job %s of %d tasks, see %s", job.job_id, n_tasks, job.slurm_logs_folder)
 
 
-def _output_of(*command: str) -> str:
-    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+def check_no_job(run: Run) -> None:
+    """InputError while an array job of the run is waiting or at work, or where SLURM can't be asked."""
+    if shutil.which("sbatch") is None:
+        raise InputError("--executor slurm needs SLURM's sbatch on this machine")
+    command = ["squeue", "--me", "--noheader", "--name", name_of_job(run), "--format", "%A"]
+    try:
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    except subprocess.CalledProcessError as error:
+        raise failed(error) from error
+    if waiting := done.stdout.split():
+        raise InputError(
+            f"array job {', '.join(sorted(set(waiting)))} of {run.folder} is waiting or "
+            "at work; let it end or scancel it"
+        )
+
+
+def name_of_job(run: Run) -> str:
+    """The name of a run's array jobs."""
+    folder = run.folder.resolve()
+    return f"curate-{folder.name}-{hashlib.sha256(str(folder).encode()).hexdigest()[:6]}"
+
+
+def failed(error: subprocess.CalledProcessError) -> InputError:
+    """One sentence on a command of SLURM that failed."""
+    return InputError(f"{error.cmd[0]} failed (its message is above)")

@@ -12,11 +12,11 @@ from typing import Any
 import pyarrow as pa
 
 from curate.errors import InputError, first_line
+from curate.hub_name import is_hub_name
 from curate.record import StructureRecord
 from curate.run.schema import DATASET, OF_RECORD, record_of_row
 from model.config import DRAWN_SPLITS
 from model.data.rows import LARGE, Rows
-from model.model_folder import HUB_NAME
 
 NOT_TARGETS = {"nsites", "spacegroup_number"}
 
@@ -72,7 +72,7 @@ def load_rows(data: str) -> Rows:
         place = place / "dataset"
     if place.is_dir():
         return _local_rows(place)
-    if not HUB_NAME.fullmatch(data):
+    if not is_hub_name(data):
         raise InputError(f"{data!r} is no folder of a run or dataset, nor OWNER/NAME on the Hub")
     try:
         return Rows.from_dataset(load_dataset(data, split="train"))

@@ -44,6 +44,26 @@ class Preprocessing:
     # of the training crystals, sorted; empty in folders of earlier versions, where they are not known
     elements: list[str] = field(default_factory=list)
 
+    @classmethod
+    def plain(cls, graph: GraphConfig) -> Preprocessing:
+        """That of targets without name or unit that are learned as they are, beside texts that are numbers
+        already: for measurements of a network."""
+        return cls(
+            target="",
+            unit="",
+            log10=False,
+            mean=0.0,
+            std=1.0,
+            guess=0.0,
+            modality="both",
+            graph=graph,
+            text="description",
+            text_encoder=None,
+            text_revision=None,
+            text_recipe=None,
+            description_origins=[],
+        )
+
     @property
     def learned_unit(self) -> str:
         """The unit of the error by which validation chooses."""

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from curate.dataset.splits import ids_in_split, task_sizes
 from curate.dataset.token_lengths import DEMO_ENCODER
 from curate.errors import InputError
+from curate.hub_name import is_hub_name
 from curate.licenses import card_fields, is_unknown
 from curate.record import FOLD_PREFIX
-from model.model_folder import HUB_NAME, PREPROCESSING, ModelFolder
+from model.model_folder import PREPROCESSING, ModelFolder
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult
@@ -105,7 +106,7 @@ def base_model(folder: ModelFolder) -> dict[str, Any]:
         return {}
     name = folder.settings["text_encoder"]
     name = MINILM if name == DEMO_ENCODER else name
-    if not HUB_NAME.fullmatch(name) or Path(name).is_dir():
+    if not is_hub_name(name) or Path(name).is_dir():
         return {}
     is_tuned = folder.settings.get("tune_text", "no") != "no"
     return {

@@ -65,21 +65,7 @@ def trainer(out, examples, **changed) -> Trainer:
     config = TrainConfig(
         **{"data": "", "target": "", "out": out, "batch_size": 8, "epochs": 12, **changed}
     )
-    scale = Preprocessing(
-        target="",
-        unit="eV",
-        log10=False,
-        mean=0.0,
-        std=1.0,
-        guess=0.0,
-        modality="both",
-        graph=GraphConfig(),
-        text="description",
-        text_encoder=None,
-        text_revision=None,
-        text_recipe=None,
-        description_origins=[],
-    )
+    scale = Preprocessing.plain(GraphConfig())
     prepared = Prepared({"train": examples[:32], "val": examples[32:]}, {}, {}, scale)
     return Trainer(network(), prepared, config, Processes(1, 0, DEVICE))
 

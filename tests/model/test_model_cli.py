@@ -91,21 +91,7 @@ def nothing(config, n_train):
     from model.data.preprocessing import Preprocessing
     from model.network.batch import Example
 
-    scale = Preprocessing(
-        target="",
-        unit="eV",
-        log10=False,
-        mean=0,
-        std=1,
-        guess=0,
-        modality="both",
-        graph=config.graph,
-        text="description",
-        text_encoder=None,
-        text_revision=None,
-        text_recipe=None,
-        description_origins=[],
-    )
+    scale = Preprocessing.plain(config.graph)
     empty = Example("", None, None, 0.0)
     return Prepared({"train": [empty] * n_train, "val": [empty]}, {}, {}, scale)
 

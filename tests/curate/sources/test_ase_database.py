@@ -15,6 +15,7 @@ import pytest
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.db import connect
+from ase_files import atoms_of
 from builds import some
 
 from curate.build import build, in_a_worker
@@ -23,16 +24,7 @@ from curate.errors import InputError
 from curate.record import SkippedEntry
 from curate.run.folder import Run
 from curate.sources.ase_database import AseDatabase, AseSettings
-from curate.sources.ase_rows import MAGIC
-
-
-def atoms_of(record) -> Atoms:
-    return Atoms(
-        record.species_at_sites,
-        positions=record.cartesian_site_positions,
-        cell=record.lattice_vectors,
-        pbc=True,
-    )
+from curate.sources.ase_sqlite import MAGIC
 
 
 @pytest.fixture
@@ -180,7 +172,7 @@ def damaged(path: Path) -> None:
         (damaged, "can't be read"),
         (lambda path: edit(path, "DROP TABLE systems"), "it has no table `systems`"),
         (lambda path: edit(path, "ALTER TABLE systems DROP COLUMN cell"), "has no column cell"),
-        (lambda path: path.unlink(), r"no database of ASE \(\*.db\) there"),
+        (lambda path: path.unlink(), r"no database of ASE \(\*\.db, \*\.aselmdb, \*\.lmdb\) there"),
     ],
 )
 def test_a_file_that_is_no_database_of_ase_is_one_sentence(path, change, sentence):
@@ -199,10 +191,9 @@ def test_a_view_or_virtual_table_is_not_read(path):
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("a.aselmdb", r"is kept by LMDB.*ase db .*a\.aselmdb --insert-into a\.db"),
         ("a.extxyz", r"--db files reads \.extxyz files"),
         ("a.extxyz.gz", r"--db files reads \.gz files"),
-        (None, r"--db ase needs --input FILE\.db"),
+        (None, r"--db ase needs --input FILE\.db or FILE\.aselmdb"),
     ],
 )
 def test_other_files_are_sent_where_they_are_read(name, sentence):

@@ -8,8 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import hostile
+import pyarrow.parquet as pq
 import pytest
 from builds import Crystals, manifest, some, without_times
+from sources_in_motion import Moving, moved
 
 from curate.build import build
 from curate.config import BuildConfig, SlurmConfig
@@ -205,6 +207,37 @@ def test_a_lost_node_and_one_that_joins(tmp_path, waiting):
     wait(is_over)
     assert count(run).described == 8 and run.is_dataset_current
     assert without_times(run.folder) == the_same_here(config, entries, tmp_path / "local")
+
+
+def test_an_update_describes_what_changed_when_no_task_is_at_work_any_more(tmp_path, waiting):
+    before, now = moved(8)
+    config = on_slurm(tmp_path / "run", tasks=2)
+    renewal = replace(config, update=True)
+    build(config, source=Moving(before), describe=hostile.slow_node)
+    wait(lambda: len(queue("running")) == 2)
+    run = Run(config.out)
+    wait(lambda: run.dataset_file.exists())
+    assert waiting.exists() and queue("running")
+    old, files = manifest(config.out), written(run)
+    with pytest.raises(InputError, match=r"array job [\d, ]+ of .* is waiting or at work"):
+        build(renewal, source=Moving(now, "2"), describe=hostile.slow_node)
+    waiting.unlink()
+    wait(is_over)
+    assert written(run) == files
+    build(renewal, source=Moving(now, "2"), describe=hostile.slow_node)
+    wait(is_over)
+    assert run.is_dataset_current and run.damage() == []
+    changed = {"a-new-one", now[0].material_id, now[7].material_id}
+    for material_id, row in manifest(config.out).items():
+        assert (row != old.get(material_id)) == (material_id in changed)
+    local = replace(config, out=tmp_path / "local", executor="local", slurm=SlurmConfig())
+    build(replace(local, workers=1), source=Moving(before))
+    build(replace(local, workers=1, update=True), source=Moving(now, "2"))
+    assert without_times(run.folder) == without_times(local.out)
+    changes = [
+        pq.read_table(each / "dataset/changes").drop(["date"]) for each in (run.folder, local.out)
+    ]
+    assert changes[0].num_rows == 5 and changes[0].equals(changes[1])
 
 
 def test_a_plain_array_line_needs_no_launcher(tmp_path):
