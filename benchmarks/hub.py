@@ -17,6 +17,8 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,7 +43,7 @@ sys.path.insert(0, sys.argv[2])
 from setting import peak_gib
 
 before, started, wall = peak_gib(), time.process_time(), time.monotonic()
-config = BuildConfig(out=Path(sys.argv[1]), shard_size=1_000)
+config = BuildConfig(out=Path(sys.argv[1]), shard_size=1_000, workers=1)
 source = HubSettings(input="LeMaterial/LeMat-Bulk").open(Request())
 run = Run(config.out)
 most_open = 0
@@ -115,22 +117,32 @@ def main() -> None:
 
 def measured(size: int) -> dict:
     """A dataset of so many rows, served and frozen."""
+    with tempfile.TemporaryDirectory() as folder, served(size, Path(folder)) as environment:
+        command = [sys.executable, "-c", READ, f"{folder}/run", str(Path(__file__).parent)]
+        done = subprocess.run(
+            command, env=environment, stdout=subprocess.PIPE, text=True, check=True
+        )
+        n_bytes = float(environment["BYTES"])
+        return {**json.loads(done.stdout.splitlines()[-1]), "megabytes": n_bytes / 1e6}
+
+
+@contextmanager
+def served(size: int, folder: Path) -> Iterator[dict[str, str]]:
+    """A Hub with a dataset of so many rows; the environment in which the Hub's client asks it, and in
+    BYTES the size of the files."""
     words = [sys.executable, "-c", SERVE, str(ROOT / "tests" / "helpers")]
     words += map(str, (size, ROWS_A_FILE, ROWS_A_GROUP))
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        subprocess.Popen(
-            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=folder
-        ) as server,
-    ):
+    with subprocess.Popen(
+        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=folder
+    ) as server:
         assert server.stdout is not None and server.stdin is not None
         url, n_bytes = server.stdout.readline().split()
         kept = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
         kept |= {"HF_ENDPOINT": url, "HF_HOME": f"{folder}/home", "HF_HUB_DISABLE_XET": "1"}
-        command = [sys.executable, "-c", READ, f"{folder}/run", str(Path(__file__).parent)]
-        done = subprocess.run(command, env=kept, stdout=subprocess.PIPE, text=True, check=True)
-        server.stdin.close()
-        return {**json.loads(done.stdout.splitlines()[-1]), "megabytes": int(n_bytes) / 1e6}
+        try:
+            yield {**kept, "BYTES": n_bytes}
+        finally:
+            server.stdin.close()
 
 
 def growth(found: list[dict], name: str) -> float:

@@ -9,6 +9,9 @@ build: entries frozen, their texts taken as they are (nothing is described), par
 the dataset put together;
 describe: some crystals of RUN described; `handing_out` five times as many given to workers that do nothing
 but return what they have in RUN;
+freeze-hub: rows with LeMat-Bulk's columns, on a Hub on loopback, frozen by one process alone, with two
+workers, and by the code of an earlier commit where --before names one, all to the same bytes; what a row
+costs behind the first 40,000; RUN is not used;
 graphs: the dataset loaded and prepared for a training, its graphs built and stored, texts looked up;
 epoch: the same with the graphs that are stored, then one epoch of batches of 64 as a training reads them.
 
@@ -23,6 +26,7 @@ that was stopped goes on.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import subprocess
@@ -39,20 +43,25 @@ from typing import Any
 
 import psutil
 import tyro
-from setting import peak_gib, setting
+from hub import served
+from setting import checkout, peak_gib, setting
 
 RESULT = Path(__file__).parent / "results" / "scale.json"
-STEPS = ("build", "describe", "graphs", "epoch")
+ROOT = Path(__file__).resolve().parents[1]
+STEPS = ("build", "describe", "graphs", "epoch")  # whose growth is fitted
 STAGES = ("freezing", "texts", "parts", "dataset")  # of the step `build`
 TARGET = "band_gap"
 WORKERS = 2
+ROWS_BEFORE = (
+    40_000  # that are frozen before `freeze-hub` measures: workers have started, shards are large
+)
 
 
 @dataclass(frozen=True)
 class Config:
     """What is repeated, and how often."""
 
-    run: Path
+    run: Path = Path("run")
     """Finished run folder whose crystals are repeated."""
     cache: Path | None = None
     """Text embeddings; made once before anything is measured (graphs and epoch)."""
@@ -60,6 +69,10 @@ class Config:
     """Rows."""
     described: int = 2_000
     """Crystals that are described."""
+    frozen: int = 100_000
+    """Rows that are frozen from a Hub."""
+    before: str | None = None
+    """An earlier commit whose freezing is measured as well."""
     steps: tuple[str, ...] = ("build", "describe")
     """What is measured; without any, the growth of what was measured is fitted anew."""
     work: Path | None = None
@@ -74,12 +87,13 @@ def main() -> None:
     config = tyro.cli(Config, description=__doc__)
     if config.only:
         step, rows, folder = config.only
-        print(json.dumps(globals()[step](config, int(rows), Path(folder))))
+        print(json.dumps(globals()[step.replace("-", "_")](config, int(rows), Path(folder))))
         return
     with tempfile.TemporaryDirectory() as temporary:
         work = config.work or Path(temporary)
         for step in config.steps:
-            for size in (config.described,) if step == "describe" else config.sizes:
+            once = {"describe": config.described, "freeze-hub": config.frozen}
+            for size in (once[step],) if step in once else config.sizes:
                 keep(config, step, size, measured_process(config, step, size, work / str(size)))
     fit(config)
 
@@ -120,7 +134,9 @@ def growth(found: dict[str, dict], name: str) -> float:
 def measured_process(config: Config, step: str, size: int, folder: Path) -> dict[str, float]:
     """What a step measured of itself in a process of its own, and what was seen of its processes."""
     folder.mkdir(parents=True, exist_ok=True)
-    words: list = ["--run", config.run, *(["--cache", config.cache] if config.cache else [])]
+    words: list = ["--run", config.run]
+    for name, given in (("--cache", config.cache), ("--before", config.before)):
+        words += [name, given] if given else []
     command = [sys.executable, __file__, *words, "--only", step, size, folder]
     process = subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE, text=True)
     seen = {"all_gib": 0.0, "processes": 0, "open_files": 0}
@@ -264,6 +280,68 @@ def describe(config: Config, n: int, folder: Path) -> dict[str, float]:
     }
 
 
+def freeze_hub(config: Config, n: int, folder: Path) -> dict[str, Any]:
+    """Freeze the rows of a Hub in every way: CPU of the first process and of all, for a row."""
+    ways = {"alone": (ROOT, 1), "workers": (ROOT, WORKERS)}
+    if config.before:
+        ways = {"before": (checkout(config.before, folder / "checkout"), 1), **ways}
+    found: dict[str, Any] = {}
+    with served(n, folder) as environment:
+        for way, (code, workers) in ways.items():
+            command = [sys.executable, __file__, "--only", "frozen_once", str(workers)]
+            done = subprocess.run(
+                [*command, str(folder / way)],
+                env={**environment, "PYTHONPATH": str(code)},
+                stdout=subprocess.PIPE,
+                text=True,
+                check=True,
+            )
+            found[way] = json.loads(done.stdout.splitlines()[-1])
+    assert len({each.pop("structures") for each in found.values()}) == 1, "not the same bytes"
+    return {"rows": n, **found}
+
+
+def frozen_once(config: Config, workers: int, folder: Path) -> dict[str, Any]:
+    """Freeze what the Hub has, by the code of PYTHONPATH; what the rows behind the first cost."""
+    from curate.build import settings_record
+    from curate.config import BuildConfig
+    from curate.run.folder import Run
+    from curate.sources.base import Request
+    from curate.sources.hub import HubSettings
+    from curate.work.freeze import fetch
+
+    start_workers()
+    settings = BuildConfig(out=folder, workers=workers, shard_size=1_000)
+    source = HubSettings(input="LeMaterial/LeMat-Bulk").open(Request())
+    run = Run(settings.out)
+    begun: list[tuple[int, float, float, OthersSeconds]] = []
+
+    def watch(progress) -> None:
+        if progress.done >= ROWS_BEFORE and not begun:
+            begun.append((progress.done, time.perf_counter(), time.process_time(), OthersSeconds()))
+
+    with run.lock():
+        run.check_settings(settings_record(settings, source))
+        fetch(run, source, settings, None, watch)
+    n_before, wall, own, others = begun[0]
+    own_s, wall_s = time.process_time() - own, time.perf_counter() - wall
+    assert run.fetched is not None
+    n = run.fetched["entries"] - n_before
+    others_s = others.stop()
+    own_s -= others.looking
+    digest = hashlib.sha256()
+    for number in run.shards():
+        digest.update(run.structures_digest(number).encode())
+    return {
+        "rows": n,
+        "wall_s": round(wall_s, 2),
+        "own_cpu_ms_a_row": round(1e3 * own_s / n, 4),
+        "cpu_ms_a_row": round(1e3 * (own_s + others_s) / n, 4),
+        "peak_gib": peak_gib(),
+        "structures": digest.hexdigest(),
+    }
+
+
 @dataclass(frozen=True)
 class Given:
     """In place of describing: the description that a crystal has in a run."""
@@ -319,6 +397,7 @@ class OthersSeconds:
     def __init__(self) -> None:
         self.first: dict[tuple, float] = {}
         self.last: dict[tuple, float] = {}
+        self.looking = 0.0  # seconds of this process that the watching itself took
         self.look(self.first)
         self.ended = threading.Event()
         self.thread = threading.Thread(target=self._watch, daemon=True)
@@ -335,6 +414,7 @@ class OthersSeconds:
     def _watch(self) -> None:
         while not self.ended.wait(0.2):
             self.look(self.last)
+            self.looking = time.thread_time()
 
     def stop(self) -> float:
         self.ended.set()

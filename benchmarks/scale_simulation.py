@@ -2,10 +2,11 @@
 
     python benchmarks/scale_simulation.py
 
-Nodes of 32 cores, as many as have 1,000. The source is frozen by one process, its shards are described by all
-nodes, the parts of the dataset are written by all cores, and one process puts the dataset together. Seconds
-of processor for each row are those of the largest build; a crystal takes those of the step `describe`, a
-shard the sum of its crystals, drawn with their mean and deviation. A node can give out no more crystals than
+Nodes of 32 cores, as many as have 1,000. The source, a dataset on the Hub, is frozen by one process with the
+workers of its node, its shards are described by all nodes, the parts of the dataset are written by all cores,
+and one process puts the dataset together. Seconds of processor for each row are those of the largest build,
+for freezing those of the step `freeze-hub`; a crystal takes those of the step `describe`, a shard the sum of
+its crystals, drawn with their mean and deviation. A node can give out no more crystals than
 its first process can hand to workers. Starts of workers and waiting for disks are left out.
 
 Nodes may be slow (every step takes so many times as long) or be lost (at a moment drawn from the time that
@@ -61,7 +62,9 @@ FAULTS = {
 class Costs:
     """Seconds of processor for one row or crystal."""
 
-    freezing: float
+    freezing: float  # by the first process
+    freezing_in_workers: float
+    freezing_alone: float  # by one process, without workers
     describing: float
     deviation: float  # of the seconds of a crystal
     handing_out: float  # to a worker, by the first process of a node
@@ -96,13 +99,17 @@ def main() -> None:
 
 def measured(found: dict) -> Costs:
     """Costs by the largest build and by the crystals that were described."""
+    (frozen,) = found["freeze-hub"].values()
+    by_workers = {name: frozen["workers"][f"{name}_ms_a_row"] / 1e3 for name in ("own_cpu", "cpu")}
     n, build = max(((int(n), row) for n, row in found["build"].items()), key=lambda pair: pair[0])
     (described,) = found["describe"].values()
     own = described["handing_out_own_cpu_s"] / described["handed_out"]
     in_workers = described["describing_cpu_s"] - described["describing_own_cpu_s"]
     each = in_workers / described["crystals"]
     return Costs(
-        freezing=build["freezing_own_cpu_s"] / n,
+        freezing=by_workers["own_cpu"],
+        freezing_in_workers=by_workers["cpu"] - by_workers["own_cpu"],
+        freezing_alone=frozen["alone"]["cpu_ms_a_row"] / 1e3,
         describing=each,
         deviation=each * described["deviation_s"] / described["mean_s"],
         handing_out=own,
@@ -116,7 +123,7 @@ def simulated(n: int, costs: Costs) -> dict:
     sizes = shard_sizes(n)
     n_parts = math.ceil(n / ENTRIES_PER_FILE)
     steps = {
-        "freezing": n * costs.freezing,
+        "freezing": n * max(costs.freezing, costs.freezing_in_workers / WORKERS),
         "describing": 0.0,
         "parts": math.ceil(n_parts / CORES) * min(n, ENTRIES_PER_FILE) * costs.parts,
         "dataset": n * costs.dataset,
@@ -134,6 +141,7 @@ def simulated(n: int, costs: Costs) -> dict:
         "seconds": {name: round(seconds, 1) for name, seconds in steps.items()},
         "total_s": round(total, 1),
         "sequential share": round((steps["freezing"] + steps["dataset"]) / total, 3),
+        "freezing by one process_s": round(n * costs.freezing_alone, 1),
         "parts by one process_s": round(n * costs.parts, 1),
         "describing": faults,
     }

@@ -175,11 +175,32 @@ def corpus_table() -> str:
     return table(["", *(f"{size:,} rows" for size in sizes), "growth"], rows)
 
 
+def frozen_table() -> str:
+    """Rows of a dataset on the Hub frozen by one process and by workers: CPU milliseconds of a row."""
+    (found,) = result("scale.json")["freeze-hub"].values()
+    ways = {
+        "before": "one process, before",
+        "alone": "one process (`--workers 1`)",
+        "workers": "two workers",
+    }
+    rows = [
+        [
+            said,
+            *(f"{found[way][key]:.3f} ms" for key in ("own_cpu_ms_a_row", "cpu_ms_a_row")),
+            f"{found[way]['peak_gib']:.2f} GiB",
+        ]
+        for way, said in ways.items()
+    ]
+    n = found["workers"]["rows"]
+    title = f"CPU of one of {n:,} rows behind the first {found['rows'] - n:,}"
+    return table([title, "first process", "all processes", "memory of the first"], rows)
+
+
 def simulated_corpora_table() -> str:
     """Corpora of millions on 1,000 cores: minutes of each step, and of describing where nodes fail."""
     corpora = result("scale_simulation.json")["corpora"]
     minutes = {
-        "freezing": "frozen (one process)",
+        "freezing": "frozen (one process, its workers beside it)",
         "describing": "described",
         "parts": "parts written",
         "dataset": "put together (one process)",
@@ -191,8 +212,11 @@ def simulated_corpora_table() -> str:
     rows.append(["together", *(shown_minutes(one["total_s"]) for one in corpora.values())])
     shares = (f"{100 * one['sequential share']:.0f} %" for one in corpora.values())
     rows.append(["share of one process", *shares])
-    alone = (shown_minutes(one["parts by one process_s"]) for one in corpora.values())
-    rows.append(["parts, if one process wrote them", *alone])
+    for key, said in (
+        ("freezing by one process_s", "freezing, if one process did all of it"),
+        ("parts by one process_s", "parts, if one process wrote them"),
+    ):
+        rows.append([said, *(shown_minutes(one[key]) for one in corpora.values())])
     titles = [
         "",
         *(f"{name}, {one['crystals'] / 1e6:.1f} million" for name, one in corpora.items()),

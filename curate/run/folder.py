@@ -433,13 +433,9 @@ class Run:
                 raise DamagedFile(path, f"it has no row for {entry.material_id}")
             yield entry, by_id[entry.material_id]
 
-    def write_structures(
-        self, number: int, entries: list[StructureRecord | SkippedEntry]
-    ) -> pa.Table:
-        """Save one shard of the source's entries; the table that is saved."""
-        table = pa.Table.from_pylist([_row(entry) for entry in entries], schema=STRUCTURES)
-        write_table(shard_file(self.structures, number), table, self._about(number))
-        return table
+    def write_structures(self, number: int, entries: pa.Table) -> None:
+        """Save one shard of the source's entries, a table that `table_of` made."""
+        write_table(shard_file(self.structures, number), entries, self._about(number))
 
     def write_descriptions(
         self, number: int, descriptions: list[Description], structures: str | None = None
@@ -563,6 +559,11 @@ def _damaged(check: Callable[[int], object], numbers: Iterable[int]) -> list[Dam
         except DamagedFile as error:
             found.append(error)
     return found
+
+
+def table_of(entries: Iterable[StructureRecord | SkippedEntry]) -> pa.Table:
+    """The source's entries as a shard holds them."""
+    return pa.Table.from_pylist([_row(entry) for entry in entries], schema=STRUCTURES)
 
 
 def _row(entry: StructureRecord | SkippedEntry) -> dict[str, Any]:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import platform
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from curate.batches import in_batches
+
+AT_ONCE = 500  # values that are looked up together; SQLite takes 999 or more
 CACHE = 64 * 2**10  # KiB in memory
 
 
@@ -36,6 +39,13 @@ class DiskTable:
         except sqlite3.Error as error:
             raise self._disk_error(error) from error
 
+    def execute_many(self, statement: str, rows: Sequence[Sequence[str | int | bytes]]) -> None:
+        """A statement for each row; OSError as above."""
+        try:
+            self.connection.executemany(statement, rows)
+        except sqlite3.Error as error:
+            raise self._disk_error(error) from error
+
     def _disk_error(self, error: sqlite3.Error) -> OSError:
         return OSError(f"{self.path}: {error}")
 
@@ -46,19 +56,25 @@ class SeenKeys:
     def __init__(self, table: DiskTable):
         self.table = table
 
-    def add(self, name: str, key: str, material_id: str) -> None:
-        """Remember a value of a column and the id it came with, unless it occurred before."""
-        self.table.execute("INSERT OR IGNORE INTO seen VALUES (?, ?, ?)", (name, key, material_id))
+    def add(self, name: str, firsts: Mapping[str, str]) -> None:
+        """Remember values of a column and the ids they came with, unless they occurred before."""
+        rows = [(name, key, material_id) for key, material_id in firsts.items()]
+        self.table.execute_many("INSERT OR IGNORE INTO seen VALUES (?, ?, ?)", rows)
 
-    def first(self, name: str, key: str) -> str | None:
-        """The id that a value of a column first came with; None where it did not occur."""
-        found = self.table.execute("SELECT first FROM seen WHERE name = ? AND key = ?", (name, key))
-        row = found.fetchone()
-        return row[0] if row else None
+    def firsts(self, name: str, keys: Iterable[str]) -> dict[str, str]:
+        """The id that each of some values of a column first came with, for those that occurred."""
+        found: dict[str, str] = {}
+        for some in in_batches(keys, AT_ONCE):
+            marks = ", ".join("?" * len(some))
+            rows = self.table.execute(
+                f"SELECT key, first FROM seen WHERE name = ? AND key IN ({marks})", (name, *some)
+            )
+            found.update(rows)
+        return found
 
     def has(self, name: str, key: str) -> bool:
         """Whether a value of a column occurred."""
-        return self.first(name, key) is not None
+        return bool(self.firsts(name, [key]))
 
 
 @contextmanager

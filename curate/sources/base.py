@@ -61,6 +61,37 @@ class ResumableSource(Source, Protocol):
         """
 
 
+class Page(Protocol):
+    """Some rows of a source in the order that they have there; each is an entry."""
+
+    def __len__(self) -> int:
+        """How many rows there are."""
+
+    def entries(self) -> list[Entry]:
+        """The entries of all rows."""
+
+    def position(self, number: int) -> Position | None:
+        """The position of the entry of a row, which counts from 0; None where the source has none."""
+
+
+class RawPage(Page, Protocol):
+    """A page of rows as they came, of which any process can make the entries: it can be pickled."""
+
+    def row(self, number: int) -> RawPage:
+        """A page of one of its rows alone."""
+
+    def name(self, number: int) -> str:
+        """What a row is called if no entry can be made of it."""
+
+
+@runtime_checkable
+class PagedSource(ResumableSource, Protocol):
+    """A resumable source whose entries can be made in several processes."""
+
+    def pages_after(self, position: Position | None) -> Iterator[RawPage]:
+        """The rows behind a position, or all of them; raises as `entries_after` does."""
+
+
 Read = Callable[..., Iterator[Any]]  # what is in one of many parts of a source, as its entries
 ReadEach = Callable[[Read, Sequence[tuple]], Iterator[tuple[int, Any]]]
 

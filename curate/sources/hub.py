@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from curate.errors import InputError
 from curate.hub_name import is_hub_name
 from curate.licenses import is_unknown
-from curate.record import SkippedEntry
 from curate.sources.base import (
     IN_SNAPSHOT,
     Entry,
@@ -22,8 +21,7 @@ from curate.sources.base import (
     SourceSettings,
 )
 from curate.sources.hub_files import data_files
-from curate.sources.hub_rows import FINGERPRINTS, columns_of, record_of_row
-from curate.sources.optimade import has_id
+from curate.sources.hub_rows import FINGERPRINTS, HubPage, columns_of
 
 if TYPE_CHECKING:
     from curate.sources.hub_reader import HubReader
@@ -148,6 +146,11 @@ class HubDataset:
         return (entry for _, entry in self.entries_after(None))
 
     def entries_after(self, position: Position | None) -> Iterator[tuple[Position, Entry]]:
+        for page in self.pages_after(position):
+            for number, entry in enumerate(page.entries()):
+                yield page.position(number), entry
+
+    def pages_after(self, position: Position | None) -> Iterator[HubPage]:
         first, start = 0, 0
         if position is not None:
             if position.get("file") not in self.paths or not isinstance(position.get("row"), int):
@@ -156,6 +159,7 @@ class HubDataset:
                 )
             first, start = self.paths.index(position["file"]), position["row"]
         is_stated = not is_unknown(self.settings.license)
+        is_published = self.settings.descriptions == "published"
         defaults = {"source": self.name, "license": self.license}
         for path in self.paths[first:]:
             schema = self.reader.schema(self.commit, path)
@@ -165,23 +169,8 @@ class HubDataset:
                     f"{self.name}, {path} names its crystals by {columns.id}, {self.paths[0]} by "
                     f"{self.columns.id}"
                 )
-            for number, row in self.reader.rows(self.commit, path, columns.names, start):
-                place = {"file": path, "row": number + 1}
-                if not has_id({"id": row[columns.id]}):
-                    yield (
-                        place,
-                        SkippedEntry(
-                            f"row {number} of {path}",
-                            "unreadable",
-                            "NoEntry",
-                            "it has no id, or one that is no line of up to 200 characters",
-                        ),
-                    )
-                    continue
-                if is_stated:
-                    row.pop("license", None)
-                is_published = self.settings.descriptions == "published"
-                yield place, record_of_row(row, columns, defaults, is_published)
+            for number, rows in self.reader.batches(self.commit, path, columns.names, start):
+                yield HubPage(rows, path, number, columns, defaults, is_stated, is_published)
             start = 0
 
     def _check_columns(self) -> None:

@@ -102,10 +102,10 @@ class HubReader:
         """The columns of a file."""
         return self._call(lambda: self._open(commit, path)[1].schema.to_arrow_schema(), path)
 
-    def rows(
+    def batches(
         self, commit: str, path: str, columns: Sequence[str], start: int
-    ) -> Iterator[tuple[int, dict[str, Any]]]:
-        """The rows of a file from number `start` on, each with its number.
+    ) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """The rows of a file from number `start` on, some at a time, with the number of the first of them.
 
         After an error, reading goes on with the row group that it met.
         """
@@ -123,7 +123,7 @@ class HubReader:
                 raise
 
         while (batch := self._call(following, path)) is not None:
-            yield from enumerate(batch.to_pylist(), done)
+            yield done, batch
             done += len(batch)
 
     def _batches(

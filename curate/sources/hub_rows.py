@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
@@ -12,7 +12,9 @@ import pyarrow as pa
 from curate.errors import InputError
 from curate.record import SkippedEntry, StructureRecord, Value
 from curate.run.schema import DATASET, GEOMETRY, SPLIT
+from curate.sources.base import Entry, Position
 from curate.sources.entries import record_of_atoms, value_of
+from curate.sources.optimade import has_id
 from curate.sources.optimade_entries import atoms_of
 
 IDS = ("immutable_id", "material_id", "id")  # the first that a dataset has names its crystals
@@ -136,6 +138,46 @@ def is_value(kind: pa.DataType) -> bool:
     types = pa.types
     is_number = types.is_floating(kind) or types.is_integer(kind)
     return is_number or types.is_boolean(kind) or is_text(kind)
+
+
+@dataclass(frozen=True)
+class HubPage:
+    """Some rows of a file, which any process can turn into entries."""
+
+    rows: pa.RecordBatch  # the columns that are read
+    path: str  # of the file in the dataset
+    first: int  # number of the first row in the file
+    columns: Columns
+    defaults: Mapping[str, str]  # source and licence of rows that do not say theirs
+    is_stated: bool  # whether the user's licence holds, whatever rows say
+    is_published: bool  # whether the rows' own texts are taken
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def entries(self) -> list[Entry]:
+        """A record of each row, or a SkippedEntry with the reason."""
+        return [self._entry(number, row) for number, row in enumerate(self.rows.to_pylist())]
+
+    def position(self, number: int) -> Position:
+        """The file, and how many of its rows are read with this one."""
+        return {"file": self.path, "row": self.first + number + 1}
+
+    def row(self, number: int) -> HubPage:
+        """A page of one of its rows alone."""
+        return replace(self, rows=self.rows.slice(number, 1), first=self.first + number)
+
+    def name(self, number: int) -> str:
+        """What a row without an id is called."""
+        return f"row {self.first + number} of {self.path}"
+
+    def _entry(self, number: int, row: dict[str, Any]) -> Entry:
+        if not has_id({"id": row[self.columns.id]}):
+            reason = "it has no id, or one that is no line of up to 200 characters"
+            return SkippedEntry(self.name(number), "unreadable", "NoEntry", reason)
+        if self.is_stated:
+            row.pop("license", None)
+        return record_of_row(row, self.columns, self.defaults, self.is_published)
 
 
 def record_of_row(

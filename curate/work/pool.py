@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import resource
 import signal
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures import TimeoutError as FutureTimeout
@@ -68,16 +68,19 @@ def work(
     tasks: Iterable[tuple[Any, tuple]],
     limits: Limits,
     preload: str = "curate.describe.preload",
+    in_order: bool = False,
 ) -> Iterator[tuple[Any, Any]]:
     """Call `function(*arguments)` for each (key, arguments), yield (key, value or FailedTask) as they finish.
 
     Workers share what the module `preload` imports. The tasks are taken from the iterable a few at a
     time. One whose worker is killed from outside, as for want of memory, is tried again, by other
     workers: these can't speak any more if it held the lock of their pipe. Leaving the loop early,
-    Ctrl-C included, kills the workers.
+    Ctrl-C included, kills the workers. With `in_order` the values come in the order of the tasks, and
+    while one is waited for, no more than four tasks a worker are begun.
     """
     pool = _pool(limits, preload)
-    tasks = iter(tasks)
+    turns = Turns(tasks) if in_order else None
+    tasks = turns or iter(tasks)
     running: dict[Future, tuple[Any, tuple]] = {}
     not_taken: list[tuple[Any, tuple]] = []  # by a pool that had broken
     killed: Counter[Any] = Counter()  # how often the worker of a task was, by key
@@ -107,8 +110,10 @@ def work(
                     killed[key] += 1
                     again.append((key, arguments))
                     continue
-                n_ended += 1
-                yield key, _outcome(future, limits)
+                ended = (key, _outcome(future, limits))
+                for each in turns.after(*ended) if turns else (ended,):
+                    n_ended += 1
+                    yield each
             is_broken |= not pool.active
             n_pools += is_broken  # its forkserver was killed
             if n_pools > MOST_POOLS:
@@ -128,6 +133,30 @@ def work(
         pool.stop()
         with suppress(TimeoutError):  # a worker that outlives this dies with the forkserver
             pool.join(timeout=10)
+
+
+class Turns:
+    """Tasks that are taken one by one, and their values in the same order."""
+
+    def __init__(self, tasks: Iterable[tuple[Any, tuple]]):
+        self.tasks = iter(tasks)
+        self.waiting: deque[Any] = deque()  # keys of those that were taken
+        self.ended: dict[Any, Any] = {}  # values whose turn has not come
+
+    def __iter__(self) -> Iterator[tuple[Any, tuple]]:
+        return self
+
+    def __next__(self) -> tuple[Any, tuple]:
+        task = next(self.tasks)
+        self.waiting.append(task[0])
+        return task
+
+    def after(self, key: Any, value: Any) -> Iterator[tuple[Any, Any]]:
+        """The keys and values whose turn it is now that this one has ended."""
+        self.ended[key] = value
+        while self.waiting and self.waiting[0] in self.ended:
+            first = self.waiting.popleft()
+            yield first, self.ended.pop(first)
 
 
 def in_processes(

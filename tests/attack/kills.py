@@ -4,7 +4,7 @@ A file event is the opening of a file for writing, a renaming, a removal, the ma
 sync, in the folder that is watched. The process ends by `os._exit` before or after it: nothing is flushed,
 no `finally` runs. Each attempt is a fork of a process that has imported everything.
 
-    python tests/attack/kills.py build | update | renewal | train [--sample N] [--seed S]
+    python tests/attack/kills.py build | freeze | update | renewal | train [--sample N] [--seed S]
 """
 
 from __future__ import annotations
@@ -161,6 +161,19 @@ def small_build(folder: Path) -> None:
     build(config, source=Crystals(some(4)), describe=describe)
 
 
+def small_freeze(folder: Path) -> None:
+    """Twenty entries in ten shards, most of them made by two workers."""
+    from paged import Paged, numbered
+
+    from curate.build import build
+    from curate.config import BuildConfig
+    from curate.work import frozen_pages
+
+    frozen_pages.ROWS_ALONE = 3
+    config = BuildConfig(out=folder, workers=2, shard_size=2, executor="none")
+    build(config, source=Paged(numbered(20)))
+
+
 def small_update(folder: Path) -> None:
     """Five crystals of a source that has moved on: three are left to describe."""
     from sources_in_motion import moved
@@ -223,6 +236,7 @@ def small_training(folder: Path) -> None:
 
 TASKS = {
     "build": small_build,
+    "freeze": small_freeze,
     "update": small_update,
     "renewal": small_renewal,
     "train": small_training,

@@ -10,9 +10,9 @@ from pathlib import Path
 from builds import some
 
 from curate.record import StructureRecord
-from curate.run.folder import Run
+from curate.run.folder import Run, table_of
 from curate.sources.files import read_file
-from curate.work.freeze import storable_entry
+from curate.work.frozen_pages import storable_entry
 from curate.work.pool import FailedTask, Limits
 from curate.work.reading import read_each
 
@@ -104,7 +104,7 @@ def result(run: Run, number: int, entries: list) -> str:
     if failed := [entry for entry in entries if isinstance(entry, FailedTask)]:
         return "noticed" if failed[0].status == "timeout" else f"silent: {failed[0].error_message}"
     kept = [storable_entry(entry) for entry in entries]
-    run.write_structures(number, kept)
+    run.write_structures(number, table_of(kept))
     if repr(run.read_structures(number)) != repr(kept):  # NaN is no NaN
         return "silent: stored otherwise"
     return "read" if all(isinstance(e, StructureRecord) for e in entries) else "noticed"

@@ -43,7 +43,7 @@ def attacks(scale: float, seed: int) -> dict[str, Iterator[tuple[str, str, str]]
     import mutated_files
 
     n = None if scale >= 1 else max(int(100 * scale), 3)
-    tasks = ("build", "update", "renewal", "train")
+    tasks = ("build", "freeze", "update", "renewal", "train")
     return {
         "damage": damage.attack(int(1500 * scale), seed),
         "files": mutated_files.attack(int(4000 * scale), seed),

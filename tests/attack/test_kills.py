@@ -19,7 +19,7 @@ KILLS = Path(__file__).with_name("kills.py")
 SAMPLE = ("build", "--sample", "--limit", 40, "--shard-size", 4, "--workers", 2, "--out")
 
 
-@pytest.mark.parametrize(("task", "n"), [("build", 6), ("train", 8)])
+@pytest.mark.parametrize(("task", "n"), [("build", 6), ("freeze", 2), ("train", 8)])
 def test_a_kill_at_a_file_event(task, n):
     command = [sys.executable, str(KILLS), task, "--sample", str(n), "--seed", "1"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=400)

@@ -14,7 +14,7 @@ from curate.build import build
 from curate.config import BuildConfig
 from curate.errors import InputError
 from curate.record import Description, SkippedEntry
-from curate.run.folder import Run
+from curate.run.folder import Run, table_of
 from curate.run.sealed import read_record, write_record
 from curate.sources.files import FilesSettings
 
@@ -112,7 +112,7 @@ def test_values_that_version_0_1_0_froze_do_not_keep_the_dataset_from_being_writ
     config = BuildConfig(out=tmp_path, workers=1)
     build(config, source=Crystals(records[1:]), describe=describe)
     run = Run(tmp_path)
-    run.write_structures(0, records)
+    run.write_structures(0, table_of(records))
     fetched = read_record(run.structures_file)
     write_record(run.structures_file, {**fetched, "entries": 2, "properties": {"x": "number"}})
     assert build(config, source=Crystals([]), describe=describe).described == 2

@@ -7,7 +7,7 @@ from corpus import ORIGIN, TEXTS, records
 
 from curate.dataset.write import write_dataset
 from curate.record import Description
-from curate.run.folder import Run
+from curate.run.folder import Run, table_of
 
 HOSTILE_ID = "<img src=x onerror=alert(1)>"
 HOSTILE_TEXT = "</script><script>document.title='taken'</script> <b>bold</b> is a salt."
@@ -55,7 +55,7 @@ def write_run(folder: Path) -> Path:
     )
     run = Run(folder)
     run.check_settings(QUESTION)
-    run.write_structures(0, entries)
+    run.write_structures(0, table_of(entries))
     run.write_descriptions(0, [*described, failed])
     names = sorted({name for entry in entries for name in entry.properties})
     summary = {"entries": len(entries), "shards": 1, "read_on": "2026-01-01"}

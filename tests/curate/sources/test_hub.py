@@ -18,12 +18,15 @@ from huggingface_hub import HfApi
 from lemat import CONFIGS, NAME, SCHEMA, card, crystals, parquet, row_of, serve, sharded
 from starlette.responses import StreamingResponse
 
+from curate.build import build as build_here
+from curate.config import BuildConfig
 from curate.errors import InputError
 from curate.run.folder import Run
 from curate.sources import hub_reader
 from curate.sources.hub import HubDataset, HubSettings
 from curate.sources.hub_reader import HubReader
 from curate.web.retry import RetryPolicy
+from curate.work import frozen_pages
 
 HASTY = RetryPolicy(attempts=3, first_wait=0.01, longest_wait=0.02)
 N = 60
@@ -242,6 +245,47 @@ def test_a_killed_reading_goes_on_at_its_row_group_and_nothing_comes_twice(hub, 
     assert len({entry.material_id for entry in found}) == len(found) == N
     assert found[31].material_id == f"{records[2].material_id}#32"
     assert found[45].error_type == "RepeatedFingerprint"
+
+
+def test_workers_freeze_the_same_bytes(hub, records, tmp_path, monkeypatch):
+    monkeypatch.setattr(hub_reader, "ROWS_AT_ONCE", 4)
+    monkeypatch.setattr(frozen_pages, "ROWS_ALONE", 10)
+    rows = [row_of(record) for record in records]
+    rows[31] = row_of(records[2])
+    rows[33] = row_of(records[32])
+    rows[40] = row_of(records[40], immutable_id=None)
+    rows[41] = row_of(records[41], species="[{]")
+    for number, other in ((45, 1), (51, 50)):
+        fingerprint = rows[other]["entalpic_fingerprint"]
+        rows[number] = row_of(records[number], entalpic_fingerprint=fingerprint)
+    serve(hub, {**sharded(rows, 3, ROWS_A_GROUP), "README.md": card()})
+    ids = tmp_path / "ids"
+    ids.write_text("\n".join(row["immutable_id"] for row in rows[::2] if row["immutable_id"]))
+    for name, more in {"all": {}, "some": {"limit": 23, "ids": ids}}.items():
+        found = []
+        for workers in (1, 2):
+            source = dataset(hub, config=CONFIGS[0], unique="fingerprint")
+            settings = BuildConfig(
+                source=source.settings,
+                out=tmp_path / f"{name}-{workers}",
+                executor="none",
+                shard_size=5,
+                workers=workers,
+                **more,
+            )
+            build_here(settings, source=source)
+            found.append(
+                {
+                    str(path.relative_to(settings.out)): path.read_bytes()
+                    for path in settings.out.rglob("*")
+                    if path.is_file()
+                }
+            )
+        assert found[0] == found[1] and len(found[0]) > 7
+    told = {entry.material_id: entry for entry in entries(tmp_path / "all-2")}
+    assert told[f"{records[32].material_id}#34"].error_type == "RepeatedId"
+    assert told[f"row 0 of {CONFIGS[0]}/train-00002-of-00003.parquet"].error_type == "NoEntry"
+    assert told[records[51].material_id].error_type == "RepeatedFingerprint"
 
 
 @pytest.mark.parametrize(
