@@ -16,12 +16,12 @@ from typing import NamedTuple
 
 import networkx as nx
 import numpy as np
-from pymatgen.core import Structure
 from pymatgen.core.graphs import StructureGraph
 
 from curate.describe.fast import rows
 from curate.describe.fast.neighbors import Neighbors
-from curate.describe.fast.symmetry import Orbits
+from curate.describe.fast.reduction import Cell
+from curate.describe.fast.symmetry import CellSymmetry, Orbits
 
 Image = tuple[int, int, int]
 HERE: Image = (0, 0, 0)
@@ -44,18 +44,18 @@ class Bonded(NamedTuple):
 class Bonds:
     """The bonds of a structure, in both directions."""
 
-    def __init__(self, structure: Structure, neighbors: dict[int, Neighbors], orbits: Orbits):
-        self.structure = structure
+    def __init__(self, symmetry: CellSymmetry, neighbors: dict[int, Neighbors], orbits: Orbits):
+        self.structure = symmetry.structure
+        self.cell = symmetry.cell
         self.graph = nx.MultiDiGraph()
-        self.graph.add_nodes_from(range(len(structure)))
+        self.graph.add_nodes_from(range(len(self.cell.kind)))
         bonds: dict[tuple[int, int, Image], None] = {}
-        for site, (index, images) in enumerate(_mapped(structure, neighbors, orbits)):
+        for site, (index, images) in enumerate(_mapped(self.cell, neighbors, orbits)):
             for other, image in zip(index, images, strict=True):
                 bonds[_once(site, other, tuple(image))] = None
         for first, second, image in bonds:
             self.graph.add_edge(first, second, to_jimage=image, weight=1)
-        self._z = [sum(element.Z for element in site.species) for site in structure]
-        self._frac = structure.frac_coords
+        self._z = [self.cell.species[kind].Z for kind in self.cell.kind.tolist()]
         self._base: dict[int, list[Bonded]] = {}
         self._nearest: dict[int, list[Bonded]] = {}
         self._places: dict[Place, list[Place]] = {}
@@ -83,7 +83,7 @@ class Bonds:
     def positions(self, places: Iterable[Place]) -> np.ndarray:
         """Å; of sites in cells (n, 3)."""
         index, image = zip(*places, strict=True)
-        return rows.times(self._frac[list(index)] + image, self.structure.lattice.matrix)
+        return rows.times(self.cell.frac[list(index)] + image, self.cell.lattice.matrix)
 
     def pymatgen_graph(self) -> StructureGraph:
         """The library's own graph, for what still asks for one."""
@@ -110,8 +110,9 @@ class Bonds:
         if not places:
             return []
         index, image = zip(*places, strict=True)
-        off = np.array(image) + self._frac[list(index)] - self._frac[site]
-        return rows.norm(rows.times(off, self.structure.lattice.matrix)).tolist()
+        frac = self.cell.frac
+        off = np.array(image) + frac[list(index)] - frac[site]
+        return rows.norm(rows.times(off, self.cell.lattice.matrix)).tolist()
 
 
 def _once(first: int, second: int, image: Image) -> tuple[int, int, Image]:
@@ -124,9 +125,9 @@ def _once(first: int, second: int, image: Image) -> tuple[int, int, Image]:
     return first, second, image
 
 
-def _mapped(structure: Structure, neighbors: dict[int, Neighbors], orbits: Orbits):
+def _mapped(cell: Cell, neighbors: dict[int, Neighbors], orbits: Orbits):
     """Bonded site numbers and images for each site, the representative's neighbours turned."""
-    frac, matrix = structure.frac_coords, structure.lattice.matrix
+    frac, matrix = cell.frac, cell.lattice.matrix
     found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
     for first, around in neighbors.items():
         index, image = around.index[: around.n_bonds], around.image[: around.n_bonds]

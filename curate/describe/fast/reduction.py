@@ -68,6 +68,10 @@ class Cell:
         kind = np.array([number[one] for one in at_sites])
         return cls(structure.lattice, structure.frac_coords, kind, species)
 
+    def position(self, site: int) -> np.ndarray:
+        """Å; of one atom (3,)."""
+        return self.lattice.get_cartesian_coords(self.frac[site])
+
     def to_structure(self) -> Structure:
         """The cell as a pymatgen Structure."""
         return Structure(self.lattice, [self.species[kind] for kind in self.kind], self.frac)
