@@ -10,11 +10,11 @@ set of tuples with the same hashes.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections import defaultdict
+from collections.abc import Iterable
 from operator import itemgetter
 from typing import NamedTuple
 
-import networkx as nx
 import numpy as np
 from pymatgen.core.graphs import StructureGraph
 
@@ -47,23 +47,19 @@ class Bonds:
     def __init__(self, symmetry: CellSymmetry, neighbors: dict[int, Neighbors], orbits: Orbits):
         self.structure = symmetry.structure
         self.cell = symmetry.cell
-        self.graph = nx.MultiDiGraph()
-        self.graph.add_nodes_from(range(len(self.cell.kind)))
         bonds: dict[tuple[int, int, Image], None] = {}
         for site, (index, images) in enumerate(_mapped(self.cell, neighbors, orbits)):
             for other, image in zip(index, images, strict=True):
                 bonds[_once(site, other, tuple(image))] = None
-        for first, second, image in bonds:
-            self.graph.add_edge(first, second, to_jimage=image, weight=1)
-        self._z = [self.cell.species[kind].Z for kind in self.cell.kind.tolist()]
-        self._base: dict[int, list[Bonded]] = {}
+        self.edges = list(bonds)  # first site, second site, and the cell of the second
+        self._here = self._neighbors_here()
         self._nearest: dict[int, list[Bonded]] = {}
         self._places: dict[Place, list[Place]] = {}
 
     def of(self, site: int) -> list[Bonded]:
         """Neighbours of a site, nearest first."""
         if site not in self._nearest:
-            self._nearest[site] = sorted(set(self._neighbors_here(site)), key=_distance)
+            self._nearest[site] = sorted(set(self._here[site]), key=_distance)
         return self._nearest[site]
 
     def around(self, site: int, image: Image) -> list[Place]:
@@ -73,7 +69,7 @@ class Bonds:
             x, y, z = image
             found = {  # plain tuples, which hash as Bonded does
                 (number, (dx + x, dy + y, dz + z), other, weight, distance)
-                for number, (dx, dy, dz), other, weight, distance in self._neighbors_here(site)
+                for number, (dx, dy, dz), other, weight, distance in self._here[site]
             }
             self._places[place] = [
                 (other, there) for _, there, other, _, _ in sorted(found, key=_distance)
@@ -88,31 +84,37 @@ class Bonds:
     def pymatgen_graph(self) -> StructureGraph:
         """The library's own graph, for what still asks for one."""
         made = StructureGraph.from_empty_graph(self.structure, name="bonds")
-        made.graph.add_edges_from(self.graph.edges(data=True))
+        for first, second, image in self.edges:
+            made.graph.add_edge(first, second, to_jimage=image, weight=1)
         made.set_node_attributes()
         return made
 
-    def _neighbors_here(self, site: int) -> list[Bonded]:
-        if site not in self._base:
-            seen: dict[Place, None] = {}
-            for _, other, image in self.graph.out_edges(site, data="to_jimage"):
-                seen[other, image] = None
-            for other, _, (x, y, z) in self.graph.in_edges(site, data="to_jimage"):
-                seen[other, (-x, -y, -z)] = None
-            self._base[site] = [
-                Bonded(self._z[other], image, other, 1, distance)
-                for (other, image), distance in zip(seen, self._lengths(site, seen), strict=True)
-            ]
-        return self._base[site]
-
-    def _lengths(self, site: int, places: Collection[Place]) -> list[float]:
-        """Å; in the library's arithmetic, since equal distances must stay equal."""
-        if not places:
-            return []
-        index, image = zip(*places, strict=True)
-        frac = self.cell.frac
-        off = np.array(image) + frac[list(index)] - frac[site]
-        return rows.norm(rows.times(off, self.cell.lattice.matrix)).tolist()
+    def _neighbors_here(self) -> list[list[Bonded]]:
+        """Of each site, in the order of the library's graph: by the other end, outgoing edges first."""
+        frac, kind = self.cell.frac, self.cell.kind.tolist()
+        outward: list[dict[int, list[Image]]] = [defaultdict(list) for _ in kind]
+        inward: list[dict[int, list[Image]]] = [defaultdict(list) for _ in kind]
+        for first, second, image in self.edges:
+            x, y, z = image
+            outward[first][second].append(image)
+            inward[second][first].append((-x, -y, -z))
+        places: list[Iterable[Place]] = [
+            dict.fromkeys(
+                (other, image) for way in ways for other, images in way.items() for image in images
+            )
+            for ways in zip(outward, inward, strict=True)
+        ]
+        here = [site for site, found in enumerate(places) for _ in found]
+        index = [other for found in places for other, _ in found]
+        image = np.array([image for found in places for _, image in found]).reshape(-1, 3)
+        # in the library's arithmetic, since equal distances must stay equal
+        off = image + frac[index] - frac[here]
+        length = iter(rows.norm(rows.times(off, self.cell.lattice.matrix)).tolist())
+        z = [species.Z for species in self.cell.species]
+        return [
+            [Bonded(z[kind[other]], image, other, 1, next(length)) for other, image in found]
+            for found in places
+        ]
 
 
 def _once(first: int, second: int, image: Image) -> tuple[int, int, Image]:
@@ -133,6 +135,8 @@ def _mapped(cell: Cell, neighbors: dict[int, Neighbors], orbits: Orbits):
         index, image = around.index[: around.n_bonds], around.image[: around.n_bonds]
         found[first] = index, image
         others = np.flatnonzero(orbits.representative == first)[1:]
+        if not len(others):
+            continue
         turned = (frac[index] + image) @ orbits.rotation[others].transpose(0, 2, 1)
         turned += (orbits.translation[others] - orbits.shift[others])[:, None]
         off = turned[:, :, None] - frac  # (others, bonds, n, 3)

@@ -45,9 +45,12 @@ class Part:
 
 def structure_components(bonds: Bonds) -> list[Component]:
     """The components of a bonded structure, as robocrys expects them (molecule graphs aside)."""
+    graph = nx.DiGraph()
+    graph.add_nodes_from(range(len(bonds.structure)))
+    graph.add_edges_from((first, second) for first, second, _ in bonds.edges)
     components = []
-    for nodes in nx.weakly_connected_components(bonds.graph):
-        sites = tuple(bonds.graph.subgraph(nodes).nodes())
+    for nodes in nx.weakly_connected_components(graph):
+        sites = tuple(graph.subgraph(nodes).nodes())
         dimensionality = _dimensionality(bonds, sites[0])
         components.append(
             {

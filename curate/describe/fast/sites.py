@@ -72,9 +72,10 @@ class FastSiteAnalyzer(SiteAnalyzer):
         if site_index not in self._second_shell:
             self._second_shell[site_index] = self._find_second_shell(site_index)
         found = self._second_shell[site_index]
-        if not inc_inequivalent_site_index:
-            return found
-        return [{**x, "inequiv_index": self.equivalent_sites[x["index"]]} for x in found]
+        if inc_inequivalent_site_index:
+            for second in found:
+                second["inequiv_index"] = self.equivalent_sites[second["index"]]
+        return found
 
     def _find_second_shell(self, site: int) -> list[dict[str, Any]]:
         first = self.bonds.around(site, HERE)
@@ -85,7 +86,8 @@ class FastSiteAnalyzer(SiteAnalyzer):
         bridges.pop((site, HERE), None)
         if not bridges:
             return []
-        here, there, between = map(self.bonds.positions, ([(site, HERE)], bridges, first))
+        positions = self.bonds.positions([(site, HERE), *bridges, *first])
+        here, there, between = np.split(positions, [1, 1 + len(bridges)])
         counts = [len(numbers) for numbers in bridges.values()]
         at = between[[number for numbers in bridges.values() for number in numbers]]
         angles = _angles(here - at, np.repeat(there, counts, axis=0) - at).tolist()
