@@ -94,9 +94,8 @@ class Bonds:
         frac, kind = self.cell.frac, self.cell.kind.tolist()
         outward: list[dict[int, list[Image]]] = [defaultdict(list) for _ in kind]
         inward: list[dict[int, list[Image]]] = [defaultdict(list) for _ in kind]
-        for first, second, image in self.edges:
-            x, y, z = image
-            outward[first][second].append(image)
+        for first, second, (x, y, z) in self.edges:
+            outward[first][second].append((x, y, z))
             inward[second][first].append((-x, -y, -z))
         places: list[Iterable[Place]] = [
             dict.fromkeys(
@@ -106,13 +105,13 @@ class Bonds:
         ]
         here = [site for site, found in enumerate(places) for _ in found]
         index = [other for found in places for other, _ in found]
-        image = np.array([image for found in places for _, image in found]).reshape(-1, 3)
+        images = np.array([image for found in places for _, image in found]).reshape(-1, 3)
         # in the library's arithmetic, since equal distances must stay equal
-        off = image + frac[index] - frac[here]
+        off = images + frac[index] - frac[here]
         length = iter(rows.norm(rows.times(off, self.cell.lattice.matrix)).tolist())
-        z = [species.Z for species in self.cell.species]
+        number = [species.Z for species in self.cell.species]
         return [
-            [Bonded(z[kind[other]], image, other, 1, next(length)) for other, image in found]
+            [Bonded(number[kind[other]], image, other, 1, next(length)) for other, image in found]
             for found in places
         ]
 

@@ -157,8 +157,8 @@ def _mappings(
     reciprocal = sine / lengths / solid[:, None]
     per_stol = 2 * reciprocal / normalization[:, None]
     return [
-        Mapping(*of_one, target, density, tolerance)
-        for *of_one, density, tolerance in zip(
+        Mapping(atoms, lattice, target, density, tolerance)
+        for atoms, lattice, density, tolerance in zip(
             frac, parameters, normalization.tolist(), per_stol, strict=True
         )
     ]

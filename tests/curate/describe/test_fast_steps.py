@@ -76,6 +76,8 @@ def test_a_short_lattice_is_reduced_like_any_other():
         short, other = (kind.from_parameters(*parameters) for kind in (ShortLattice, Lattice))
         assert np.array_equal(short.lll_matrix, other.lll_matrix)
         assert np.array_equal(short.lll_inverse, other.lll_inverse)
+        niggli = other.get_niggli_reduced_lattice()
+        assert np.allclose(short.get_niggli_reduced_lattice().matrix, niggli.matrix, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", ["silicon", "rock_salt", "rutile", "mos2", "dry_ice"])
