@@ -72,6 +72,7 @@ class Side:
         return cls(
             subprocess.Popen(
                 [sys.executable, "-W", "ignore", "-c", DESCRIBE],
+                cwd=code,  # the folder Python looks in first
                 env={**os.environ, "PYTHONPATH": str(code)},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from curate.record import StructureRecord
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
 
 MIN_DISTANCE = 0.5  # Å; closer atoms are an error of the entry, not a bond
 
 
 def unphysical(record: StructureRecord) -> tuple[str, str] | None:
     """Why nothing can be made of a record's geometry, as (status, sentence); None where it can."""
-    return bad_cell(record) or overlapping(record)
+    return bad_cell(record) or overlapping(record.to_pymatgen())
 
 
 def bad_cell(record: StructureRecord) -> tuple[str, str] | None:
@@ -27,9 +32,9 @@ def bad_cell(record: StructureRecord) -> tuple[str, str] | None:
     return None
 
 
-def overlapping(record: StructureRecord) -> tuple[str, str] | None:
+def overlapping(structure: Structure) -> tuple[str, str] | None:
     """Two atoms closer than MIN_DISTANCE, periodic images included, as (status, sentence)."""
-    first, second, _, distances = record.to_pymatgen().get_neighbor_list(MIN_DISTANCE)
+    first, second, _, distances = structure.get_neighbor_list(MIN_DISTANCE)
     if not len(distances):
         return None
     worst = distances.argmin()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from curate.describe.lean_imports import import_robocrys
 from curate.describe.options import DescribeOptions
-from curate.describe.render import describer, plain
+from curate.describe.render import as_json, describer
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -36,7 +35,7 @@ def condense(structure: Structure, options: DescribeOptions) -> tuple[str, float
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # four a crystal, none about the crystal
                 condensed = condenser(options, symprec).condense_structure(structure)
-            return json.dumps(plain(condensed), ensure_ascii=False), symprec
+            return as_json(condensed), symprec
         except MemoryError:
             raise
         except Exception as error:

@@ -37,12 +37,11 @@ def describe(record: StructureRecord, options: DescribeOptions | None = None) ->
         if record.description is not None:
             result = {"text": record.description, "origin": record.description_origin}
             status, stage = "described", None
-        elif refusal := unusable(record):
+        elif refusal := unusable(record) or overlapping(structure := record.to_pymatgen()):
             status = refusal[0]
             result = dict(zip(("error_type", "error_message"), refusal, strict=True))
         else:
             stage = "condense"
-            structure = record.to_pymatgen()
             if options.oxidation_states and not decorate(structure, options):
                 note = "; ".join(filter(None, (note, "formula too large for oxidation states")))
             condensed, symprec = condense(structure, options)
@@ -66,7 +65,7 @@ def describe(record: StructureRecord, options: DescribeOptions | None = None) ->
 
 
 def unusable(record: StructureRecord) -> tuple[str, str] | None:
-    """Why the record can't be described, as (status, sentence); None where it can."""
+    """Why the record can't be described, whichever way its atoms lie, as (status, sentence)."""
     from pymatgen.core import Element
 
     if reason := bad_cell(record):
@@ -76,7 +75,7 @@ def unusable(record: StructureRecord) -> tuple[str, str] | None:
             return "dummy_species", f"{symbol!r} is not a chemical element"
         if Element(symbol).Z > TRUSTED_ELEMENTS:
             return "unsupported_element", f"Robocrystallographer has no bonding data for {symbol}"
-    return overlapping(record)
+    return None
 
 
 @lru_cache

@@ -71,13 +71,9 @@ def _part_describer():
     return StructureDescriber(return_parts=True)
 
 
-def plain(value: Any) -> Any:
-    """The same data in JSON's types: no tuples, no numpy scalars, text keys."""
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    return value.item() if hasattr(value, "item") else value
+def as_json(condensed: dict[str, Any]) -> str:
+    """The condensed structure as JSON, numpy's numbers as plain ones."""
+    return json.dumps(condensed, ensure_ascii=False, default=lambda number: number.item())
 
 
 def restored(condensed: str) -> dict[str, Any]:

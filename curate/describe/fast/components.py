@@ -45,14 +45,17 @@ class Part:
 
 def structure_components(bonds: Bonds) -> list[Component]:
     """The components of a bonded structure, as robocrys expects them (molecule graphs aside)."""
+    graph = nx.DiGraph()
+    graph.add_nodes_from(range(len(bonds.structure)))
+    graph.add_edges_from((first, second) for first, second, _ in bonds.edges)
     components = []
-    for nodes in nx.weakly_connected_components(bonds.graph):
-        sites = tuple(bonds.graph.subgraph(nodes).nodes())
-        dimensionality, vertices = _dimensionality(bonds, sites[0])
+    for nodes in nx.weakly_connected_components(graph):
+        sites = tuple(graph.subgraph(nodes).nodes())
+        dimensionality = _dimensionality(bonds, sites[0])
         components.append(
             {
                 "dimensionality": dimensionality,
-                "orientation": _orientation(dimensionality, vertices),
+                "orientation": _orientation(bonds, sites[0], dimensionality),
                 "site_ids": sites,
                 "structure_graph": Part(bonds.structure, sites),
             }
@@ -60,38 +63,62 @@ def structure_components(bonds: Bonds) -> list[Component]:
     return components
 
 
-def _orientation(dimensionality: int, vertices: list[Image]) -> tuple[int, ...] | None:
+def _dimensionality(bonds: Bonds, start: int) -> int:
+    """Number of directions in which a component goes on: the rank of the cells that loops lead through.
+
+    A walk along bonds that ends at the site it began with, in whichever cell, is such a loop.
+    """
+    images = {start: HERE}  # of each site: where the walk first met it
+    loops = _Span()
+    loops.add(HERE)
+    queue = [start]
+    for site in queue:  # grows while it is read
+        x, y, z = images[site]
+        for bonded in bonds.of(site):
+            dx, dy, dz = bonded.image
+            there = (x + dx, y + dy, z + dz)
+            first = images.setdefault(bonded.site, there)
+            if first is there:
+                queue.append(bonded.site)
+            elif first != there and loops.grows(loop := _off(there, first)):
+                loops.add(loop)
+                if loops.is_full:
+                    return 3
+    return len(loops.images) - 1
+
+
+def _orientation(bonds: Bonds, start: int, dimensionality: int) -> tuple[int, ...] | None:
     """Direction of a chain or normal of a layer, as small integers."""
     if dimensionality not in (1, 2):
         return None
-    points = np.array(vertices)
+    points = np.array(_spanning_images(bonds, start))
     _, _, axes = np.linalg.svd(points - points.sum(axis=0) / points.shape[0])
     index = get_integer_index(axes[2 if dimensionality == 2 else 0, :])
     return tuple(np.array(index).tolist())
 
 
-def _dimensionality(bonds: Bonds, start: int) -> tuple[int, list[Image]]:
-    """Larsen's search: the images of the first site that its own bonds lead to, and their rank."""
+def _spanning_images(bonds: Bonds, start: int) -> list[Image]:
+    """Larsen's search: images of the first site that span the line or plane of the component.
+
+    The direction's sign depends on which ones.
+    """
     seen: set[Place] = set()
     spans: dict[int, _Span] = defaultdict(_Span)
     queue = [(start, HERE)]
-    for site, image in queue:  # grows while it is read
+    for site, image in queue:
         if (site, image) in seen:
             continue
         seen.add((site, image))
         if not spans[site].grows(image):
             continue
         spans[site].add(image)
-        if spans[start].is_full:
-            break
         x, y, z = image
         for bonded in bonds.of(site):
             dx, dy, dz = bonded.image
             there = (x + dx, y + dy, z + dz)
             if spans[bonded.site].grows(there) and (bonded.site, there) not in seen:
                 queue.append((bonded.site, there))
-    vertices = list(spans[start].images)
-    return len(vertices) - 1, vertices
+    return list(spans[start].images)
 
 
 class _Span:

@@ -69,7 +69,7 @@ class FastCondenser(NamingCondenser):
         structure = cell.structure
 
         orbits, neighbors, fingerprints = _surroundings(cell)
-        bonds = Bonds(structure, neighbors, orbits)
+        bonds = Bonds(cell, neighbors, orbits)
         components = structure_components(bonds)
         analyzer = FastSiteAnalyzer(bonds, fingerprints, orbits, cell)
         data = {
@@ -100,15 +100,14 @@ class FastCondenser(NamingCondenser):
     ) -> dict[str, Any]:
         """The crystal's mineral, or that of the crystal with its molecules made into atoms."""
         matcher = self.mineral_matcher
-        found = matcher.best_mineral_name(bonds.structure, structure_fingerprint(fingerprints))
+        found = matcher.best_mineral_name(bonds.cell, structure_fingerprint(fingerprints))
         if found["type"]:
             return found | {"simplified": False}
         simple = reconstructed(bonds, components)
         if simple is not None:
-            fingerprint = structure_fingerprint(
-                _surroundings(Symmetry(simple, self.symprec).of_cell())[2]
-            )
-            found = matcher.best_mineral_name(simple, fingerprint)
+            cell = Symmetry(simple, self.symprec).of_cell()
+            fingerprint = structure_fingerprint(_surroundings(cell)[2])
+            found = matcher.best_mineral_name(cell.cell, fingerprint)
         return found | {"simplified": True}
 
     def _components(self, bonds, components, analyzer) -> tuple[dict[int, dict], list[int]]:
@@ -135,16 +134,15 @@ def _surroundings(symmetry: CellSymmetry) -> tuple[Orbits, dict[int, Neighbors],
     the features that it decides are computed with the library's digits, site by site.
     """
     orbits = find_orbits(symmetry)
-    structure = symmetry.structure
-    chemistry = Chemistry(structure)
-    neighbors = site_neighbors(structure, chemistry, orbits.representatives)
+    cell, chemistry = symmetry.cell, Chemistry(symmetry.cell)
+    neighbors = site_neighbors(cell, chemistry, orbits.representatives)
     of_first, uncertain = site_fingerprints(list(neighbors.values()))
     number = {first: number for number, first in enumerate(neighbors)}
     places = [number[first] for first in orbits.representative.tolist()]
     fingerprints = of_first[places]
     for site, place in enumerate(places):
         if decided := uncertain[place]:
-            fingerprints[site, decided] = with_stock_rounding(structure, chemistry, site, decided)
+            fingerprints[site, decided] = with_stock_rounding(cell, chemistry, site, decided)
     return orbits, neighbors, fingerprints
 
 

@@ -8,11 +8,9 @@ and the table is a few arrays, whose prototypes are reduced already (fast/minera
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 import numpy as np
-from pymatgen.core import Structure
 from pymatgen.core.structure_matcher import StructureMatcher
 
 from curate.describe.fast import rows
@@ -35,22 +33,22 @@ class FastMineralMatcher:
         for number, cell in enumerate(minerals.cells):
             self._with_proportions.setdefault(proportions(cell.counts), set()).add(number)
 
-    def best_mineral_name(self, structure: Structure, fingerprint: np.ndarray) -> dict[str, Any]:
+    def best_mineral_name(self, cell: Cell, fingerprint: np.ndarray) -> dict[str, Any]:
         """Name, distance (-1 for a matched prototype) and whether the number of elements agrees."""
         distance = rows.norm(self._minerals.fingerprints - fingerprint)
         order = np.argsort(distance)
-        if matches := self._prototypes(structure, order):
+        if matches := self._prototypes(cell, order):
             return _mineral(self._minerals.names[matches[0]], -1, True)
         near = order[distance[order] < NEAREST]
         if not len(near):
             return _mineral(None, -1, True)
-        same = near[self._minerals.n_elements[near] == structure.n_elems]
+        same = near[self._minerals.n_elements[near] == len(cell.species)]
         best = same[0] if len(same) else near[0]
         return _mineral(self._minerals.names[best], distance[best], bool(len(same)))
 
-    def _prototypes(self, structure: Structure, order: np.ndarray) -> list[int]:
+    def _prototypes(self, cell: Cell, order: np.ndarray) -> list[int]:
         """Prototypes that match at the tightest tolerance that leaves one, nearest first."""
-        alike = self._with_proportions.get(proportions(Counter(structure.species).values()))
+        alike = self._with_proportions.get(proportions(np.bincount(cell.kind).tolist()))
         if not alike:
             return []
         candidates = [number for number in order.tolist() if number in alike]
@@ -58,19 +56,19 @@ class FastMineralMatcher:
             ltol=LENGTH_TOLERANCE, stol=SITE_TOLERANCE, angle_tol=ANGLE_TOLERANCE
         )
         # the library reduces the crystal before matching and again in the matcher
-        cell = ReducedCell.of(primitive_cell(reduced_cell(Cell.of(structure))))
+        reduced = ReducedCell.of(primitive_cell(reduced_cell(cell)))
         cells = self._minerals.cells
         fits = {
-            n: find_fit(cells[n], cell, matcher)
+            n: find_fit(cells[n], reduced, matcher)
             for n in candidates
-            if self._minerals.n_sites[n] % len(cell.frac) == 0  # else no cell of that size
+            if self._minerals.n_sites[n] % len(reduced.frac) == 0  # else no cell of that size
         }
         matches = {n: fit for n, fit in fits.items() if fit}
         while len(matches) > 1:
             matcher.ltol *= TIGHTER
             matcher.stol *= TIGHTER
             matcher.angle_tol *= TIGHTER
-            fits = {n: still_fits(fit, cells[n], cell, matcher) for n, fit in matches.items()}
+            fits = {n: still_fits(fit, cells[n], reduced, matcher) for n, fit in matches.items()}
             matches = {n: fit for n, fit in fits.items() if fit}
             if matcher.ltol < TIGHTEST:
                 break

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
-from pymatgen.core import Structure
+from pymatgen.core import Site
 from pymatgen.core.local_env import CrystalNN, _get_default_radius, _get_radius
 
 from curate.describe.fast import rows
+from curate.describe.fast.reduction import Cell
 from curate.describe.fast.voronoi import Faces, voronoi_faces
 
 SEARCH_CUTOFF = 7.0  # Å; CrystalNN's defaults
@@ -47,23 +48,19 @@ NOTHING = Neighbors(
 )
 
 
-def site_neighbors(
-    structure: Structure, chemistry: Chemistry, sites: list[int]
-) -> dict[int, Neighbors]:
-    """CrystalNN's neighbours of the given sites of an ordered structure."""
-    return {site: weighed(chemistry, site, _surroundings(structure, site)) for site in sites}
+def site_neighbors(cell: Cell, chemistry: Chemistry, sites: list[int]) -> dict[int, Neighbors]:
+    """CrystalNN's neighbours of the given sites of an ordered crystal."""
+    return {site: weighed(chemistry, site, _surroundings(cell, site)) for site in sites}
 
 
 class Chemistry:
-    """Radii and electronegativities of the species of a structure, looked up once."""
+    """Radii and electronegativities of the species of a crystal, looked up once."""
 
-    def __init__(self, structure: Structure):
-        sites = {site.specie: site for site in structure}
-        kinds = {species: number for number, species in enumerate(sites)}
-        self.kind = np.array([kinds[species] for species in structure.species])
-        self.radius = np.array([_get_radius(site) for site in sites.values()], float)
-        self.x = np.array([species.X for species in sites], float)
-        self._sites = list(sites.values())
+    def __init__(self, cell: Cell):
+        self.kind = cell.kind
+        self._sites = [Site(species, np.zeros(3)) for species in cell.species]
+        self.radius = np.array([_get_radius(site) for site in self._sites], float)
+        self.x = np.array([species.X for species in cell.species], float)
         self._default: dict[int, float] = {}
 
     def diameters(self, one: int, others: np.ndarray) -> np.ndarray:
@@ -143,11 +140,11 @@ def _cn_weights(weight: np.ndarray) -> dict[int, float]:
     return weights
 
 
-def _surroundings(structure: Structure, site: int) -> Surroundings:
+def _surroundings(cell: Cell, site: int) -> Surroundings:
     """The site's Voronoi cell by its own hull."""
-    lattice, center = structure.lattice, structure.cart_coords[site]
+    lattice, center = cell.lattice, cell.position(site)
 
-    def cell(points: Sphere) -> Surroundings | None:
+    def voronoi_cell(points: Sphere) -> Surroundings | None:
         vector = lattice.get_cartesian_coords(points.frac[1:]) - center
         faces = voronoi_faces(vector, points.distance[1:])
         if faces is None:
@@ -155,7 +152,7 @@ def _surroundings(structure: Structure, site: int) -> Surroundings:
         kept = faces.point + 1
         return Surroundings(faces, points.index[kept], points.image[kept], vector[faces.point])
 
-    return closed_cell(structure, site, cell)
+    return closed_cell(cell, site, voronoi_cell)
 
 
 @dataclass(frozen=True)
@@ -169,7 +166,7 @@ class Sphere:
 
 
 def closed_cell(
-    structure: Structure, site: int, cell: Callable[[Sphere], Surroundings | None]
+    cell: Cell, site: int, voronoi_cell: Callable[[Sphere], Surroundings | None]
 ) -> Surroundings:
     """A site's Voronoi cell among the points of the first of the library's spheres that closes it.
 
@@ -178,20 +175,20 @@ def closed_cell(
     Raises:
         RuntimeError: The cell is open in the largest sphere.
     """
-    lattice, center = structure.lattice, structure.cart_coords[site]
+    lattice, center = cell.lattice, cell.position(site)
     diagonals = np.array([[1, 1, 1], [-1, 1, 1], [1, -1, 1], [1, 1, -1]]) @ lattice.matrix
     longest = np.linalg.norm(diagonals, axis=1).max() + 0.01
     cutoff = SEARCH_CUTOFF
     while True:
         frac, distance, index, image = cast(
             "tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]",
-            lattice.get_points_in_sphere(structure.frac_coords, center, cutoff, zip_results=False),
+            lattice.get_points_in_sphere(cell.frac, center, cutoff, zip_results=False),
         )
         order = np.argsort(distance, kind="stable")
         points = Sphere(
             frac[order], distance[order], index[order].astype(int), image[order].astype(int)
         )
-        if (found := cell(points)) is not None:
+        if (found := voronoi_cell(points)) is not None:
             return found
         if cutoff >= longest:
             raise RuntimeError("Error in Voronoi neighbor finding; max cutoff exceeded")

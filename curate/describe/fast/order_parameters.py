@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from copy import copy
+from functools import cached_property
 
 import numpy as np
 
@@ -44,22 +45,40 @@ class Angles:
         self.n = n = vectors.shape[1]
         distance = rows.norm(vectors)
         self.distance = np.sort(distance, axis=1)  # (s, n) Å
-        unit = vectors / distance[:, :, None]
-        cosine = rows.dot(unit[:, :, None], unit[:, None])
-        self.cosine = np.clip(cosine, -1, 1)
+        self._unit = unit = vectors / distance[:, :, None]
+        self._cosine = rows.dot(unit[:, :, None], unit[:, None])
+        self.cosine = np.clip(self._cosine, -1, 1)
         self.theta = rows.arccos(self.cosine)  # (s, n, n) between neighbours j and k
-        along = cosine / rows.dot(unit, unit)[:, :, None]
-        across = unit[:, None] - along[..., None] * unit[:, :, None]  # k's part normal to j
-        length = rows.norm(across)
-        aligned = length < 1e-12  # (s, n, n) k lies on the axis through j
-        across /= np.where(aligned, np.inf, length)[..., None]
-        cosine = rows.dot(across[:, :, :, None], across[:, :, None])
-        self.phi = np.arccos(np.clip(cosine, -1, 1))  # (s, n, n, n) between planes j-k and j-m
         self.pair = ~np.eye(n, dtype=bool)  # (n, n) j and k differ
-        plane = self.pair & ~aligned
-        other = self.pair[None] & self.pair[:, None]  # m is neither k nor j
-        self.third = plane[..., None] & other  # (s, n, n, n) j-k spans a plane
-        self.fourth = self.third & plane[:, :, None]  # and so does j-m
+
+    @cached_property
+    def phi(self) -> np.ndarray:
+        """Between the planes j-k and j-m (s, n, n, n)."""
+        cosine = rows.dot(self._across[:, :, :, None], self._across[:, :, None])
+        return np.arccos(np.clip(cosine, -1, 1))
+
+    @cached_property
+    def third(self) -> np.ndarray:
+        """Whether j-k spans a plane, and m is neither of them (s, n, n, n)."""
+        return self._plane[..., None] & (self.pair[None] & self.pair[:, None])
+
+    @cached_property
+    def fourth(self) -> np.ndarray:
+        """And whether j-m spans one."""
+        return self.third & self._plane[:, :, None]
+
+    @cached_property
+    def _plane(self) -> np.ndarray:
+        return self.pair & (self._across != 0).any(axis=3)
+
+    @cached_property
+    def _across(self) -> np.ndarray:
+        """The direction of k's part normal to j (s, n, n, 3), 0 where k lies on the axis through j."""
+        unit = self._unit
+        along = self._cosine / rows.dot(unit, unit)[:, :, None]
+        across = unit[:, None] - along[..., None] * unit[:, :, None]
+        length = rows.norm(across)
+        return across / np.where(length < 1e-12, np.inf, length)[..., None]
 
 
 def order_parameter(motif: str, p: dict, angles: Angles) -> np.ndarray:
@@ -88,16 +107,15 @@ def uncertainty(motif: str, p: dict, angles: Angles, groups: np.ndarray) -> np.n
     angles exactly on them, where the last digits of a float decide. And of each pair the library
     takes only the earlier neighbour as the pole of bcc, so that motif depends on their order.
     """
-    theta, phi = angles.theta, angles.phi
     step = _step(motif, p, angles)
     if motif == "bcc" and angles.n > 3:
         pairs = _body_centered_pairs(p, angles)
         alike = groups[:, :, None] == groups[:, None]
         exchanged = np.abs(pairs - pairs.transpose(0, 2, 1)) * alike
-        flipped = 2 * np.abs(pairs) * (np.abs(theta - PI / 2) < EDGE)
+        flipped = 2 * np.abs(pairs) * (np.abs(angles.theta - PI / 2) < EDGE)
         return np.triu(exchanged + flipped, 1).sum(axis=(1, 2)) + step
     if motif == "see_saw_rect":
-        return np.where((np.abs(phi - 0.75 * PI) < EDGE).any(axis=(1, 2, 3)), 1.0, step)
+        return np.where((np.abs(angles.phi - 0.75 * PI) < EDGE).any(axis=(1, 2, 3)), 1.0, step)
     return step
 
 

@@ -10,18 +10,17 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import cast
 
 import numpy as np
 from pymatgen.core import Lattice
 from pymatgen.core.structure_matcher import StructureMatcher
-from pymatgen.util.coord_cython import is_coord_subset_pbc
+from pymatgen.util.coord_cython import is_coord_subset_pbc, pbc_shortest_vectors
+from scipy.optimize import linear_sum_assignment
 
 from curate.describe.fast import rows
-from curate.describe.fast.reduction import Cell, ShortLattice
+from curate.describe.fast.reduction import CLEAR, Cell, ShortLattice, bases
 
 
 class ReducedCell:
@@ -44,30 +43,26 @@ class ReducedCell:
         return cls(reduced.lattice, reduced.frac, kind)
 
 
+@dataclass(frozen=True)
 class Mapping:
     """The first cell's atoms in one of its lattices that is like the second's."""
 
-    def __init__(self, matrix: np.ndarray, target: np.ndarray, cart: np.ndarray):
-        frac = cart @ np.linalg.inv(matrix)
-        self.frac = frac - np.floor(frac)
-        self.parameters, self.target = _parameters(matrix), target
-        self.average = ShortLattice.from_parameters(*((self.parameters + self.target) / 2))
-        volume = abs(np.linalg.det(self.average.matrix))
-        self.normalization = (len(frac) / volume) ** (1 / 3)
-        self._per_stol = _reciprocal_lengths(self.average.matrix) / (np.pi * self.normalization)
-
-    def tolerance(self, stol: float) -> np.ndarray:
-        """Largest difference of fractional coordinates (3,)."""
-        return self._per_stol * stol
-
-    def reduced_tolerance(self, stol: float) -> np.ndarray:
-        """The same along the axes of the reduced average lattice."""
-        return self._reduced_per_stol * stol
+    frac: np.ndarray  # (n, 3)
+    parameters: np.ndarray  # lengths (Å) and angles (°) of that lattice (6,)
+    target: np.ndarray  # of the second's
+    normalization: float  # 1/Å; what distances are multiplied by, from the atoms' density
+    per_stol: np.ndarray  # fractional tolerance along the average lattice's axes (3,), over stol
 
     @cached_property
-    def _reduced_per_stol(self) -> np.ndarray:
-        lengths = _reciprocal_lengths(self.average.lll_matrix)
-        return lengths / (np.pi * self.normalization)
+    def average(self) -> ShortLattice:
+        """The lattice between both."""
+        return ShortLattice.from_parameters(*((self.parameters + self.target) / 2))
+
+    @cached_property
+    def reduced_per_stol(self) -> np.ndarray:
+        """Fractional tolerance along the axes of the reduced average lattice (3,), over stol."""
+        lengths = rows.norm(np.linalg.inv(self.average.lll_matrix).T)
+        return 2 * lengths / self.normalization
 
     def is_within(self, matcher: StructureMatcher) -> bool:
         """Whether lengths and angles of both lattices agree within the matcher's tolerances."""
@@ -81,16 +76,11 @@ class Mapping:
 
 
 def _parameters(matrix: np.ndarray) -> np.ndarray:
-    """Lengths (Å) and angles (°) of a lattice (6,)."""
+    """Lengths (Å) and angles (°) of lattices (..., 6)."""
     lengths = rows.norm(matrix)
-    unit = matrix / lengths[:, None]
-    cosine = rows.dot(unit[[1, 2, 0]], unit[[2, 0, 1]])
-    return np.concatenate([lengths, np.degrees(np.arccos(np.clip(cosine, -1, 1)))])
-
-
-def _reciprocal_lengths(matrix: np.ndarray) -> np.ndarray:
-    """Of the reciprocal lattice's vectors (3,), with the factor 2π, 1/Å."""
-    return 2 * np.pi * rows.norm(np.linalg.inv(matrix).T)
+    unit = matrix / lengths[..., None]
+    cosine = rows.dot(unit[..., [1, 2, 0], :], unit[..., [2, 0, 1], :])
+    return np.concatenate([lengths, np.degrees(np.arccos(np.clip(cosine, -1, 1)))], axis=-1)
 
 
 @dataclass(frozen=True)
@@ -103,20 +93,17 @@ class Fit:
 
     def holds(self, matcher: StructureMatcher) -> bool:
         """Whether each atom finds its partner within the matcher's tolerance of positions."""
-        mapping, shifted, mask = self.mapping, self.shifted, self.mask
-        if not is_coord_subset_pbc(
-            shifted, mapping.frac, mapping.tolerance(matcher.stol), mask, (True, True, True)
-        ):
+        mapping, shifted, mask, stol = self.mapping, self.shifted, self.mask, matcher.stol
+        frac, tolerance = mapping.frac, mapping.per_stol * stol
+        if not is_coord_subset_pbc(shifted, frac, tolerance, mask, (True, True, True)):
             return False
-        distances, _, _ = matcher._cart_dists(
-            mapping.frac,
-            shifted,
-            mapping.average,
-            mask,
-            mapping.normalization,
-            mapping.reduced_tolerance(matcher.stol),
+        tolerance = mapping.reduced_per_stol * stol
+        vectors, squares = pbc_shortest_vectors(
+            mapping.average, shifted, frac, mask, return_d2=True, lll_frac_tol=tolerance
         )
-        return bool(distances.max() < matcher.stol)
+        off = vectors[linear_sum_assignment(squares)]
+        off -= off.mean(axis=0)
+        return bool(rows.norm(off).max() * mapping.normalization < stol)
 
 
 def find_fit(first: ReducedCell, second: ReducedCell, matcher: StructureMatcher) -> Fit | None:
@@ -125,15 +112,17 @@ def find_fit(first: ReducedCell, second: ReducedCell, matcher: StructureMatcher)
         return None
     ratio = (second.volume / first.volume) ** (1 / 6)
     one, two = first.lattice.matrix * ratio, second.lattice.matrix / ratio
-    seen: list[Mapping] = []
-    unseen = _mappings(one, two, first, matcher)
+    longest = np.sort(rows.norm(two)) * (1 + matcher.ltol)
+    if (np.sort(rows.norm(one)) > longest + CLEAR).any():  # and no lattice has shorter vectors
+        return None
+    mappings = _mappings(one, two, first, matcher)
     for exchange in itertools.permutations(range(len(second.counts))):
         if any(first.counts[a] != second.counts[b] for a, b in enumerate(exchange)):
             continue
         mask = (second.kind[:, None] != np.array(exchange)[first.kind]).astype(np.int64)
         anchor = int(mask.sum(axis=1).argmax())  # an atom of the second cell's rarest element
         partners = np.flatnonzero(mask[anchor] == 0)
-        for mapping in itertools.chain(seen, _remembered(unseen, seen)):
+        for mapping in mappings:
             for partner in partners:
                 shift = mapping.frac[partner] - second.frac[anchor]
                 fit = Fit(mapping, second.frac + shift, mask)
@@ -153,37 +142,23 @@ def still_fits(
 
 def _mappings(
     one: np.ndarray, two: np.ndarray, first: ReducedCell, matcher: StructureMatcher
-) -> Iterator[Mapping]:
-    """The cells of the first lattice (rows, Å) that are like the second, and no larger than its own.
-
-    They come in the order of `Lattice.find_all_mappings`.
-    """
-    target, longer, wider = _parameters(two), 1 + matcher.ltol, matcher.angle_tol
-    found = Lattice(one).get_points_in_sphere(
-        [[0, 0, 0]], [0, 0, 0], target[:3].max() * longer, zip_results=False
-    )
-    whole, distance = cast("tuple[np.ndarray, ...]", found)[:2]
-    vectors = whole @ one
-    ratio = distance / target[:3, None]
-    a, b, c = map(np.flatnonzero, (ratio < longer) & (ratio > 1 / longer))
-
-    def at_angle(i: np.ndarray, j: np.ndarray, angle: float) -> np.ndarray:
-        cosine = (vectors[i] @ vectors[j].T) / distance[i, None] / distance[j]
-        return np.abs(np.degrees(np.arccos(np.clip(cosine, -1, 1))) - angle) <= wider
-
-    alpha, beta, gamma = target[3:]
-    i, j, k = np.nonzero(
-        at_angle(b, c, alpha) & at_angle(a, c, beta)[:, None] & at_angle(a, b, gamma)[:, :, None]
-    )
-    cells = np.stack([a[i], b[j], c[k]], axis=1)
-    primitive = np.abs(np.abs(np.linalg.det(whole[cells])) - 1) <= 0.5
-    cart = first.frac @ one
-    for cell in cells[primitive]:
-        yield Mapping(vectors[cell], target, cart)
-
-
-def _remembered(unseen: Iterator[Mapping], seen: list[Mapping]) -> Iterator[Mapping]:
-    """The mappings not looked at so far, each kept for the next exchange of elements."""
-    for mapping in unseen:
-        seen.append(mapping)
-        yield mapping
+) -> list[Mapping]:
+    """The cells of the first lattice (rows, Å) that are like the second, and no larger than its own."""
+    target = _parameters(two)
+    whole, matrices = bases(Lattice(one), target, matcher.ltol, matcher.angle_tol)
+    matrices = matrices[np.abs(np.abs(np.linalg.det(whole)) - 1) <= 0.5]
+    frac = first.frac @ one @ np.linalg.inv(matrices)
+    frac -= np.floor(frac)
+    parameters = _parameters(matrices)
+    lengths, angles = np.split((parameters + target) / 2, 2, axis=1)
+    cosine, sine = np.cos(np.radians(angles)), np.sin(np.radians(angles))
+    solid = np.sqrt(1 + 2 * cosine.prod(axis=1) - (cosine**2).sum(axis=1))
+    normalization = (len(first.frac) / lengths.prod(axis=1) / solid) ** (1 / 3)
+    reciprocal = sine / lengths / solid[:, None]
+    per_stol = 2 * reciprocal / normalization[:, None]
+    return [
+        Mapping(atoms, lattice, target, density, tolerance)
+        for atoms, lattice, density, tolerance in zip(
+            frac, parameters, normalization.tolist(), per_stol, strict=True
+        )
+    ]

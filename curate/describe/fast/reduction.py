@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from pymatgen.core import Lattice, Structure
@@ -32,8 +32,20 @@ class ShortLattice(Lattice):
         return self.matrix.copy() if self._is_reduced else super().lll_matrix
 
     @property
-    def lll_mapping(self) -> np.ndarray:
-        return np.eye(3) if self._is_reduced else super().lll_mapping
+    def lll_inverse(self) -> np.ndarray:
+        return np.eye(3) if self._is_reduced else super().lll_inverse
+
+    def find_mapping(self, other_lattice, ltol=1e-5, atol=1, skip_rotation_matrix=False):
+        """As the library's, on arrays, without a rotation matrix."""
+        target = np.array([*other_lattice.lengths, *other_lattice.angles])
+        whole, matrices = bases(self, target, ltol, atol)
+        determinant = np.linalg.det(whole)
+        places = np.flatnonzero(np.abs(determinant) > 0.5)
+        if not len(places):
+            return None
+        proper = places[determinant[places] > 0]
+        chosen = (proper if len(proper) else places)[0]
+        return type(self)(matrices[chosen]), None, whole[chosen]
 
     @cached_property
     def _is_reduced(self) -> bool:
@@ -48,6 +60,41 @@ class ShortLattice(Lattice):
             and b_normal @ b_normal > (0.75 - ab**2 + CLEAR) * (a @ a)
             and c_normal @ c_normal > (0.75 - bc**2 + CLEAR) * (b_normal @ b_normal)
         )
+
+
+def bases(
+    lattice: Lattice, target: np.ndarray, longer: float, wider: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Triples of a lattice's vectors, alike in lengths and angles to other ones.
+
+    Args:
+        lattice: The lattice.
+        target: Lengths (Å) and angles (°) to compare with (6,).
+        longer: By what share of a length they may differ.
+        wider: By how many degrees.
+
+    Returns:
+        The triples, which need not be independent, as whole numbers and in Å (m, 3, 3); they come in
+        the order of `Lattice.find_all_mappings`.
+    """
+    found = lattice.get_points_in_sphere(
+        [[0, 0, 0]], [0, 0, 0], target[:3].max() * (1 + longer), zip_results=False
+    )
+    whole, distance = cast("tuple[np.ndarray, ...]", found)[:2]
+    vectors = whole @ lattice.matrix
+    ratio = distance / target[:3, None]
+    a, b, c = map(np.flatnonzero, (ratio < 1 + longer) & (ratio > 1 / (1 + longer)))
+
+    def at_angle(i: np.ndarray, j: np.ndarray, angle: float) -> np.ndarray:
+        cosine = (vectors[i] @ vectors[j].T) / distance[i, None] / distance[j]
+        return np.abs(np.degrees(np.arccos(np.clip(cosine, -1, 1))) - angle) <= wider
+
+    alpha, beta, gamma = target[3:]
+    i, j, k = np.nonzero(
+        at_angle(b, c, alpha) & at_angle(a, c, beta)[:, None] & at_angle(a, b, gamma)[:, :, None]
+    )
+    cells = np.stack([a[i], b[j], c[k]], axis=1)
+    return whole[cells], vectors[cells]
 
 
 @dataclass(frozen=True)
@@ -67,6 +114,10 @@ class Cell:
         number = {one: number for number, one in enumerate(species)}
         kind = np.array([number[one] for one in at_sites])
         return cls(structure.lattice, structure.frac_coords, kind, species)
+
+    def position(self, site: int) -> np.ndarray:
+        """Å; of one atom (3,)."""
+        return self.lattice.get_cartesian_coords(self.frac[site])
 
     def to_structure(self) -> Structure:
         """The cell as a pymatgen Structure."""

@@ -11,7 +11,6 @@ import math
 from itertools import pairwise
 
 import numpy as np
-from pymatgen.core import Structure
 from scipy.spatial import Voronoi
 
 from curate.describe.fast import rows
@@ -24,22 +23,23 @@ from curate.describe.fast.neighbors import (
     closed_cell,
     weighed,
 )
+from curate.describe.fast.reduction import Cell
 from curate.describe.fast.voronoi import Faces
 
 
 def with_stock_rounding(
-    structure: Structure, chemistry: Chemistry, site: int, features: list[int]
+    cell: Cell, chemistry: Chemistry, site: int, features: list[int]
 ) -> list[float]:
     """These features of a site, likenesses to motifs, as the library computes them for this site."""
-    neighbors = _neighbors(structure, chemistry, site)
+    neighbors = _neighbors(cell, chemistry, site)
     return [likeness_feature(number, neighbors) for number in features]
 
 
-def _neighbors(structure: Structure, chemistry: Chemistry, site: int) -> Neighbors:
+def _neighbors(cell: Cell, chemistry: Chemistry, site: int) -> Neighbors:
     """The neighbours of a site, equally near ones in the library's order."""
-    matrix, center = structure.lattice.matrix, structure.cart_coords[site]
+    matrix, center = cell.lattice.matrix, cell.position(site)
 
-    def cell(points: Sphere) -> Surroundings | None:
+    def voronoi_cell(points: Sphere) -> Surroundings | None:
         position = rows.times(points.frac, matrix)
         faces = library_faces(position)
         if faces is None:
@@ -48,7 +48,7 @@ def _neighbors(structure: Structure, chemistry: Chemistry, site: int) -> Neighbo
         vector = position[kept] - center
         return Surroundings(faces, points.index[kept], points.image[kept], vector)
 
-    return weighed(chemistry, site, closed_cell(structure, site, cell))
+    return weighed(chemistry, site, closed_cell(cell, site, voronoi_cell))
 
 
 def library_faces(points: np.ndarray) -> Faces | None:

@@ -15,7 +15,6 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from pymatgen.core.periodic_table import get_el_sp
 from robocrys.condense.site import SiteAnalyzer, geometries_match
 
 from curate.describe.fast import rows
@@ -25,6 +24,7 @@ from curate.describe.fast.symmetry import CellSymmetry, Orbits
 
 NOISE = 1e-3  # °; angles this close may be ordered either way by rounding
 ALIKE = 1e-6  # fingerprints of equivalent sites
+LEAST_LIKENESS = 0.4  # to a motif, for a site to be called by it
 CONNECTIVITY = {1: "corner", 2: "edge"}  # by shared neighbours; more are a face
 
 
@@ -38,20 +38,17 @@ class FastSiteAnalyzer(SiteAnalyzer):
         self.orbits = orbits
         self.bonded_structure: Any = bonds  # has the one attribute the inherited methods read
         self.use_iupac_formula = True
-        self.minimum_geometry_op = 0.4
-        self.site_fingerprints = [dict(zip(labels(), row, strict=True)) for row in fingerprints]
         self._fingerprints = fingerprints
-        self._geometry: dict[int, dict[str, Any]] = {}
+        self._geometry = _geometries(fingerprints)
         self._second_shell: dict[int, list[dict[str, Any]]] = {}
-        self._element = [str(site.specie) for site in bonds.structure]
+        names = [str(species) for species in bonds.cell.species]
+        self._element = [names[kind] for kind in bonds.cell.kind.tolist()]
 
         self.equivalent_sites = self._calculate_equivalent_sites()
         self.symmetry_labels = self._calculate_symmetry_labels(symmetry.equivalent.tolist())
 
     def get_site_geometry(self, site_index: int) -> dict[str, Any]:
         """Kind of coordination and likeness to it."""
-        if site_index not in self._geometry:
-            self._geometry[site_index] = super().get_site_geometry(site_index)
         return self._geometry[site_index]
 
     def get_nearest_neighbors(
@@ -75,9 +72,10 @@ class FastSiteAnalyzer(SiteAnalyzer):
         if site_index not in self._second_shell:
             self._second_shell[site_index] = self._find_second_shell(site_index)
         found = self._second_shell[site_index]
-        if not inc_inequivalent_site_index:
-            return found
-        return [{**x, "inequiv_index": self.equivalent_sites[x["index"]]} for x in found]
+        if inc_inequivalent_site_index:
+            for second in found:
+                second["inequiv_index"] = self.equivalent_sites[second["index"]]
+        return found
 
     def _find_second_shell(self, site: int) -> list[dict[str, Any]]:
         first = self.bonds.around(site, HERE)
@@ -88,7 +86,8 @@ class FastSiteAnalyzer(SiteAnalyzer):
         bridges.pop((site, HERE), None)
         if not bridges:
             return []
-        here, there, between = map(self.bonds.positions, ([(site, HERE)], bridges, first))
+        positions = self.bonds.positions([(site, HERE), *bridges, *first])
+        here, there, between = np.split(positions, [1, 1 + len(bridges)])
         counts = [len(numbers) for numbers in bridges.values()]
         at = between[[number for numbers in bridges.values() for number in numbers]]
         angles = _angles(here - at, np.repeat(there, counts, axis=0) - at).tolist()
@@ -144,19 +143,37 @@ class FastSiteAnalyzer(SiteAnalyzer):
         label: dict[tuple[str, int], int] = {}
         count: dict[str, int] = {}
         numbers = []
-        for site, orbit in zip(self.bonds.structure, sym_equivalent_atoms, strict=True):
-            symbol = site.specie.symbol
+        cell = self.bonds.cell
+        for kind, orbit in zip(cell.kind.tolist(), sym_equivalent_atoms, strict=True):
+            symbol = cell.species[kind].symbol
             if (symbol, orbit) not in label:
                 count[symbol] = label[symbol, orbit] = count.get(symbol, 0) + 1
             numbers.append(label[symbol, orbit])
         return numbers
 
 
+def _geometries(fingerprints: np.ndarray) -> list[dict[str, Any]]:
+    """Of each site the motif it is most like, or its likeliest coordination number."""
+    is_motif = np.array([not label.startswith("wt ") for label in labels()])
+    nearest = np.where(is_motif, fingerprints, 0).argmax(axis=1)
+    likeness = np.take_along_axis(fingerprints, nearest[:, None], axis=1)[:, 0].tolist()
+    found: list[dict[str, Any]] = []
+    for number, alike, values in zip(nearest.tolist(), likeness, fingerprints, strict=True):
+        if alike < LEAST_LIKENESS:
+            coordination = labels()[values.argmax()].rpartition("_")[2]
+            found.append({"type": f"{coordination}-coordinate", "likeness": 1.0})
+        else:
+            motif = labels()[number].rpartition(" ")[0]
+            kind = "single-bond" if motif == "sgl_bd" else motif
+            found.append({"type": kind, "likeness": alike})
+    return found
+
+
 class _Neighborhood:
     """What two sites must have in common to be called equivalent, in sorted order."""
 
     def __init__(self, analyzer: FastSiteAnalyzer, site: int):
-        self.element = get_el_sp(analyzer.bonds.structure[site].specie)
+        self.kind = analyzer.bonds.cell.kind[site]
         self.geometry = analyzer.get_site_geometry(site)
         first = analyzer.get_nearest_neighbors(site, inc_inequivalent_site_index=False)
         first.sort(key=lambda x: [x["element"], x["dist"]])
@@ -193,7 +210,7 @@ class _Neighborhood:
     def matches(self, other: _Neighborhood, likeness: float, distance: float, angle: float) -> bool:
         """Whether both agree within the tolerances (1, Å, °)."""
         return (
-            self.element == other.element
+            bool(self.kind == other.kind)
             and geometries_match(self.geometry, other.geometry, likeness)
             and self.first_elements == other.first_elements
             and bool((np.abs(self.distances - other.distances) < distance).all())

@@ -19,6 +19,8 @@ import spglib
 from pymatgen.core import Composition, Lattice, Structure
 from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 
+from curate.describe.fast.reduction import Cell
+
 TIGHT = 1e-5  # Å; an operation that moves a site further off its image is not used
 STILL = 1e-4  # Å; a hundredth of the tolerance of a search
 
@@ -28,6 +30,7 @@ class CellSymmetry:
     """A structure, the operations that hold in it, and which of its sites they exchange."""
 
     structure: Structure
+    cell: Cell  # of the structure
     rotations: np.ndarray  # (operations, 3, 3) integers, acting on fractional coordinates
     translations: np.ndarray  # (operations, 3) fractional
     equivalent: np.ndarray  # (n,) first site of the orbit of each site
@@ -50,8 +53,9 @@ class Symmetry(SpacegroupAnalyzer):
     def of_cell(self) -> CellSymmetry:
         """The operations found in the structure."""
         found = self.get_symmetry_dataset()
+        cell = Cell.of(self.structure)
         return CellSymmetry(
-            self.structure, found.rotations, found.translations, found.equivalent_atoms
+            self.structure, cell, found.rotations, found.translations, found.equivalent_atoms
         )
 
     def of_conventional_cell(self) -> CellSymmetry:
@@ -79,15 +83,14 @@ class Symmetry(SpacegroupAnalyzer):
         listed = spglib.get_symmetry_from_database(self.get_symmetry_dataset().hall_number)
         assert listed is not None  # the number is one that spglib gave
         rotations, translations = listed["rotations"], listed["translations"]
-        matrix, frac = structure.lattice.matrix, structure.frac_coords
+        cell = Cell.of(structure)
+        matrix, frac, kind = cell.lattice.matrix, cell.frac, cell.kind
         metric = matrix @ matrix.T
         turned = rotations.transpose(0, 2, 1) @ metric @ rotations
         if np.abs(turned - metric).max() > TIGHT * metric.max():
             return None
-        kinds = {species: number for number, species in enumerate(structure.elements)}
-        kind = np.array([kinds[species] for species in structure.species])
-        equivalent = np.full(len(structure), -1)
-        for site in range(len(structure)):
+        equivalent = np.full(len(frac), -1)
+        for site in range(len(frac)):
             if equivalent[site] >= 0:
                 continue
             off = (rotations @ frac[site] + translations)[:, None] - frac  # (operations, n, 3)
@@ -97,7 +100,7 @@ class Symmetry(SpacegroupAnalyzer):
             if squares.min(axis=1).max() > TIGHT**2:
                 return None
             equivalent[squares.argmin(axis=1)] = site
-        return CellSymmetry(structure, rotations, translations, equivalent)
+        return CellSymmetry(structure, cell, rotations, translations, equivalent)
 
 
 @dataclass(frozen=True)
@@ -139,8 +142,7 @@ class _Place:
 
 def find_orbits(symmetry: CellSymmetry) -> Orbits:
     """The orbits of the sites of an ordered structure."""
-    structure = symmetry.structure
-    frac, matrix = structure.frac_coords, structure.lattice.matrix
+    frac, matrix = symmetry.cell.frac, symmetry.cell.lattice.matrix
     n = len(frac)
     orbits = Orbits(
         np.arange(n), np.tile(np.eye(3, dtype=int), (n, 1, 1)), np.zeros((n, 3)), np.zeros((n, 3))

@@ -19,7 +19,7 @@ from pathlib import Path
 from pymatgen.core import Lattice, Structure
 from robocrys import StructureCondenser
 
-from curate.describe.render import plain, render
+from curate.describe.render import as_json, render
 from curate.files import cache_folder, write_json
 
 VERIFIED = {
@@ -138,6 +138,6 @@ def _text(condenser: StructureCondenser, structure: Structure) -> str:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return render(json.dumps(plain(condenser.condense_structure(structure))))
+            return render(as_json(condenser.condense_structure(structure)))
     except Exception as error:  # a release may break either in any way
         return f"{type(error).__name__}: {error}"

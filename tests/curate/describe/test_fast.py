@@ -19,6 +19,7 @@ from curate.describe.fast.fingerprints import labels, motifs
 from curate.describe.fast.minerals import Minerals
 from curate.describe.fast.neighbors import Chemistry, site_neighbors
 from curate.describe.fast.oxidation import oxidation_states
+from curate.describe.fast.reduction import Cell
 from curate.describe.fast.symmetry import Symmetry, find_orbits
 from curate.describe.fast.verified import VERIFIED, differing, trust
 from curate.describe.fast.voronoi import voronoi_faces
@@ -142,8 +143,8 @@ def test_equivalent_sites_share_an_orbit(rutile):
 
 
 def test_titanium_in_rutile_has_six_bonds(rutile):
-    structure = rutile.to_pymatgen()
-    neighbors = site_neighbors(structure, Chemistry(structure), [0])[0]
+    cell = Cell.of(rutile.to_pymatgen())
+    neighbors = site_neighbors(cell, Chemistry(cell), [0])[0]
     lengths = np.sort(np.linalg.norm(neighbors.vector[: neighbors.n_bonds], axis=1))
     # by hand: √(2 (1/2 - u)² a² + c²/4) = 1.948 Å four times, √2 u a = 1.982 Å twice
     assert lengths == pytest.approx([1.948] * 4 + [1.982] * 2, abs=1e-3)

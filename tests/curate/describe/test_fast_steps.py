@@ -29,16 +29,19 @@ def palladium_selenide() -> Structure:
 
 
 def test_where_rounding_decides_the_features_are_the_librarys(palladium_selenide):
-    structure, chemistry = palladium_selenide, Chemistry(palladium_selenide)
+    cell = Cell.of(palladium_selenide)
+    chemistry = Chemistry(cell)
     (first, *_), (uncertain, *_) = site_fingerprints(
-        list(site_neighbors(structure, chemistry, [0]).values())
+        list(site_neighbors(cell, chemistry, [0]).values())
     )
     assert uncertain  # else this crystal shows nothing
     stock = CrystalNNFingerprint.from_preset("ops", cation_anion=False)
     for site in (0, 1):
         features = first.copy()
-        features[uncertain] = with_stock_rounding(structure, chemistry, site, uncertain)
-        assert features == pytest.approx(np.array(stock.featurize(structure, site)), abs=1e-9)
+        features[uncertain] = with_stock_rounding(cell, chemistry, site, uncertain)
+        assert features == pytest.approx(
+            np.array(stock.featurize(palladium_selenide, site)), abs=1e-9
+        )
 
 
 def test_rows_are_rounded_as_single_vectors_are():
@@ -73,6 +76,8 @@ def test_a_short_lattice_is_reduced_like_any_other():
         short, other = (kind.from_parameters(*parameters) for kind in (ShortLattice, Lattice))
         assert np.array_equal(short.lll_matrix, other.lll_matrix)
         assert np.array_equal(short.lll_inverse, other.lll_inverse)
+        niggli = other.get_niggli_reduced_lattice()
+        assert np.allclose(short.get_niggli_reduced_lattice().matrix, niggli.matrix, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", ["silicon", "rock_salt", "rutile", "mos2", "dry_ice"])
@@ -94,11 +99,11 @@ def test_titanium_in_rutile_shares_two_edges_and_eight_corners(rutile):
     structure = rutile.to_pymatgen()
     symmetry = Symmetry(structure, symprec=0.01).of_cell()
     orbits = find_orbits(symmetry)
-    neighbors = site_neighbors(structure, Chemistry(structure), orbits.representatives)
+    neighbors = site_neighbors(symmetry.cell, Chemistry(symmetry.cell), orbits.representatives)
     prints, _ = site_fingerprints(list(neighbors.values()))
     place = {first: number for number, first in enumerate(neighbors)}
     of_sites = prints[[place[first] for first in orbits.representative.tolist()]]
-    analyzer = FastSiteAnalyzer(Bonds(structure, neighbors, orbits), of_sites, orbits, symmetry)
+    analyzer = FastSiteAnalyzer(Bonds(symmetry, neighbors, orbits), of_sites, orbits, symmetry)
     titanium = [x for x in analyzer.get_next_nearest_neighbors(0) if x["element"] == "Ti"]
     assert Counter(x["connectivity"] for x in titanium) == {"edge": 2, "corner": 8}
     edges = [x for x in titanium if x["connectivity"] == "edge"]
