@@ -32,6 +32,8 @@ from model.config import (
 from model.presets import with_preset
 from model.recipes import RecipeConfig
 
+log = logging.getLogger(__name__)
+
 Command = (
     Annotated[PrepareConfig, tyro.conf.subcommand("prepare")]
     | Annotated[TrainConfig, tyro.conf.subcommand("train")]
@@ -130,6 +132,7 @@ def run_prepare(config: PrepareConfig) -> int:
     """Write the folder, and print how many crystals it holds and what it weighs."""
     from model.training.dataset_source import write_prepared
 
+    say_unused(config.training())
     prepared = write_prepared(config)
     for reason, names in prepared.dropped.items():
         print(f"dropped: {len(names)} {reason}")
@@ -140,21 +143,35 @@ def run_prepare(config: PrepareConfig) -> int:
 
 
 def run_train(config: TrainConfig) -> int:
-    """Train and print the scores, with what the test crystals share with the training crystals."""
+    """Train and print the scores, how wide the margins are, and what test and training crystals share."""
     from model.data.overlap import overlap_line
+    from model.model_folder import ModelFolder
+    from model.training.calibration import held_margins, margin_line
     from model.training.metrics import line
     from model.training.train import train
 
+    speaks = os.environ.get("RANK", "0") == "0"  # one of several processes does
+    if speaks:
+        say_unused(config)
     result = train(config)
-    if os.environ.get("RANK", "0") != "0":
-        return 0  # one of several processes speaks
+    if not speaks:
+        return 0
     for part in ("train", "val", "test"):
         print(line(part, result[part], result["unit"]))
+    print(margin_line(held_margins(ModelFolder(config.out)), result["unit"]))
     print(overlap_line(result))
     for reason, count in result["dropped"].items():
         print(f"dropped: {count} {reason}")
     print(f"{config.target}: epoch {result['chosen_epoch']} of {result['epochs']} in {config.out}")
     return 0
+
+
+def say_unused(config: TrainConfig) -> None:
+    """One line for each reason why chosen settings change nothing."""
+    from model.training.unused_settings import unused_settings
+
+    for sentence in unused_settings(config):
+        log.warning("%s", sentence)
 
 
 def run_evaluate(config: EvaluateConfig) -> int:

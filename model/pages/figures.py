@@ -11,8 +11,8 @@ import numpy as np
 from curate.pages.figures import Figure, axis, bars, histogram, lines, log_axis, parity, scatter
 from curate.pages.palette import SYSTEMS, crystal_system
 from model.model_folder import ModelFolder
-from model.predict.calibration import Calibration, Predicted
 from model.statistics.conformal import LEVEL
+from model.training.calibration import Calibration, Predicted
 
 CELL_SIZES = {  # label → numbers of atoms
     "1 or 2": range(1, 3),

@@ -19,9 +19,9 @@ from model.data.preprocessing import Preprocessing
 from model.data.rows import Rows
 from model.model_folder import ModelFolder
 from model.pages.figures import curves, errors_by_element, errors_of, margins_of, parities
-from model.predict.calibration import held_margins
 from model.predict.predictor import Predictor
 from model.predict.sentence_attribution import attribute_sentences
+from model.training.calibration import held_margins
 from model.training.settings_record import CONTENTS, digest
 
 TEMPLATES = Path(__file__).parent / "templates"

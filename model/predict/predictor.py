@@ -30,12 +30,12 @@ from model.model_folder import TEXT_ENCODER, TUNED_ENCODER, ModelFolder
 from model.network.batch import Example
 from model.network.crysmmnet import CrysMMNet
 from model.network.ensemble import ensemble_outputs
-from model.predict.calibration import Calibration
 from model.statistics.conformal import LEVEL, check_level
 from model.text.cache import AnyEncoder, EmbeddingCache, TextEmbeddings
 from model.text.encoder import Pooling, TextEncoder
 from model.text.tfidf import TFIDF, TfidfEncoder
 from model.text.tune import RECORD, TUNED
+from model.training.calibration import Calibration
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure

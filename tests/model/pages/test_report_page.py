@@ -20,9 +20,9 @@ from model.data.materials import load_rows
 from model.files import read_csv, write_csv
 from model.model_folder import ModelFolder
 from model.pages.report import report
-from model.predict.calibration import held_margins
 from model.predict.predictor import Predictor
 from model.predict.sentence_attribution import attribute_sentences, sentences_of
+from model.training.calibration import held_margins
 from model.training.train import train
 
 
