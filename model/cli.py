@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
-from curate.errors import InputError
+from curate.errors import InputError, named
 from curate.errors import shown as printable
 from curate.work.command import run_command
 from model.config import (
@@ -134,8 +134,7 @@ def run_prepare(config: PrepareConfig) -> int:
 
     say_unused(config.training())
     prepared = write_prepared(config)
-    for reason, names in prepared.dropped.items():
-        print(f"dropped: {len(names)} {reason}")
+    print_dropped(prepared.dropped)
     parts = ", ".join(f"{len(examples):,} {part}" for part, examples in prepared.parts.items())
     size = sum(path.stat().st_size for path in config.out.iterdir()) / 2**20
     print(f"{config.out}: {parts}; {size:.1f} MiB")
@@ -160,10 +159,15 @@ def run_train(config: TrainConfig) -> int:
         print(line(part, result[part], result["unit"]))
     print(margin_line(held_margins(ModelFolder(config.out)), result["unit"]))
     print(overlap_line(result))
-    for reason, count in result["dropped"].items():
-        print(f"dropped: {count} {reason}")
+    print_dropped(result["dropped_ids"])
     print(f"{config.target}: epoch {result['chosen_epoch']} of {result['epochs']} in {config.out}")
     return 0
+
+
+def print_dropped(ids: Mapping[str, Sequence[str]]) -> None:
+    """One line for each reason why crystals were left out, with the ids of the first of them."""
+    for reason, names in ids.items():
+        print(printable(f"dropped: {len(names)} {reason} ({named(set(names), 3)})"))
 
 
 def say_unused(config: TrainConfig) -> None:
@@ -183,8 +187,7 @@ def run_evaluate(config: EvaluateConfig) -> int:
     for part in ("train", "val", "test", UNSEEN):
         if part in result:
             print(line(part, result[part], result["unit"]))
-    for reason, count in result["dropped"].items():
-        print(f"dropped: {count} {reason}")
+    print_dropped(result["dropped_ids"])
     return 0
 
 

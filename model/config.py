@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, fields, make_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
@@ -24,6 +25,7 @@ DescriptorName = Literal[
 ]
 ExperimentKind = Literal["modality", "encoder", "text", "low-data"]
 DRAWN_SPLITS = ("random", "formula", "chemical-system")
+CAN_BE_ZERO = ("layers", "alignn_layers", "gcn_layers")  # sizes of which 0 leaves a part out
 SEARCH_FILES = (".csv", ".parquet", ".json")
 CONTROLS = {  # what stands in place of a description, to see whether its words matter
     "shuffled": "the description of another crystal",
@@ -43,6 +45,18 @@ TEXT_HELP = (
     + "; ".join(f"{name}: {meaning}" for name, meaning in CONTROLS.items())
     + ")."
 )
+
+
+def refuse_nonpositive(name: str, value: float | None) -> None:
+    """InputError where a setting that is given is not a positive number."""
+    if value is not None and not 0 < value < math.inf:
+        raise InputError(f"--{name.replace('_', '-')} must be positive, not {value}")
+
+
+def refuse_share(name: str, value: float) -> None:
+    """InputError where a setting is not at least 0 and below 1."""
+    if not 0 <= value < 1:
+        raise InputError(f"--{name.replace('_', '-')} must be at least 0 and below 1, not {value}")
 
 
 @dataclass(frozen=True)
@@ -154,10 +168,9 @@ class DataSettings:
                 f"--text-pooling {self.text_pooling} has no meaning for --text-encoder tfidf, which gives "
                 "one vector a text"
             )
-        if not 0 <= self.graph.shell_tolerance < 1:
-            raise InputError(
-                f"--shell-tolerance must be at least 0 and below 1, not {self.graph.shell_tolerance}"
-            )
+        refuse_share("shell_tolerance", self.graph.shell_tolerance)
+        for name in ("max_neighbors", "cutoff_angstrom"):
+            refuse_nonpositive(name, getattr(self.graph, name))
         if len(set(self.descriptors)) < len(self.descriptors):
             raise InputError(f"--descriptors {' '.join(self.descriptors)}: one is named twice")
         if self.folds is not None and self.split not in DRAWN_SPLITS:
@@ -206,11 +219,14 @@ class TrainSettings(DataSettings):
         super().__post_init__()
         if self.tune_text != "no" and self.text_encoder == "tfidf":
             raise InputError("--tune-text: --text-encoder tfidf has no weights to tune")
-        if not 0 <= self.network.modality_dropout < 1:
-            raise InputError(
-                "--modality-dropout must be at least 0 and below 1, not "
-                f"{self.network.modality_dropout}"
-            )
+        for name in ("modality_dropout", "dropout"):
+            refuse_share(name, getattr(self.network, name))
+        for name in ("projection_width", *SIZES):
+            value = getattr(self.network, name)
+            if name not in CAN_BE_ZERO or value != 0:
+                refuse_nonpositive(name, value)
+        if not 0 <= self.weight_decay < math.inf:
+            raise InputError(f"--weight-decay must be at least 0, not {self.weight_decay}")
         positive = (
             "epochs",
             "batch_size",
@@ -221,9 +237,7 @@ class TrainSettings(DataSettings):
             "tune_epochs",
         )
         for name in positive:
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise InputError(f"--{name.replace('_', '-')} must be positive, not {value}")
+            refuse_nonpositive(name, getattr(self, name))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -77,7 +77,9 @@ def load_rows(data: str) -> Rows:
     try:
         return Rows.from_dataset(load_dataset(data, split="train"))
     except Exception as error:  # the Hub may fail in many ways
-        raise InputError(f"no dataset {data!r} on the Hub ({first_line(error)})") from error
+        raise InputError(
+            f"no dataset {data!r} in a folder or on the Hub ({first_line(error)})"
+        ) from error
 
 
 def _local_rows(folder: Path) -> Rows:
@@ -229,6 +231,6 @@ def _unusable(material: Material, log_target: bool, needs_text: bool) -> str | N
         return "target not finite"
     if log_target and material.target <= 0:
         return "target not positive, no log10"
-    if needs_text and not material.record.description:
+    if needs_text and not (material.record.description or "").strip():
         return "no description"
     return None

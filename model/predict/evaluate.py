@@ -29,7 +29,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         Target, unit, the scores of train, val and test as the model knew them and of crystals new to
         it, in the property's own unit, with how many of test and new lie within their margins (`held`, of
         the `level`; left out where the validation part is too small), and how many crystals were left out,
-        by reason.
+        by reason, with their ids.
 
     Raises:
         InputError: Model or dataset cannot be read, or no crystal has a usable label.
@@ -63,4 +63,5 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
             if part in NOT_LEARNED and None not in margins:
                 errors = np.abs(np.subtract(predicted, wanted))
                 result[part] |= {"held": int(np.sum(errors <= margins)), "level": LEVEL}
-    return {**result, "dropped": {reason: len(names) for reason, names in dropped.items()}}
+    counts = {reason: len(names) for reason, names in dropped.items()}
+    return {**result, "dropped": counts, "dropped_ids": dropped}
