@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, make_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
@@ -51,6 +52,27 @@ def refuse_nonpositive(name: str, value: float | None) -> None:
     """InputError where a setting that is given is not a positive number."""
     if value is not None and not 0 < value < math.inf:
         raise InputError(f"--{name.replace('_', '-')} must be positive, not {value}")
+
+
+def refuse_repeated(name: str, values: Sequence[object]) -> None:
+    """InputError where a setting of several values has none, or one twice."""
+    if not values:
+        raise InputError(f"--{name} needs at least one")
+    if len(set(values)) < len(values):
+        raise InputError(f"--{name} {' '.join(map(str, values))}: one is named twice")
+
+
+def refuse_folder(out: Path | None) -> None:
+    """InputError where the file to write is a folder: said before the work, not after it."""
+    if out is not None and out.is_dir():
+        raise InputError(f"--out {out} is a folder: name a file in it")
+
+
+def refuse_seeds(seeds: Sequence[int]) -> None:
+    """InputError where trees can't be drawn with a seed."""
+    for seed in seeds:
+        if not 0 <= seed < 2**32:
+            raise InputError(f"--seeds must lie between 0 and 2^32 - 1, not {seed}")
 
 
 def refuse_share(name: str, value: float) -> None:
@@ -294,6 +316,8 @@ class TrainConfig(TrainSettings, ExampleSettings):
         super().__post_init__()
         if self.members < 1:
             raise InputError(f"--members must be at least 1, not {self.members}")
+        if not -(2**63) <= self.seed <= 2**63 - self.members:
+            raise InputError(f"--seed must lie between -2^63 and 2^63, not {self.seed}")
         if self.network.readout == "published" and (self.modality != "graph" or self.descriptors):
             raise InputError(
                 "--readout published is the graph network's own way to the property, with nothing joined to "
@@ -350,10 +374,9 @@ class ExperimentConfig(TrainSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("targets", "seeds", "encoders", "fractions"):
-            if not getattr(self, name):
-                raise InputError(f"--{name} needs at least one")
-        if self.parallel < 1:
-            raise InputError(f"--parallel must be positive, not {self.parallel}")
+            refuse_repeated(name, getattr(self, name))
+        refuse_seeds(self.seeds)
+        refuse_nonpositive("parallel", self.parallel)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -382,8 +405,8 @@ class BenchmarkConfig(TrainSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("descriptors", "seeds"):
-            if not getattr(self, name):
-                raise InputError(f"--{name} needs at least one")
+            refuse_repeated(name, getattr(self, name))
+        refuse_seeds(self.seeds)
         if self.inner_folds < 2:
             raise InputError(f"--inner-folds must be at least 2, not {self.inner_folds}")
 
@@ -394,6 +417,9 @@ class EncodersConfig:
 
     n: int = 64
     """Crystals of the embedded sample that a training step is timed on."""
+
+    def __post_init__(self) -> None:
+        refuse_nonpositive("n", self.n)
 
 
 @dataclass(frozen=True)
@@ -429,6 +455,10 @@ class EvaluateConfig:
     cache: Path = field(default_factory=cache_folder)
     """Folder where text embeddings are kept."""
 
+    def __post_init__(self) -> None:
+        refuse_nonpositive("batch_size", self.batch_size)
+        refuse_folder(self.out)
+
 
 @dataclass(frozen=True)
 class ReportModelConfig:
@@ -450,6 +480,9 @@ class ReportModelConfig:
     cache: Path = field(default_factory=cache_folder)
     """Folder where text embeddings are kept."""
 
+    def __post_init__(self) -> None:
+        refuse_folder(self.out)
+
 
 @dataclass(frozen=True)
 class AppConfig:
@@ -468,6 +501,10 @@ class AppConfig:
     """Port to listen on."""
     cache: Path = field(default_factory=cache_folder)
     """Folder where text embeddings are kept."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.port < 2**16:
+            raise InputError(f"--port must lie between 1 and 65535, not {self.port}")
 
 
 @dataclass(frozen=True)
@@ -530,6 +567,7 @@ class SearchConfig:
             raise InputError("ask in words or by --like ID: one of the two")
         if self.n < 1:
             raise InputError(f"--n must be positive, not {self.n}")
+        refuse_folder(self.out)
         if self.out is not None and self.out.suffix not in SEARCH_FILES:
             raise InputError(f"--out {self.out} must end in {', '.join(SEARCH_FILES)}")
 
@@ -555,3 +593,12 @@ class PredictConfig:
     """Crystals computed at once."""
     cache: Path = field(default_factory=cache_folder)
     """Folder where text embeddings are kept."""
+
+    def __post_init__(self) -> None:
+        if not self.crystals:
+            raise InputError("name the crystals to predict: structure files, a run or a dataset")
+        places = (str(self.model), *self.also)
+        if twice := [place for place in self.also if places.count(place) > 1]:
+            raise InputError(f"--also {twice[0]}: the model is named twice")
+        refuse_nonpositive("batch_size", self.batch_size)
+        refuse_folder(self.out)

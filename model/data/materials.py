@@ -15,6 +15,7 @@ from curate.errors import InputError, first_line
 from curate.record import StructureRecord
 from curate.run.schema import DATASET, OF_RECORD, record_of_row
 from model.config import DRAWN_SPLITS
+from model.data.prepared_folder import HEADER
 from model.data.rows import LARGE, Rows
 from model.model_folder import HUB_NAME
 
@@ -86,6 +87,11 @@ def _local_rows(folder: Path) -> Rows:
     """The files themselves: `load_dataset` keeps its copy of a local folder under the folder's name
     and its card, and would give the rows of another run that has the same."""
     files = sorted(folder.glob("default/*.parquet")) or sorted(folder.glob("*.parquet"))
+    if not files and (folder / HEADER).is_file():
+        raise InputError(
+            f"{folder} was written by `crysmmnet prepare`, which a training alone reads: name the run or "
+            "dataset that it was prepared from"
+        )
     if not files:
         raise InputError(f"{folder} holds no Parquet files of a dataset")
     try:

@@ -9,6 +9,7 @@ import numpy as np
 from curate.errors import InputError
 from model.config import EvaluateConfig
 from model.data.materials import load_rows, read_materials, usable
+from model.data.prepare import counted
 from model.files import write_csv
 from model.model_folder import ModelFolder
 from model.predict.predictor import Predictor
@@ -50,7 +51,10 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
             part = known.get(material.id, UNSEEN)
             rows.append((material.id, part, material.target, found.value, found.margin))
     if not rows:
-        raise InputError(f"{config.data} has no crystal with a usable {preprocessing.target!r}")
+        raise InputError(
+            f"{config.data} has no crystal with a usable {preprocessing.target!r}"
+            + counted(dropped)
+        )
     if config.out:
         header = ("id", "split", "target", "prediction")
         write_csv(config.out, header, (row[: len(header)] for row in rows))

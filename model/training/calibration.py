@@ -134,8 +134,8 @@ def margin_line(held: dict[str, Any], unit: str) -> str:
     if held["shortage"] is not None:
         return held["shortage"]
     n, n_held = held["n_test"], round(held["n_test"] * held["coverage"])
-    mean = " on the mean" if held["members"] > 1 else ""
+    average = " on average" if held["members"] > 1 else ""
     return (
-        f"margin ± {held['mean']:.4f} {unit} ({100 * held['level']:g} %){mean}; {n_held} of {n} test "
+        f"margin ± {held['mean']:.4f} {unit} ({100 * held['level']:g} %){average}; {n_held} of {n} test "
         "crystals lie within theirs"
     )

@@ -204,7 +204,7 @@ def test_a_training_says_how_wide_its_margins_are_and_how_many_hold(trained, tmp
     said = margin_line(held, "eV")
     assert said.startswith(f"margin ± {held['mean']:.4f} eV (90 %); ")
     assert f"{50 * held['coverage']:.0f} of 50 test crystals" in said
-    assert "on the mean" in margin_line(
+    assert "on average" in margin_line(
         held_margins(folder_of(trained, tmp_path / "3", 40, 50, 3)), ""
     )
     few = margin_line(held_margins(folder_of(trained, tmp_path / "few", 4, 50)), "eV")
