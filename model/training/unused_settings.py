@@ -40,20 +40,17 @@ def reasons(config: TrainConfig) -> dict[str, tuple[str, ...]]:
     """The settings that change nothing beside the others, by the reason; whether they were chosen or not."""
     modality = config.modality
     found: dict[str, tuple[str, ...]] = {}
+    fusion = config.network.fusion
+    joined = () if fusion_class(fusion, modality) is FUSIONS[fusion] else ("fusion",)
     if modality == "graph":
-        found["with --modality graph"] = ("text", *OF_TEXT, "tune_epochs", "modality_dropout")
+        of_text = ("text", *OF_TEXT, "tune_epochs", "modality_dropout")
+        found["with --modality graph"] = (*joined, *of_text)
     elif config.text == "spacegroup":
         found["with --text spacegroup"] = (*OF_TEXT, "tune_epochs")
     if modality == "text":
-        found["with --modality text"] = OF_GRAPH
+        found["with --modality text"] = (*joined, *OF_GRAPH)
     elif not encoder_class(config.network.encoder).reads_angles:
         found[f"with --encoder {config.network.encoder}, which reads no angles"] = ("max_angles",)
-    without = "" if config.descriptors else " without --descriptors"
-    if (
-        fusion_class(config.network.fusion, modality, bool(config.descriptors))
-        is not (FUSIONS[config.network.fusion])
-    ):
-        found[f"with --modality {modality}{without}"] = ("fusion",)
     if modality == "text" and not config.descriptors:
         found["where the text is all that the model sees"] = ("modality_dropout",)
     if config.tune_text == "no":
