@@ -301,8 +301,11 @@ def run_experiment(config: ExperimentConfig) -> int:
 def run_benchmark(config: BenchmarkConfig) -> int:
     """Run every fold, and print the answer."""
     from model.benchmark.benchmark import benchmark
+    from model.training.unused_settings import unused_of_benchmark
 
     logging.getLogger("model.training").setLevel(logging.WARNING)
+    for sentence in unused_of_benchmark(config):
+        log.warning("%s", sentence)
     folder = benchmark(config)
     print((folder / "report.md").read_text(encoding="utf-8"))
     return 0

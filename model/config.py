@@ -48,10 +48,15 @@ TEXT_HELP = (
 )
 
 
+def flag(name: str) -> str:
+    """A setting as it is written on the command line: `--batch-size`."""
+    return f"--{name.replace('_', '-')}"
+
+
 def refuse_nonpositive(name: str, value: float | None) -> None:
     """InputError where a setting that is given is not a positive number."""
     if value is not None and not 0 < value < math.inf:
-        raise InputError(f"--{name.replace('_', '-')} must be positive, not {value}")
+        raise InputError(f"{flag(name)} must be positive, not {value}")
 
 
 def refuse_repeated(name: str, values: Sequence[object]) -> None:
@@ -78,7 +83,7 @@ def refuse_seeds(seeds: Sequence[int]) -> None:
 def refuse_share(name: str, value: float) -> None:
     """InputError where a setting is not at least 0 and below 1."""
     if not 0 <= value < 1:
-        raise InputError(f"--{name.replace('_', '-')} must be at least 0 and below 1, not {value}")
+        raise InputError(f"{flag(name)} must be at least 0 and below 1, not {value}")
 
 
 @dataclass(frozen=True)

@@ -466,6 +466,7 @@ def holds_structures(place: Path) -> bool:
 
 
 def is_glob(place: str) -> bool:
+    """Whether a place is a pattern of names."""
     return any(letter in place for letter in "*?[")
 
 

@@ -6,13 +6,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from model.config import GraphConfig, TrainConfig
+from model.config import BenchmarkConfig, GraphConfig, TrainConfig, flag
 from model.encoder_settings import SIZES
 from model.network.encoders import encoder_class
 from model.network.fusion import FUSIONS, fusion_class
 
 OF_TEXT = ("text_encoder", "text_pooling", "tune_text")
 OF_GRAPH = ("encoder", *SIZES, "readout", "max_angles", *asdict(GraphConfig()))
+READ_BY_BENCHMARK = ("data", "target", "out", "split", "folds", "cache", "descriptors")
 
 
 def unused_settings(config: TrainConfig) -> list[str]:
@@ -29,7 +30,7 @@ def unused_settings(config: TrainConfig) -> list[str]:
     unused: dict[str, list[str]] = {}
     for reason, names in reasons(config).items():
         if found := [name for name in names if name in chosen]:
-            unused[reason] = [flag(name, chosen.pop(name)) for name in found]
+            unused[reason] = [written(name, chosen.pop(name)) for name in found]
     return [
         f"{', '.join(flags)} {'has' if len(flags) == 1 else 'have'} no effect {reason}"
         for reason, flags in unused.items()
@@ -64,19 +65,31 @@ def reasons(config: TrainConfig) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def differing(config: TrainConfig) -> dict[str, Any]:
+def unused_of_benchmark(config: BenchmarkConfig) -> list[str]:
+    """One sentence with the settings of networks that differ from their defaults, where none is trained."""
+    if config.networks:
+        return []
+    chosen = differing(config)
+    of_networks = flat(TrainConfig(data=config.data, out=Path(), target=config.target))
+    found = [name for name in of_networks if name in chosen and name not in READ_BY_BENCHMARK]
+    if not found:
+        return []
+    flags = ", ".join(written(name, chosen[name]) for name in found)
+    return [f"{flags} {'has' if len(found) == 1 else 'have'} no effect without --networks"]
+
+
+def differing(config: TrainConfig | BenchmarkConfig) -> dict[str, Any]:
     """The settings that differ from their defaults, by name, those of graph and network among them."""
-    default = flat(TrainConfig(data=config.data, out=Path(), target=config.target))
+    default = flat(type(config)(data=config.data, out=Path(), target=config.target))
     return {name: value for name, value in flat(config).items() if value != default[name]}
 
 
-def flat(config: TrainConfig) -> dict[str, Any]:
+def flat(config: TrainConfig | BenchmarkConfig) -> dict[str, Any]:
     """All settings by the names of their flags."""
     settings = asdict(config)
     return settings | settings.pop("graph") | settings.pop("network")
 
 
-def flag(name: str, value: Any) -> str:
-    """A setting as it is written on the command line."""
-    said = f"--{name.replace('_', '-')}"
-    return said if isinstance(value, bool) else f"{said} {value}"
+def written(name: str, value: Any) -> str:
+    """A setting and its value as they are written on the command line."""
+    return flag(name) if isinstance(value, bool) else f"{flag(name)} {value}"

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from corpus import TARGET, TINY
 
-from model.config import GraphConfig, TrainConfig
+from model.config import BenchmarkConfig, GraphConfig, TrainConfig
 from model.network.crysmmnet import CrysMMNet, CrysMMNetConfig
-from model.training.unused_settings import unused_settings
+from model.training.unused_settings import unused_of_benchmark, unused_settings
 
 TOLERANCE = GraphConfig(shell_tolerance=1e-5)
 
@@ -88,3 +88,13 @@ def test_a_fusion_is_said_to_be_unused_where_the_network_is_that_of_another(moda
     }
     is_said = any(said.startswith(f"--fusion {fusion}") for said in unused_settings(config))
     assert is_said == (len(joined) == 1)
+
+
+def test_a_benchmark_without_networks_says_which_of_their_settings_it_does_not_read():
+    given = {"data": "data", "out": Path("out"), "target": TARGET, "folds": "fold", "seeds": (7,)}
+    config = BenchmarkConfig(**given, log_target=True, epochs=5, descriptors=("cell",))
+    assert unused_of_benchmark(config) == [
+        "--log-target, --epochs 5 have no effect without --networks"
+    ]
+    assert unused_of_benchmark(replace(config, networks=True)) == []
+    assert unused_of_benchmark(BenchmarkConfig(**given)) == []
