@@ -46,8 +46,10 @@ class SealedTable:
 
     def read(self, columns: Sequence[str] | None = None) -> pa.Table:
         """The table or some of its columns; DamagedFile where it can't be read."""
+        # Threads gain nothing on bytes in memory, and one that just starts can abort a process that ends.
+        alone = {"use_threads": False, "pre_buffer": False}
         try:
-            return pq.read_table(pa.BufferReader(self.data), columns=columns)
+            return pq.read_table(pa.BufferReader(self.data), columns=columns, **alone)
         except (pa.ArrowException, OSError, ValueError) as error:
             raise DamagedFile(self.path, first_line(error)) from error
 
