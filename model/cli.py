@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
-from curate.errors import InputError
+from curate.errors import InputError, named
 from curate.errors import shown as printable
 from curate.work.command import run_command
 from model.config import (
@@ -31,6 +31,8 @@ from model.config import (
 )
 from model.presets import with_preset
 from model.recipes import RecipeConfig
+
+log = logging.getLogger(__name__)
 
 Command = (
     Annotated[PrepareConfig, tyro.conf.subcommand("prepare")]
@@ -130,9 +132,9 @@ def run_prepare(config: PrepareConfig) -> int:
     """Write the folder, and print how many crystals it holds and what it weighs."""
     from model.training.dataset_source import write_prepared
 
+    say_unused(config.training())
     prepared = write_prepared(config)
-    for reason, names in prepared.dropped.items():
-        print(f"dropped: {len(names)} {reason}")
+    print_dropped(prepared.dropped)
     parts = ", ".join(f"{len(examples):,} {part}" for part, examples in prepared.parts.items())
     size = sum(path.stat().st_size for path in config.out.iterdir()) / 2**20
     print(f"{config.out}: {parts}; {size:.1f} MiB")
@@ -140,21 +142,40 @@ def run_prepare(config: PrepareConfig) -> int:
 
 
 def run_train(config: TrainConfig) -> int:
-    """Train and print the scores, with what the test crystals share with the training crystals."""
+    """Train and print the scores, how wide the margins are, and what test and training crystals share."""
     from model.data.overlap import overlap_line
+    from model.model_folder import ModelFolder
+    from model.training.calibration import held_margins, margin_line
     from model.training.metrics import line
     from model.training.train import train
 
+    speaks = os.environ.get("RANK", "0") == "0"  # one of several processes does
+    if speaks:
+        say_unused(config)
     result = train(config)
-    if os.environ.get("RANK", "0") != "0":
-        return 0  # one of several processes speaks
+    if not speaks:
+        return 0
     for part in ("train", "val", "test"):
         print(line(part, result[part], result["unit"]))
+    print(margin_line(held_margins(ModelFolder(config.out)), result["unit"]))
     print(overlap_line(result))
-    for reason, count in result["dropped"].items():
-        print(f"dropped: {count} {reason}")
+    print_dropped(result["dropped_ids"])
     print(f"{config.target}: epoch {result['chosen_epoch']} of {result['epochs']} in {config.out}")
     return 0
+
+
+def print_dropped(ids: Mapping[str, Sequence[str]]) -> None:
+    """One line for each reason why crystals were left out, with the ids of the first of them."""
+    for reason, names in ids.items():
+        print(printable(f"dropped: {len(names)} {reason} ({named(set(names), 3)})"))
+
+
+def say_unused(config: TrainConfig) -> None:
+    """One line for each reason why chosen settings change nothing."""
+    from model.training.unused_settings import unused_settings
+
+    for sentence in unused_settings(config):
+        log.warning("%s", sentence)
 
 
 def run_evaluate(config: EvaluateConfig) -> int:
@@ -166,8 +187,7 @@ def run_evaluate(config: EvaluateConfig) -> int:
     for part in ("train", "val", "test", UNSEEN):
         if part in result:
             print(line(part, result[part], result["unit"]))
-    for reason, count in result["dropped"].items():
-        print(f"dropped: {count} {reason}")
+    print_dropped(result["dropped_ids"])
     return 0
 
 
@@ -281,8 +301,11 @@ def run_experiment(config: ExperimentConfig) -> int:
 def run_benchmark(config: BenchmarkConfig) -> int:
     """Run every fold, and print the answer."""
     from model.benchmark.benchmark import benchmark
+    from model.training.unused_settings import unused_of_benchmark
 
     logging.getLogger("model.training").setLevel(logging.WARNING)
+    for sentence in unused_of_benchmark(config):
+        log.warning("%s", sentence)
     folder = benchmark(config)
     print((folder / "report.md").read_text(encoding="utf-8"))
     return 0

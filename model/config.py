@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, make_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
@@ -24,6 +26,7 @@ DescriptorName = Literal[
 ]
 ExperimentKind = Literal["modality", "encoder", "text", "low-data"]
 DRAWN_SPLITS = ("random", "formula", "chemical-system")
+CAN_BE_ZERO = ("layers", "alignn_layers", "gcn_layers")  # sizes of which 0 leaves a part out
 SEARCH_FILES = (".csv", ".parquet", ".json")
 CONTROLS = {  # what stands in place of a description, to see whether its words matter
     "shuffled": "the description of another crystal",
@@ -43,6 +46,44 @@ TEXT_HELP = (
     + "; ".join(f"{name}: {meaning}" for name, meaning in CONTROLS.items())
     + ")."
 )
+
+
+def flag(name: str) -> str:
+    """A setting as it is written on the command line: `--batch-size`."""
+    return f"--{name.replace('_', '-')}"
+
+
+def refuse_nonpositive(name: str, value: float | None) -> None:
+    """InputError where a setting that is given is not a positive number."""
+    if value is not None and not 0 < value < math.inf:
+        raise InputError(f"{flag(name)} must be positive, not {value}")
+
+
+def refuse_repeated(name: str, values: Sequence[object]) -> None:
+    """InputError where a setting of several values has none, or one twice."""
+    if not values:
+        raise InputError(f"--{name} needs at least one")
+    if len(set(values)) < len(values):
+        raise InputError(f"--{name} {' '.join(map(str, values))}: one is named twice")
+
+
+def refuse_folder(out: Path | None) -> None:
+    """InputError where the file to write is a folder: said before the work, not after it."""
+    if out is not None and out.is_dir():
+        raise InputError(f"--out {out} is a folder: name a file in it")
+
+
+def refuse_seeds(seeds: Sequence[int]) -> None:
+    """InputError where trees can't be drawn with a seed."""
+    for seed in seeds:
+        if not 0 <= seed < 2**32:
+            raise InputError(f"--seeds must lie between 0 and 2^32 - 1, not {seed}")
+
+
+def refuse_share(name: str, value: float) -> None:
+    """InputError where a setting is not at least 0 and below 1."""
+    if not 0 <= value < 1:
+        raise InputError(f"{flag(name)} must be at least 0 and below 1, not {value}")
 
 
 @dataclass(frozen=True)
@@ -154,10 +195,9 @@ class DataSettings:
                 f"--text-pooling {self.text_pooling} has no meaning for --text-encoder tfidf, which gives "
                 "one vector a text"
             )
-        if not 0 <= self.graph.shell_tolerance < 1:
-            raise InputError(
-                f"--shell-tolerance must be at least 0 and below 1, not {self.graph.shell_tolerance}"
-            )
+        refuse_share("shell_tolerance", self.graph.shell_tolerance)
+        for name in ("max_neighbors", "cutoff_angstrom"):
+            refuse_nonpositive(name, getattr(self.graph, name))
         if len(set(self.descriptors)) < len(self.descriptors):
             raise InputError(f"--descriptors {' '.join(self.descriptors)}: one is named twice")
         if self.folds is not None and self.split not in DRAWN_SPLITS:
@@ -206,11 +246,14 @@ class TrainSettings(DataSettings):
         super().__post_init__()
         if self.tune_text != "no" and self.text_encoder == "tfidf":
             raise InputError("--tune-text: --text-encoder tfidf has no weights to tune")
-        if not 0 <= self.network.modality_dropout < 1:
-            raise InputError(
-                "--modality-dropout must be at least 0 and below 1, not "
-                f"{self.network.modality_dropout}"
-            )
+        for name in ("modality_dropout", "dropout"):
+            refuse_share(name, getattr(self.network, name))
+        for name in ("projection_width", *SIZES):
+            value = getattr(self.network, name)
+            if name not in CAN_BE_ZERO or value != 0:
+                refuse_nonpositive(name, value)
+        if not 0 <= self.weight_decay < math.inf:
+            raise InputError(f"--weight-decay must be at least 0, not {self.weight_decay}")
         positive = (
             "epochs",
             "batch_size",
@@ -221,9 +264,7 @@ class TrainSettings(DataSettings):
             "tune_epochs",
         )
         for name in positive:
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise InputError(f"--{name.replace('_', '-')} must be positive, not {value}")
+            refuse_nonpositive(name, getattr(self, name))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -280,6 +321,8 @@ class TrainConfig(TrainSettings, ExampleSettings):
         super().__post_init__()
         if self.members < 1:
             raise InputError(f"--members must be at least 1, not {self.members}")
+        if not -(2**63) <= self.seed <= 2**63 - self.members:
+            raise InputError(f"--seed must lie between -2^63 and 2^63, not {self.seed}")
         if self.network.readout == "published" and (self.modality != "graph" or self.descriptors):
             raise InputError(
                 "--readout published is the graph network's own way to the property, with nothing joined to "
@@ -336,10 +379,9 @@ class ExperimentConfig(TrainSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("targets", "seeds", "encoders", "fractions"):
-            if not getattr(self, name):
-                raise InputError(f"--{name} needs at least one")
-        if self.parallel < 1:
-            raise InputError(f"--parallel must be positive, not {self.parallel}")
+            refuse_repeated(name, getattr(self, name))
+        refuse_seeds(self.seeds)
+        refuse_nonpositive("parallel", self.parallel)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -368,8 +410,8 @@ class BenchmarkConfig(TrainSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("descriptors", "seeds"):
-            if not getattr(self, name):
-                raise InputError(f"--{name} needs at least one")
+            refuse_repeated(name, getattr(self, name))
+        refuse_seeds(self.seeds)
         if self.inner_folds < 2:
             raise InputError(f"--inner-folds must be at least 2, not {self.inner_folds}")
 
@@ -380,6 +422,9 @@ class EncodersConfig:
 
     n: int = 64
     """Crystals of the embedded sample that a training step is timed on."""
+
+    def __post_init__(self) -> None:
+        refuse_nonpositive("n", self.n)
 
 
 @dataclass(frozen=True)
@@ -415,6 +460,10 @@ class EvaluateConfig:
     cache: Path = field(default_factory=cache_folder)
     """Folder where text embeddings are kept."""
 
+    def __post_init__(self) -> None:
+        refuse_nonpositive("batch_size", self.batch_size)
+        refuse_folder(self.out)
+
 
 @dataclass(frozen=True)
 class ReportModelConfig:
@@ -436,6 +485,9 @@ class ReportModelConfig:
     cache: Path = field(default_factory=cache_folder)
     """Folder where text embeddings are kept."""
 
+    def __post_init__(self) -> None:
+        refuse_folder(self.out)
+
 
 @dataclass(frozen=True)
 class AppConfig:
@@ -454,6 +506,10 @@ class AppConfig:
     """Port to listen on."""
     cache: Path = field(default_factory=cache_folder)
     """Folder where text embeddings are kept."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.port < 2**16:
+            raise InputError(f"--port must lie between 1 and 65535, not {self.port}")
 
 
 @dataclass(frozen=True)
@@ -516,6 +572,7 @@ class SearchConfig:
             raise InputError("ask in words or by --like ID: one of the two")
         if self.n < 1:
             raise InputError(f"--n must be positive, not {self.n}")
+        refuse_folder(self.out)
         if self.out is not None and self.out.suffix not in SEARCH_FILES:
             raise InputError(f"--out {self.out} must end in {', '.join(SEARCH_FILES)}")
 
@@ -541,3 +598,12 @@ class PredictConfig:
     """Crystals computed at once."""
     cache: Path = field(default_factory=cache_folder)
     """Folder where text embeddings are kept."""
+
+    def __post_init__(self) -> None:
+        if not self.crystals:
+            raise InputError("name the crystals to predict: structure files, a run or a dataset")
+        places = (str(self.model), *self.also)
+        if twice := [place for place in self.also if places.count(place) > 1]:
+            raise InputError(f"--also {twice[0]}: the model is named twice")
+        refuse_nonpositive("batch_size", self.batch_size)
+        refuse_folder(self.out)

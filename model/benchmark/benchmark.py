@@ -193,7 +193,7 @@ def trained(
     shared = {field.name: getattr(config, field.name) for field in fields(TrainSettings)}
     found = {}
     for fold, seed, (name, (modality, text)) in product(folds, config.seeds, NETWORKS.items()):
-        slug = f"{modality}-{text}-fold-{fold.name}-seed-{seed}"
+        slug = f"{modality}-{text}-fold-{fold.slug}-seed-{seed}"
         training = TrainConfig(
             **shared,
             target=config.target,

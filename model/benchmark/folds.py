@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 
@@ -21,6 +22,11 @@ class Fold:
     name: str
     learn: np.ndarray  # (n_learn,) rows that models and all choices may see
     test: np.ndarray  # (n_test,) rows whose targets are read once, by the score
+
+    @property
+    def slug(self) -> str:
+        """The name in names of files: a label with slashes must not lead to another folder."""
+        return quote(self.name, safe="") if "/" in self.name else self.name
 
 
 def outer_folds(values: Sequence[Any], column: str) -> list[Fold]:

@@ -83,10 +83,12 @@ class Scale:
         )
 
     def to(self, targets: np.ndarray) -> np.ndarray:
+        """(n,) targets in the property's own unit, as the models learn them."""
         written = targets if self.unit is None else np.log1p(targets / self.unit)
         return (written - self.mean) / self.deviation
 
     def back(self, learned: np.ndarray) -> np.ndarray:
+        """(n,) outputs of the models in the property's own unit, within the range learned from."""
         written = learned * self.deviation + self.mean
         targets = written if self.unit is None else np.expm1(np.minimum(written, 700)) * self.unit
         return np.clip(targets, self.least, self.most)

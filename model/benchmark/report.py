@@ -251,6 +251,8 @@ def report(
         lines.append(difference_row(f"{question}: {one} − {base}", found, p, digits))
     for name, found, p in against:
         lines.append(difference_row(f"blend − published {name}", found, p, digits))
+    if any(found.n_trainings == 1 for _, found, _ in [*differences, *against]):
+        lines += ["", ONE_TRAINING]
     lines += ["", "![folds](folds.png)"] if len(answer.folds) > 1 else []
     lines += ["", "## How it was made", ""]
     told = {name: value for name, value in made.items() if name != SHARED and value not in ({}, 0)}
@@ -267,6 +269,11 @@ INTERVALS = (
     "Below 0 the first is better. Intervals are over trainings (seeds and folds) and crystals together; "
     "p-values are corrected for all rows of their kind (Holm). A word stands where the corrected p is at "
     "most 0.05.",
+)
+
+ONE_TRAINING = (
+    "Where two models have one training in common, the interval is over crystals alone and p is 1: one "
+    "training tells nothing of others."
 )
 
 

@@ -79,7 +79,7 @@ def fit_all(
         for seed in seeds:
             made: dict[Any, Any] = {}
             for member in members:
-                path = out / "fits" / f"{member.slug}-fold-{fold.name}-seed-{seed}.json"
+                path = out / "fits" / f"{member.slug}-fold-{fold.slug}-seed-{seed}.json"
                 if path.is_file():
                     found[member.name, fold.name, seed] = read_fitted(path)
                     continue

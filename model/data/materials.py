@@ -16,6 +16,7 @@ from curate.hub_name import is_hub_name
 from curate.record import StructureRecord
 from curate.run.schema import DATASET, OF_RECORD, record_of_row
 from model.config import DRAWN_SPLITS
+from model.data.prepared_folder import HEADER
 from model.data.rows import LARGE, Rows
 
 NOT_TARGETS = {"nsites", "spacegroup_number"}
@@ -77,13 +78,20 @@ def load_rows(data: str) -> Rows:
     try:
         return Rows.from_dataset(load_dataset(data, split="train"))
     except Exception as error:  # the Hub may fail in many ways
-        raise InputError(f"no dataset {data!r} on the Hub ({first_line(error)})") from error
+        raise InputError(
+            f"no dataset {data!r} in a folder or on the Hub ({first_line(error)})"
+        ) from error
 
 
 def _local_rows(folder: Path) -> Rows:
     """The files themselves: `load_dataset` keeps its copy of a local folder under the folder's name
     and its card, and would give the rows of another run that has the same."""
     files = sorted(folder.glob("default/*.parquet")) or sorted(folder.glob("*.parquet"))
+    if not files and (folder / HEADER).is_file():
+        raise InputError(
+            f"{folder} was written by `crysmmnet prepare`, which a training alone reads: name the run or "
+            "dataset that it was prepared from"
+        )
     if not files:
         raise InputError(f"{folder} holds no Parquet files of a dataset")
     try:
@@ -229,6 +237,6 @@ def _unusable(material: Material, log_target: bool, needs_text: bool) -> str | N
         return "target not finite"
     if log_target and material.target <= 0:
         return "target not positive, no log10"
-    if needs_text and not material.record.description:
+    if needs_text and not (material.record.description or "").strip():
         return "no description"
     return None

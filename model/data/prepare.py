@@ -60,6 +60,9 @@ def prepare(config: TrainConfig, materials: Sequence[Material]) -> Prepared:
     ids = ids_by_part(split, targets, config)
     refuse_empty_parts(ids, dropped, config)
     learned = {name: targets[name] for name in ids["train"]}
+    if len(learned) > 1 and len(set(learned.values())) == 1:
+        value = next(iter(learned.values()))
+        log.warning("every training crystal has %g as %s: nothing to learn", value, config.target)
     encoder = text_encoder(config, seen, ids)
     if config.tune_text != "no" and isinstance(encoder, TextEncoder):
         standardise = fitted(config, learned, seen, None, None).standardise
@@ -200,6 +203,11 @@ def fitted(
     """The preprocessing of a training whose training targets are `learned`, by id, in their own unit."""
     values = list(learned.values())
     mean, std = scale_of(values, config.log_target)
+    if not np.isfinite([mean, std]).all():
+        raise InputError(
+            f"the training crystals' {config.target!r} reaches from {min(values):g} to {max(values):g}, "
+            "which is too far to learn: leave values empty that are none, or take --log-target"
+        )
     origins: set[str] = set()
     elements: set[str] = set()
     for material in seen:

@@ -29,7 +29,14 @@ from safetensors.numpy import load_file, save
 
 from curate.errors import InputError
 from curate.files import json_text, sha256_of, sync_tree, write_json
-from model.config import DRAWN_SPLITS, ExampleSettings, GraphConfig, NetworkConfig, TrainConfig
+from model.config import (
+    DRAWN_SPLITS,
+    ExampleSettings,
+    GraphConfig,
+    NetworkConfig,
+    TrainConfig,
+    flag,
+)
 from model.data.examples import Examples, FittedEncoder, Prepared, with_wanted_bonds
 from model.data.preprocessing import Preprocessing
 from model.graphs.packed import PackedGraphs, packed
@@ -137,7 +144,7 @@ class PreparedFolder:
         """InputError where a training asks for examples of other settings than these."""
         asked = settings_of_examples(config)
         differing = [
-            f"--{name.replace('_', '-')} {_shown(self.settings[name])}, not {_shown(asked[name])}"
+            f"{flag(name)} {_shown(self.settings[name])}, not {_shown(asked[name])}"
             for name in sorted(asked.keys() - {"graph", "encoder", "fusion", "seed"})
             if asked[name] != self.settings[name]
         ]
@@ -167,7 +174,7 @@ class PreparedFolder:
             known["encoder"], wanted["encoder"] = stored, asked  # which decides about self-bonds
             del known["self_bonds"]
         return [
-            f"--{name.replace('_', '-')} {known[name]}, not {wanted[name]}"
+            f"{flag(name)} {known[name]}, not {wanted[name]}"
             for name in sorted(known)
             if wanted[name] != known[name]
         ]

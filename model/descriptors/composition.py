@@ -17,6 +17,7 @@ class Composition(Descriptor):
 
     @cached_property
     def names(self) -> tuple[str, ...]:  # type: ignore[override]
+        """`fraction of H` to `fraction of Lr`."""
         from pymatgen.core import Element
 
         symbols = (Element.from_Z(number).symbol for number in range(1, LAST_ELEMENT + 1))

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from curate.errors import InputError, first_line
 from model.descriptors.descriptor import Described, Descriptor
 from model.descriptors.elements import atomic_numbers, elemental
 
@@ -50,7 +51,16 @@ class Condensed(Descriptor):
         """(65,) numbers; lengths in Å, angles in degrees; all NaN where there is no condensed structure."""
         if material.condensed is None:
             return np.full(len(self.names), np.nan)
-        condensed = json.loads(material.condensed)
+        try:
+            return self.numbers(json.loads(material.condensed))
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise InputError(
+                f"{material.record.material_id}: its condensed structure can't be read "
+                f"({first_line(error)}); build the dataset anew"
+            ) from error
+
+    def numbers(self, condensed: Mapping[str, Any]) -> np.ndarray:
+        """(65,) numbers of a condensed structure, in the order of the names."""
         sites = condensed["sites"]
         weights = multiplicities(condensed)
         coordination = [(len(site["nn"]), weights[key]) for key, site in sites.items()]

@@ -183,6 +183,7 @@ def mae_over_seeds(rows: Rows) -> tuple[float, float | None]:
 
 
 def rows_of(rows: Rows, target: str, variant: Variant) -> list[dict[str, Any]]:
+    """The rows of results.csv of one target and variant."""
     wanted = {"target": target, **asdict(variant)}
     return [row for row in rows if all(row[key] == value for key, value in wanted.items())]
 
@@ -224,6 +225,7 @@ def control_lines(config: ExperimentConfig, compared: Sequence[Comparison]) -> l
 
 
 def told(variant: Variant) -> str:
+    """A variant as a verdict names it: `alignn with text shuffled at 0.5 of the crystals`."""
     share = "" if variant.train_fraction == 1 else f" at {variant.train_fraction:g} of the crystals"
     text = "text" if variant.text == "description" else f"text {variant.text}"
     return f"{variant.encoder} with {text}{share}"
@@ -232,8 +234,8 @@ def told(variant: Variant) -> str:
 def crystal_lines(config: ExperimentConfig, plan: Plan) -> list[str]:
     """How many crystals were left out, and how many test crystals training knows something of."""
     lines = []
-    whole = [t for v, t in plan if v == replace(variants(config)[0], train_fraction=1.0)]
-    for training in whole or [plan[0][1]]:
+    shown = replace(variants(config)[0], train_fraction=largest(config))
+    for training in (training for variant, training in plan if variant == shown):
         metrics = ModelFolder(training.out).metrics
         leaks = metrics["dropped"].get(IN_TWO_PARTS, 0)
         sizes = "/".join(str(metrics[part]["n"]) for part in PARTS)
@@ -330,4 +332,5 @@ def parity(axis: Axes, config: ExperimentConfig, target: str, plan: Plan, rows: 
 
 
 def largest(config: ExperimentConfig) -> float:
+    """The largest share of the training crystals that is learned from."""
     return max(config.fractions) if config.kind == "low-data" else 1.0

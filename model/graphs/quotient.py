@@ -40,14 +40,17 @@ class QuotientGraph:
 
     @property
     def n_atoms(self) -> int:
+        """Classes of atoms."""
         return len(self.atomic_numbers)
 
     @property
     def n_bonds(self) -> int:
+        """Classes of bonds."""
         return len(self.dst)
 
     @property
     def n_angles(self) -> int:
+        """Classes of angles."""
         return len(self.after)
 
     @property

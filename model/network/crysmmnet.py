@@ -51,6 +51,14 @@ class CrysMMNetConfig:
         text_width: int,
         descriptor_widths: Sequence[int] = (),
     ) -> CrysMMNetConfig:
+        """The configuration of a training.
+
+        Args:
+            network: The graph network, its sizes, and how its view is joined with the others.
+            modality: What the model sees of a crystal.
+            text_width: Numbers of a text's embedding, or of each of its tokens'.
+            descriptor_widths: Numbers of each descriptor.
+        """
         return cls(
             modality=modality,
             text_width=text_width,

@@ -74,6 +74,7 @@ class ConcatFusion(Fusion):
         self.width = n_vectors * width
 
     def forward(self, seen: Seen) -> Tensor:
+        """(n_crystals, n_vectors · width)"""
         return torch.cat(seen.vectors, dim=1)
 
 
@@ -100,6 +101,7 @@ class CrossAttentionFusion(Fusion):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, seen: Seen) -> Tensor:
+        """(n_crystals, n_vectors · width): the vectors but the text's, then the mean of the changed atoms."""
         atoms, of, tokens, mask = seen.atoms, seen.atoms_of, seen.text, seen.mask
         assert atoms is not None and of is not None and tokens is not None and mask is not None
         assert of.sizes is not None

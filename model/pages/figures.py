@@ -11,8 +11,8 @@ import numpy as np
 from curate.pages.figures import Figure, axis, bars, histogram, lines, log_axis, parity, scatter
 from curate.pages.palette import SYSTEMS, crystal_system
 from model.model_folder import ModelFolder
-from model.predict.calibration import Calibration, Predicted
 from model.statistics.conformal import LEVEL
+from model.training.calibration import Calibration, Predicted
 
 CELL_SIZES = {  # label → numbers of atoms
     "1 or 2": range(1, 3),
@@ -21,27 +21,42 @@ CELL_SIZES = {  # label → numbers of atoms
     "11 to 20": range(11, 21),
     "over 20": range(21, 10**9),
 }
+LOSSES = {"mse": "MSE", "l1": "MAE", "huber": "Huber loss"}  # by the name in the settings
+WIDE = 3.0  # ratio of values from which a logarithmic axis has two ticks or more
+FEW_EPOCHS = 10  # a line through fewer also shows its points
 LEVELS = (*np.arange(1, 20) / 20, 0.98, 0.99)  # of a calibration plot
 QUARTERS = ("most certain quarter", "second", "third", "least certain quarter")
 
 
 def curves(
-    history: Sequence[Mapping[str, str]], metrics: Mapping[str, Any], unit: str
+    history: Sequence[Mapping[str, str]], metrics: Mapping[str, Any], unit: str, loss: str
 ) -> list[Figure]:
-    """Training loss and validation error over the epochs, the chosen one marked."""
+    """Training loss and validation error over the epochs, the chosen one marked.
+
+    Args:
+        history: Of the network, of the first one where there are several.
+        metrics: The content of metrics.json.
+        unit: Of the validation error.
+        loss: As in `TrainSettings`.
+    """
     epochs = [int(epoch["epoch"]) for epoch in history]
+    whose = " of the first network" if metrics.get("members", 1) > 1 else ""
     figures = []
     for name, title, label, own in (
-        ("train_loss", "Training loss", "MSE, standardised", ""),
+        ("train_loss", "Training loss", f"{LOSSES.get(loss, loss)}, standardised", ""),
         ("val_mae", "Validation error", "MAE", unit),
     ):
         values = [float(epoch[name]) for epoch in history]
-        figure = lines(epochs, {title: values}, axis("epoch"), log_axis(values, label, own))
+        is_wide = min(values) > 0 and max(values) / min(values) > WIDE
+        scale = log_axis(values, label, own) if is_wide else axis(label, own)
+        figure = lines(epochs, {title: values}, axis("epoch"), scale)
+        if len(epochs) < FEW_EPOCHS:
+            figure["data"][0]["mode"] = "lines+markers"
         chosen = metrics["chosen_epoch"]
         mark = {"type": "line", "x0": chosen, "x1": chosen, "y0": 0, "y1": 1, "yref": "paper"}
         figure["layout"]["shapes"] = [mark]
         figures.append(
-            Figure(name, title, figure, f"The dotted line is the chosen epoch, {chosen}.")
+            Figure(name, title, figure, f"The dotted line is the chosen epoch{whose}, {chosen}.")
         )
     return figures
 

@@ -15,13 +15,14 @@ from curate.pages.palette import periodic_table
 from curate.run.schema import record_of_row
 from model.config import ReportModelConfig
 from model.data.materials import label_column, load_rows, read_materials
+from model.data.overlap import overlap_line
 from model.data.preprocessing import Preprocessing
 from model.data.rows import Rows
 from model.model_folder import ModelFolder
 from model.pages.figures import curves, errors_by_element, errors_of, margins_of, parities
-from model.predict.calibration import held_margins
 from model.predict.predictor import Predictor
 from model.predict.sentence_attribution import attribute_sentences
+from model.training.calibration import held_margins
 from model.training.settings_record import CONTENTS, digest
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -52,7 +53,12 @@ def report(config: ReportModelConfig) -> Packed:
     crystals = pack_crystals(rows, columns, table_views(rows), seed=0, first=first)
     test = sorted((row for row in rows if row["split"] == "test"), key=lambda r: -r["size"])
     figures = {
-        "curves": curves(folder.history, metrics, preprocessing.learned_unit),
+        "curves": curves(
+            folder.history,
+            metrics,
+            preprocessing.learned_unit,
+            folder.settings.get("loss", "mse"),
+        ),
         "parity": parities(rows, unit),
         "margins": margins_of(folder, test_ids(folder), unit),
         "errors": errors_of(test, unit),
@@ -62,6 +68,7 @@ def report(config: ReportModelConfig) -> Packed:
         "name": config.model.resolve().name,
         "metrics": metrics,
         "held": held_margins(folder),
+        "shared": overlap_line(metrics),
         "unit": unit,
         "unit_of_errors": f"{unit} MAE".strip(),
         "seen": SEEN[preprocessing.modality],

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from curate.errors import InputError
 from model.config import EvaluateConfig
 from model.data.materials import load_rows, read_materials, usable
+from model.data.prepare import counted
 from model.files import write_csv
 from model.model_folder import ModelFolder
 from model.predict.predictor import Predictor
+from model.statistics.conformal import LEVEL
 from model.training.metrics import scores
 
 UNSEEN = "new"  # crystals that neither trained, chose nor tested the model
+NOT_LEARNED = ("test", UNSEEN)  # whose errors made no margin
 
 
 def evaluate(config: EvaluateConfig) -> dict[str, Any]:
@@ -23,7 +28,9 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
 
     Returns:
         Target, unit, the scores of train, val and test as the model knew them and of crystals new to
-        it, in the property's own unit, and how many crystals were left out, by reason.
+        it, in the property's own unit, with how many of test and new lie within their margins (`held`, of
+        the `level`; left out where the validation part is too small), and how many crystals were left out,
+        by reason, with their ids.
 
     Raises:
         InputError: Model or dataset cannot be read, or no crystal has a usable label.
@@ -42,15 +49,23 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
             dropped.setdefault(str(found.error), []).append(material.id)
         else:
             part = known.get(material.id, UNSEEN)
-            rows.append((material.id, part, material.target, found.value))
+            rows.append((material.id, part, material.target, found.value, found.margin))
     if not rows:
-        raise InputError(f"{config.data} has no crystal with a usable {preprocessing.target!r}")
+        raise InputError(
+            f"{config.data} has no crystal with a usable {preprocessing.target!r}"
+            + counted(dropped)
+        )
     if config.out:
-        write_csv(config.out, ("id", "split", "target", "prediction"), rows)
+        header = ("id", "split", "target", "prediction")
+        write_csv(config.out, header, (row[: len(header)] for row in rows))
     result: dict[str, Any] = {"target": preprocessing.target, "unit": preprocessing.unit}
     for part in ("train", "val", "test", UNSEEN):
         chosen = [row for row in rows if row[1] == part]
         if chosen:
-            _, _, wanted, predicted = zip(*chosen, strict=True)
+            _, _, wanted, predicted, margins = zip(*chosen, strict=True)
             result[part] = scores(wanted, predicted, preprocessing.guess)
-    return {**result, "dropped": {reason: len(names) for reason, names in dropped.items()}}
+            if part in NOT_LEARNED and None not in margins:
+                errors = np.abs(np.subtract(predicted, wanted))
+                result[part] |= {"held": int(np.sum(errors <= margins)), "level": LEVEL}
+    counts = {reason: len(names) for reason, names in dropped.items()}
+    return {**result, "dropped": counts, "dropped_ids": dropped}

@@ -30,12 +30,12 @@ from model.model_folder import TEXT_ENCODER, TUNED_ENCODER, ModelFolder
 from model.network.batch import Example
 from model.network.crysmmnet import CrysMMNet
 from model.network.ensemble import ensemble_outputs
-from model.predict.calibration import Calibration
 from model.statistics.conformal import LEVEL, check_level
 from model.text.cache import AnyEncoder, EmbeddingCache, TextEmbeddings
 from model.text.encoder import Pooling, TextEncoder
 from model.text.tfidf import TFIDF, TfidfEncoder
 from model.text.tune import RECORD, TUNED
+from model.training.calibration import Calibration
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -133,9 +133,9 @@ class Predictor:
             InputError: The level is no share, the text encoder is not the one of the training, or the model
                 has not learned to go without a text.
         """
-        if without_text and not self.model.can_lack_text:
+        if without_text and self.model.sees_text and not self.model.can_lack_text:
             raise InputError(
-                "the model has not learned to predict without a text: train with --modality-dropout"
+                f"{self.folder.path} has not learned to predict without a text: train with --modality-dropout"
             )
         check_level(level)
         records = [
@@ -387,10 +387,14 @@ def say_shortages(predictors: Iterable[Predictor], level: float) -> None:
 
 def property_names(targets: Sequence[str], places: Sequence[str]) -> list[str]:
     """What the predictions of several models are called: their targets, with the model's name where two
-    have the same."""
-    return [
+    have the same, and with the whole path where folders have the same name too."""
+    names = [
         target if targets.count(target) == 1 else f"{target} ({Path(place).name})"
         for target, place in zip(targets, places, strict=True)
+    ]
+    return [
+        name if names.count(name) == 1 else f"{target} ({place})"
+        for name, target, place in zip(names, targets, places, strict=True)
     ]
 
 
@@ -462,6 +466,7 @@ def holds_structures(place: Path) -> bool:
 
 
 def is_glob(place: str) -> bool:
+    """Whether a place is a pattern of names."""
     return any(letter in place for letter in "*?[")
 
 

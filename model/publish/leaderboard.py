@@ -142,4 +142,5 @@ def check_contribution(path: Path, task: str) -> int:
 
 
 def is_number(text: str) -> bool:
+    """Whether a cell is a finite number in plain digits."""
     return bool(re.fullmatch(r"[-+.\deE]+", text)) and math.isfinite(float(text))

@@ -10,9 +10,9 @@ from curate.hub.mirror import LocalFile, PushPlan, check_name
 from model.data.preprocessing import Preprocessing
 from model.model_folder import PREPROCESSING, ModelFolder
 from model.network.encoders import encoder_class
-from model.predict.calibration import held_margins
 from model.publish.metadata import model_metadata
 from model.publish.template import filled
+from model.training.calibration import held_margins
 
 log = logging.getLogger(__name__)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,6 +22,9 @@ from model.search.index import Match, SearchIndex
 log = logging.getLogger(__name__)
 
 N_PROPERTIES = 4  # that the table on the terminal has room for; a file has all
+NAMES = (  # of the columns of a file, before the properties
+    *("id", "formula", "spacegroup", "score", "place_by_words", "place_by_vectors", "sentences"),
+)
 
 
 def search(config: SearchConfig) -> list[Match]:
@@ -64,15 +68,18 @@ def say_translated(query: str) -> None:
 
 
 def names_of(found: Sequence[Match]) -> list[str]:
-    """The properties that any of the crystals has."""
-    return list(dict.fromkeys(name for match in found for name in match.properties))
+    """The properties that any of the crystals has, those that most of them have first."""
+    counts = Counter(name for match in found for name in match.properties)
+    return [name for name, _ in counts.most_common()]
 
 
 def print_matches(found: Sequence[Match]) -> None:
-    """A table on the terminal; plain lines, one a crystal, where the output is no terminal."""
+    """A table on the terminal; where the output is no terminal, a line of names and one for each crystal."""
     console = Console()
     properties = names_of(found)[:N_PROPERTIES]
     if not console.is_terminal:
+        if found:
+            print(shown("\t".join(["id", "formula", "spacegroup", *properties, "sentences"])))
         for match in found:
             values = [f"{match.properties.get(name, '')}" for name in properties]
             cells = [match.id, match.formula, match.spacegroup, *values, " ".join(match.sentences)]
@@ -108,10 +115,11 @@ def write(path: Path, found: Sequence[Match]) -> None:
         }
         for match in found
     ]
-    header = list(rows[0]) if rows else ["id", "formula", "spacegroup", "score", "sentences"]
+    header = [*NAMES, *properties]
     if path.suffix == ".csv":
         write_csv(path, header, [list(row.values()) for row in rows])
     elif path.suffix == ".json":
         write_json(path, rows)
     else:
-        write_table(path, pa.Table.from_pylist(rows))
+        columns = {name: pa.array([row[name] for row in rows]) for name in header}
+        write_table(path, pa.table(columns))

@@ -42,8 +42,9 @@ def stem(word: str) -> str:
 
 
 def matching_sentences(text: str, weights: Mapping[str, float], most: int = 2) -> tuple[str, ...]:
-    """The sentences of a text that hold most of the weight of a query's words, in the text's order."""
-    sentences = [sentence for sentence in SENTENCE_END.split(text.strip()) if sentence]
+    """The sentences of a text that hold most of the weight of a query's words, in the text's order; one that
+    stands twice in the text counts once."""
+    sentences = list(dict.fromkeys(filter(None, SENTENCE_END.split(text.strip()))))
     held = [sum(weights.get(word, 0.0) for word in set(words_of(one))) for one in sentences]
     best = sorted(range(len(sentences)), key=lambda n: (-held[n], n))[:most]
     return tuple(sentences[n] for n in sorted(best) if held[n] > 0)

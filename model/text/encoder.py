@@ -165,6 +165,7 @@ class TextEncoder:
 
     @property
     def max_tokens(self) -> int:
+        """Tokens of a text that the encoder reads; what comes after them is cut."""
         return min(MAX_TOKENS, int(getattr(self.config, "max_position_embeddings", MAX_TOKENS)))
 
     def encode(self, texts: Sequence[str]) -> Iterator[tuple[int, np.ndarray]]:

@@ -24,9 +24,11 @@ def scores(target: ArrayLike, prediction: ArrayLike, guess: float) -> dict[str, 
 
 
 def line(part: str, score: dict[str, float | int | None], unit: str) -> str:
-    """One line of a table of scores."""
+    """One line of a table of scores, with how many crystals lie within their margins where that is known."""
     ratio = f"{score['mad_mae']:.2f}" if score["mad_mae"] else "-"
+    level, held = score.get("level"), score.get("held")
+    within = "" if level is None else f", {held} within their margins ({100 * level:g} %)"
     return (
         f"{part:<5}  MAE {score['mae']:.4f} {unit}  MAD:MAE {ratio}  "
-        f"RMSE {score['rmse']:.4f}  n {score['n']}"
+        f"RMSE {score['rmse']:.4f}  n {score['n']}{within}"
     )

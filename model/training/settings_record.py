@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from curate.errors import InputError
 from curate.files import sweep, write_json
-from model.config import BEFORE_RECORDED, GraphConfig, NetworkConfig, TrainConfig
+from model.config import BEFORE_RECORDED, GraphConfig, NetworkConfig, TrainConfig, flag
 from model.encoder_settings import VERSION
 from model.model_folder import SETTINGS, ModelFolder
 from model.network.encoders import encoder_settings
@@ -78,8 +78,9 @@ def as_started(config: TrainConfig, folder: ModelFolder) -> TrainConfig:
     }
     for name, value in earlier.items():
         if now.self_bonds or name != "self_bond_translations":  # else it has no meaning
-            flag = name.replace("_", "-")
-            log.info("%s was started with --%s %s and goes on with it", folder.path, flag, value)
+            log.info(
+                "%s was started with %s %s and goes on with it", folder.path, flag(name), value
+            )
     return replace(config, graph=replace(now, **earlier))
 
 

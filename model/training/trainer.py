@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.optim.lr_scheduler import OneCycleLR
 
-from curate.errors import InputError
+from curate.errors import InputError, named
 from model.config import LossName, TrainConfig
 from model.data.examples import Prepared
 from model.network.batch import Batch
@@ -183,6 +183,11 @@ class Trainer:
         of_all = float(np.mean(self.processes.gathered(total.item())))
         row = {"loss": of_all / self.updates_per_epoch, "learning_rate": rate}
         error = self.validation_error()
+        if not math.isfinite(error):
+            raise InputError(
+                f"the validation error became {error} in epoch {epoch + 1}: lower --learning-rate, which is "
+                f"{self.config.learning_rate:g}"
+            )
         seconds = time.monotonic() - began
         self.note(epoch + 1, row, {"eval_mae": error}, {"seconds": seconds})
         if error < (math.inf if self.state.best_metric is None else self.state.best_metric):
@@ -259,7 +264,7 @@ class Trainer:
             if not math.isfinite(value):
                 raise InputError(
                     f"the loss became {value} in update {first + number // self.config.accumulate}; "
-                    f"the batch holds {', '.join(ids[number])}"
+                    f"lower --learning-rate, or look at the crystals of the batch: {named(set(ids[number]))}"
                 )
 
     @torch.no_grad()

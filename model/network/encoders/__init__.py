@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from curate.errors import InputError
+from model.config import flag
 from model.encoder_settings import ENCODERS, SIZES, VERSION
 
 if TYPE_CHECKING:
@@ -44,9 +45,9 @@ def encoder_settings(network: NetworkConfig) -> dict[str, Any]:
     given = {name: getattr(network, name) for name in SIZES}
     given = {name: value for name, value in given.items() if value is not None}
     if strange := sorted(given.keys() - known):
-        flags = ", ".join(f"--{name.replace('_', '-')}" for name in strange)
+        flags = ", ".join(map(flag, strange))
         raise InputError(
             f"{flags} has no meaning for --encoder {network.encoder}, which takes "
-            + ", ".join(f"--{name.replace('_', '-')}" for name in sorted(known))
+            + ", ".join(map(flag, sorted(known)))
         )
     return asdict(settings(**given))

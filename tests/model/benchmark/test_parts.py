@@ -18,6 +18,13 @@ def test_each_fold_is_tested_once_and_never_learned_from():
         assert not set(fold.learn) & set(fold.test) and 2 not in fold.learn
 
 
+def test_the_label_of_a_fold_leads_to_no_other_folder():
+    labels = ["../x", "a/b", "a b", "0"]
+    slugs = [fold.slug for fold in outer_folds(labels * 2, "fold")]
+    assert not any("/" in slug for slug in slugs) and len(set(slugs)) == 4
+    assert {"a b", "0"} < set(slugs)  # whose fits were kept under their names
+
+
 def test_a_split_is_one_fold_that_learns_from_train_and_val():
     (fold,) = outer_folds(["train", "val", "test", "leak", None], "split")
     assert (fold.learn.tolist(), fold.test.tolist()) == ([0, 1], [2])

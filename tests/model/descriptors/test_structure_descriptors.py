@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from curate.describe import describe
+from curate.errors import InputError
 from curate.record import StructureRecord
 from model.descriptors import DESCRIPTORS, Crystal, column_names, descriptor_values
 
@@ -105,3 +106,9 @@ QUICK = sorted(name for name, found in DESCRIPTORS.items() if found.potential is
 def test_as_many_numbers_as_names(name):
     crystal = Crystal(MOS2, describe(MOS2).condensed_structure)
     assert DESCRIPTORS[name].compute(crystal).shape == (len(DESCRIPTORS[name].names),)
+
+
+@pytest.mark.parametrize("condensed", ["{broken", "{}", "[1]", '{"sites": 1}'])
+def test_a_damaged_condensed_structure_is_refused_with_the_id(condensed):
+    with pytest.raises(InputError, match=r"^2H-MoS2: its condensed structure can't be read"):
+        descriptor_values(["condensed"], [Crystal(MOS2, condensed)])

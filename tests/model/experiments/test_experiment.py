@@ -235,6 +235,9 @@ def test_an_answer_is_complete_and_comes_out_the_same_again(tmp_path, dataset, c
     assert [path.stat().st_mtime_ns for path in metrics] == before
     made = json.loads((first / "made.json").read_text())
     assert made["reproduction"] == "all 12 results came out as before"
+    halves = run(config_of(tmp_path / "one", dataset, cache, "low-data", fractions=(0.5,)))
+    crystals = (halves / "report.md").read_text().split("## The crystals")[1]
+    assert re.findall(r"seed (\d): 20/2/\d+ crystals; of the test crystals", crystals) == ["1", "2"]
 
 
 def test_the_description_is_compared_with_each_text_that_says_less(tmp_path, dataset, cache):

@@ -145,6 +145,12 @@ def test_a_model_without_it_is_not_asked_to(trained, cache, silicon):
         Predictor.from_pretrained(trained, cache).predict([silicon], without_text=True)
 
 
+def test_a_model_that_reads_no_text_predicts_without_one(settings, tmp_path, cache, silicon):
+    train(settings(tmp_path / "m", modality="graph", epochs=1))
+    predictor = Predictor.from_pretrained(tmp_path / "m", cache)
+    assert predictor.predict([silicon], without_text=True) == predictor.predict([silicon])
+
+
 @pytest.mark.parametrize("share", [-0.1, 1.0])
 def test_a_share_that_is_none_is_refused(settings, tmp_path, share):
     with pytest.raises(InputError, match="--modality-dropout must be at least 0 and below 1"):

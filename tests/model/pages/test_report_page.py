@@ -17,12 +17,14 @@ from curate.errors import InputError
 from curate.run.schema import record_of_row
 from model.config import ReportModelConfig
 from model.data.materials import load_rows
+from model.data.overlap import overlap_line
 from model.files import read_csv, write_csv
 from model.model_folder import ModelFolder
+from model.pages.figures import curves
 from model.pages.report import report
-from model.predict.calibration import held_margins
 from model.predict.predictor import Predictor
 from model.predict.sentence_attribution import attribute_sentences, sentences_of
+from model.training.calibration import held_margins
 from model.training.train import train
 
 
@@ -79,6 +81,7 @@ def test_the_page_quotes_the_models_own_files(page, trained):
     curve = figures["val_mae"]["data"][0]["y"]
     assert curve == [float(epoch["val_mae"]) for epoch in history]
     assert len(figures["parity-test"]["data"][0]["x"]) == metrics["test"]["n"]
+    assert f"O{overlap_line(metrics)[1:]}." in page
     assert "not the dataset the model learned from" not in page
 
 
@@ -143,6 +146,23 @@ def test_the_command_line_says_what_it_wrote(trained, dataset, tmp_path):
     assert done.stderr.startswith("crysmmnet: ")
 
 
+def test_curves_name_their_loss_and_show_the_points_of_few_epochs():
+    history = [
+        {"epoch": "1", "train_loss": "0.9", "val_mae": "0.65"},
+        {"epoch": "2", "train_loss": "0.1", "val_mae": "0.63"},
+    ]
+    loss, error = curves(history, {"chosen_epoch": 2, "members": 3}, "eV", "l1")
+    assert loss.figure["layout"]["yaxis"]["title"]["text"] == "MAE, standardised"
+    assert loss.figure["layout"]["yaxis"]["type"] == "log"
+    assert (
+        "type" not in error.figure["layout"]["yaxis"]
+    )  # no power of ten lies between 0.63 and 0.65
+    assert {one.figure["data"][0]["mode"] for one in (loss, error)} == {"lines+markers"}
+    assert error.note == "The dotted line is the chosen epoch of the first network, 2."
+    many = [{**history[0], "epoch": str(number)} for number in range(1, 30)]
+    assert curves(many, {"chosen_epoch": 1}, "eV", "mse")[0].figure["data"][0]["mode"] == "lines"
+
+
 def test_the_page_shows_what_margins_are_worth(tmp_path, settings, dataset, cache):
     config = settings(tmp_path / "m", members=2, split="random", epochs=1)
     train(config)
@@ -160,6 +180,7 @@ def test_the_page_shows_what_margins_are_worth(tmp_path, settings, dataset, cach
     )
     report(ReportModelConfig(config.out, dataset, out, cache=cache))
     page, held = out.read_text(), held_margins(folder)
+    assert "It is the mean of 2 networks, of which epochs 1, 1 were chosen" in page
     assert held["n_val"] == kept - 1 >= 9
     assert f"<b>± {held['mean']:,.3g}</b>" in page
     figures = unpacked(page, "figures")

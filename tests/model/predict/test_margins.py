@@ -6,15 +6,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from corpus import records
+from corpus import TARGET, records
 
 from curate.errors import InputError
-from model.config import PredictConfig
+from model.config import EvaluateConfig, PredictConfig
 from model.data.neighborhood import Neighborhood
 from model.files import read_csv, write_csv
 from model.model_folder import ModelFolder
-from model.predict.calibration import Calibration, held_margins
+from model.predict.evaluate import evaluate
 from model.predict.predictor import Predictor, predict
+from model.training.calibration import Calibration, held_margins, margin_line
+from model.training.metrics import line
 from model.training.train import train
 
 
@@ -194,3 +196,33 @@ def test_several_models_say_what_each_says_alone_and_describe_once(
                 assert float(row[f"{name} prediction"]) == one.value
                 assert row[f"{name} unit"] == one.unit
                 assert float(row[f"{name} margin"]) == one.margin
+
+
+def test_a_training_says_how_wide_its_margins_are_and_how_many_hold(trained, tmp_path):
+    folder = folder_of(trained, tmp_path / "one", 40, 50)
+    held = held_margins(folder)
+    said = margin_line(held, "eV")
+    assert said.startswith(f"margin ± {held['mean']:.4f} eV (90 %); ")
+    assert f"{50 * held['coverage']:.0f} of 50 test crystals" in said
+    assert "on average" in margin_line(
+        held_margins(folder_of(trained, tmp_path / "3", 40, 50, 3)), ""
+    )
+    few = margin_line(held_margins(folder_of(trained, tmp_path / "few", 4, 50)), "eV")
+    assert few == "no margins: the validation part has 4 crystals, and a level of 0.9 needs 9"
+
+
+def test_an_evaluation_says_how_many_new_crystals_lie_within_their_margins(
+    trained, tmp_path, dataset, cache
+):
+    folder = folder_of(
+        trained, tmp_path / "m", 40, 5
+    )  # whose crystals are not those of the dataset
+    new = evaluate(EvaluateConfig(folder.path, dataset, cache=cache))["new"]
+    predictions = Predictor.from_pretrained(folder.path, cache).predict(records())
+    targets = {record.material_id: record.properties[TARGET] for record in records()}
+    within = [abs(one.value - targets[one.id]) <= one.margin for one in predictions]
+    assert 0 < sum(within) < len(within)
+    assert (new["held"], new["level"]) == (sum(within), 0.9)
+    assert line("new", new, "eV/atom").endswith(f", {sum(within)} within their margins (90 %)")
+    few = evaluate(EvaluateConfig(trained, dataset, cache=cache))["test"]
+    assert "held" not in few and line("test", few, "eV/atom").endswith(f"n {few['n']}")

@@ -11,8 +11,8 @@ from hub_clients import TOKEN, run
 from curate.errors import InputError
 from model.files import read_csv, write_csv
 from model.model_folder import ModelFolder
-from model.predict.calibration import held_margins
 from model.publish.push import model_card, plan_push
+from model.training.calibration import held_margins
 from model.training.train import train
 
 STORED = Path(__file__).parents[2] / "data" / "model_card.md"

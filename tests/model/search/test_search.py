@@ -18,7 +18,7 @@ from model import cli
 from model.config import SearchConfig
 from model.files import read_csv
 from model.search import SearchIndex
-from model.search.answer import search
+from model.search.answer import NAMES, search, write
 from model.search.bm25 import BM25, K1, B
 from model.search.fusion import fused, ranking
 from model.search.index import FOLDER, MANIFEST, VECTORS
@@ -93,6 +93,8 @@ def test_the_sentences_with_the_rarest_words_are_shown():
     )
     assert len(matching_sentences(WRITTEN[0], weights)) == 2
     assert matching_sentences(WRITTEN[1], {"octahedr": 2.0}) == ()
+    twice = "The octahedra are tilted. It is cubic. The octahedra are tilted."
+    assert matching_sentences(twice, {"octahedr": 2.0}) == ("The octahedra are tilted.",)
 
 
 @pytest.mark.parametrize("by", ["words", "vectors", "both"])
@@ -196,7 +198,14 @@ def test_the_command_prints_and_writes(dataset, cache, tmp_path, capsys, caplog)
         out = tmp_path / f"found.{ending}"
         with caplog.at_level(logging.INFO, "model.search"):
             assert cli.run(SearchConfig(dataset, words, n=3, out=out, cache=cache)) == 0
-    lines = capsys.readouterr().out.splitlines()[:3]
+    head, *lines = capsys.readouterr().out.splitlines()[:4]
+    first, formula, spacegroup, *properties, last = head.split("\t")
+    assert (first, formula, spacegroup, last) == ("id", "formula", "spacegroup", "sentences")
+    every = pq.read_table(tmp_path / "found.parquet").to_pylist()
+    for line, row in zip(lines, every, strict=True):  # a number stands under its property's name
+        values = dict(zip(properties, line.split("\t")[3:-1], strict=True))
+        assert values == {name: "" if row[name] is None else f"{row[name]}" for name in properties}
+    assert all(len(line.split("\t")) == len(head.split("\t")) for line in lines)
     assert "reading rubidium as Rb, bromide as Br" in caplog.text
     assert "searching 48 texts, by words and tfidf" in caplog.text
     ids = [line.split("\t")[0] for line in lines]
@@ -206,6 +215,16 @@ def test_the_command_prints_and_writes(dataset, cache, tmp_path, capsys, caplog)
     assert [row["id"] for row in written] == ids
     (salt,) = [row for row in written if row["id"] == "JVASP-1921"]
     assert (salt["formula"], salt["spacegroup"]) == ("BrRb", "Fm-3m")
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_a_file_without_answers_has_the_columns_of_one_with_them(tmp_path, ending):
+    write(tmp_path / f"none.{ending}", [])
+    if ending == "csv":
+        found = (tmp_path / "none.csv").read_text().strip().split(",")
+    else:
+        found = pq.read_table(tmp_path / "none.parquet").column_names
+    assert found == list(NAMES)
 
 
 def test_an_encoder_of_sentences_makes_the_vectors(dataset, cache):

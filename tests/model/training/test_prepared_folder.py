@@ -49,6 +49,13 @@ def prepared(tmp_path_factory, settings) -> Path:
     return prepare(tmp_path_factory.mktemp("prepared") / "folder", settings, split="official")
 
 
+def test_what_reads_a_dataset_says_that_a_prepared_folder_is_none(prepared, trained, cache):
+    with pytest.raises(
+        InputError, match="was written by `crysmmnet prepare`, which a training alone"
+    ):
+        evaluate(EvaluateConfig(trained, str(prepared), cache=cache))
+
+
 def on_bare_machine(*words) -> subprocess.CompletedProcess:
     """The command with all other packages hidden, or by the environment without them that BARE names."""
     if bare := os.environ.get("BARE"):

@@ -240,6 +240,39 @@ def test_nan_loss_stops_with_the_ids_of_the_batch(tmp_path, settings):
         train(settings(tmp_path / "m", modality="graph", learning_rate=1e30))
 
 
+def test_a_learning_rate_that_loses_the_weights_stops_with_what_to_do(tmp_path, settings):
+    """One update: the loss before it is a number, the validation error after it is none."""
+    given = settings(tmp_path / "m", learning_rate=1e30, batch_size=64, epochs=1, modality="graph")
+    with pytest.raises(
+        InputError, match="validation error became nan in epoch 1: lower --learning"
+    ):
+        train(given)
+    assert not (tmp_path / "m" / "metrics.json").exists()
+
+
+def test_targets_that_reach_too_far_are_refused(tmp_path, settings):
+    changed = rows()
+    for number, row in enumerate(changed):
+        row[TARGET] = (-1) ** number * 1e300
+    data = write_dataset(tmp_path / "dataset", changed)
+    with pytest.raises(InputError, match=r"from -1e\+300 to 1e\+300, which is too far to learn"):
+        train(settings(tmp_path / "m", data=data))
+
+
+def test_targets_that_are_all_alike_are_said_to_teach_nothing(tmp_path, settings, caplog):
+    data = write_dataset(tmp_path / "dataset", [{**row, TARGET: 1.5} for row in rows()])
+    train(settings(tmp_path / "m", data=data, epochs=1, modality="graph"))
+    assert f"every training crystal has 1.5 as {TARGET}: nothing to learn" in caplog.text
+
+
+def test_a_text_of_blanks_is_none(tmp_path, settings):
+    changed = rows()
+    changed[0]["description"] = " \n "
+    data = write_dataset(tmp_path / "dataset", changed)
+    found = train(settings(tmp_path / "m", data=data, epochs=1))
+    assert found["dropped_ids"]["no description"] == [changed[0]["material_id"]]
+
+
 def test_bad_targets_are_dropped_and_counted(tmp_path, settings):
     changed = rows()
     names = [row["material_id"] for row in changed]

@@ -122,3 +122,20 @@ def held_margins(folder: ModelFolder, level: float = LEVEL) -> dict[str, Any]:
         "certain_half": certain_half(test.errors, margins) if known else None,
         "shortage": calibration.shortage(level),
     }
+
+
+def margin_line(held: dict[str, Any], unit: str) -> str:
+    """In words, how wide a model's margins are and how many of them hold on its test part.
+
+    Args:
+        held: What `held_margins` found.
+        unit: Of the property.
+    """
+    if held["shortage"] is not None:
+        return held["shortage"]
+    n, n_held = held["n_test"], round(held["n_test"] * held["coverage"])
+    average = " on average" if held["members"] > 1 else ""
+    return (
+        f"margin ± {held['mean']:.4f} {unit} ({100 * held['level']:g} %){average}; {n_held} of {n} test "
+        "crystals lie within theirs"
+    )
