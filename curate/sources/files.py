@@ -321,7 +321,7 @@ def json_entries(path: Path, _: bool) -> Iterator[Any]:
         encoding = next(
             (name for mark, name in ENCODINGS.items() if start.startswith(mark)), "utf-8"
         )
-        text = io.TextIOWrapper(raw, encoding=encoding, errors="replace")
+        text = io.TextIOWrapper(raw, encoding=encoding, errors="surrogateescape")
         yield from entries(text, is_lines=kind(path) == "jsonl")
 
 
