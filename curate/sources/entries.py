@@ -201,6 +201,8 @@ def value_of(raw: Any) -> Value:
         found = as_number(text)
         if found is None:
             return text
+        if math.isinf(found) and "inf" not in text.lower():
+            raise ValueError("a number larger than any that can be stored")
         raw = found
     if isinstance(raw, int) and not isinstance(raw, bool) and abs(raw) > LARGEST_WHOLE:
         try:

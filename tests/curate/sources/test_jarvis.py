@@ -102,6 +102,7 @@ def test_a_broken_entry_costs_itself_only(tmp_path):
     rows = jarvis_rows(4)
     del rows[1]["atoms"]
     rows[2]["atoms"]["elements"] = rows[2]["atoms"]["elements"][:-1]
+    rows[3]["spg_number"] = 10**400  # no number of a space group, which may be missing
     path = tmp_path / "by_hand.zip"
     path.write_bytes(zipped(json.dumps([*rows, "what"])))
     source = Jarvis("dft_3d_2021", input=path)
