@@ -230,7 +230,7 @@ def find(pattern: Path) -> tuple[list[Path], list[Path]]:
         for path in sorted(pattern.rglob("*")):
             if path.is_file() and kind(path) and not path.name.startswith("."):
                 paths.append(path)
-            elif path.is_file() or path.is_symlink():
+            elif not path.is_dir() or path.is_symlink():  # pipes and devices too
                 passed_over.append(path)
     elif pattern.is_file():
         paths = [pattern]
