@@ -48,7 +48,6 @@ DEFAULT = NetworkConfig()
 NETWORKS = {
     "default": (DEFAULT, GraphConfig(), ()),
     "--readout atoms+bonds": (replace(DEFAULT, readout="atoms+bonds"), GraphConfig(), ()),
-    "--fusion gate": (replace(DEFAULT, fusion="gate"), GraphConfig(), ()),
     "--fusion cross-attention": (replace(DEFAULT, fusion="cross-attention"), GraphConfig(), ()),
     "--modality-dropout 0.2": (replace(DEFAULT, modality_dropout=0.2), GraphConfig(), ()),
     f"--descriptors {' '.join(DESCRIPTORS)}": (DEFAULT, GraphConfig(), DESCRIPTORS),

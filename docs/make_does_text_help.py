@@ -84,9 +84,10 @@ def differences() -> list[list[str]]:
 
 
 def presets() -> list[list[str]]:
-    """A row for each data set of the ablation: the paper's recipe, the best one, what stands beside it."""
+    """A row for each data set of the ablation: the paper's recipe, the best one, what stands beside it; of
+    all trainings that there are."""
     rows = []
-    for task, variants in ablation().items():
+    for task, variants in {**ablation(), **ablation("more")}.items():
         paper, best = variants["both"], variants["both, l1, mean pooling, descriptors"]
         change = best["to the paper's"]
         low, high = change["interval"]
@@ -99,6 +100,7 @@ def presets() -> list[list[str]]:
         rows.append(
             [
                 task,
+                str(len(best["maes"])),
                 f"{paper['mae']:.4g}",
                 f"{best['mae']:.4g}",
                 f"{100 * change['difference'] / paper['mae']:+.0f} % "
@@ -124,22 +126,20 @@ def few() -> list[list[str]]:
     return rows
 
 
-def ablation() -> dict[str, dict[str, Any]]:
-    """What `benchmarks/ablation.py` found, by data set and variant."""
-    return json.loads((RESULTS / "ablation.json").read_text(encoding="utf-8"))["tasks"]
+def ablation(part: str = "tasks") -> dict[str, dict[str, Any]]:
+    """What `benchmarks/ablation.py` found, by data set and variant: of three trainings, or `more`."""
+    return json.loads((RESULTS / "ablation.json").read_text(encoding="utf-8"))[part]
 
 
-def ingredients() -> list[list[str]]:
+def ingredients(part: str = "tasks") -> list[list[str]]:
     """A row for each variant of the ablation, a column for each data set; see `change`."""
-    tasks = ablation()
+    tasks = ablation(part)
     names = dict.fromkeys(name for variants in tasks.values() for name in variants)
     rows = []
     for name in names:
         found = [variants.get(name, {}) for variants in tasks.values()]
-        if (
-            not re.search(r", 0\.", name)
-            and max(len(one.get("maes", [])) for one in found) == TRAININGS
-        ):
+        n_trainings = max(len(one.get("maes", [])) for one in found)
+        if not re.search(r", 0\.", name) and n_trainings >= TRAININGS:
             base = next((one["base"] for one in found if "base" in one), "")
             rows.append([name, base, *map(change, found)])
     return rows
@@ -182,6 +182,8 @@ def page() -> str:
         differences=differences(),
         commands=run_it(),
         ingredients=ingredients(),
+        all_folds=ingredients("more"),
+        folds_of=list(ablation("more")),
         sets=list(ablation()),
         costs=costs(),
         presets=presets(),

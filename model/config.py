@@ -14,7 +14,7 @@ from curate.files import cache_folder
 from model.encoder_settings import ENCODERS, SIZES
 
 Modality = Literal["both", "graph", "text"]
-FusionName = Literal["concat", "gate", "cross-attention"]
+FusionName = Literal["concat", "cross-attention"]
 LossName = Literal["mse", "l1", "huber"]
 PoolingChoice = Literal["cls", "mean", "own"]
 TuneText = Literal["no", "lora", "full"]

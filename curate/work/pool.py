@@ -79,17 +79,22 @@ def work(
     pool = _pool(limits, preload)
     tasks = iter(tasks)
     running: dict[Future, tuple[Any, tuple]] = {}
+    not_taken: list[tuple[Any, tuple]] = []  # by a pool that had broken
     killed: Counter[Any] = Counter()  # how often the worker of a task was, by key
     n_pools = 1
 
     def submit(some: Iterable[tuple[Any, tuple]]) -> None:
         for key, arguments in some:
-            future = pool.schedule(function, args=arguments, timeout=limits.timeout)
-            running[future] = (key, arguments)
+            try:
+                future = pool.schedule(function, args=arguments, timeout=limits.timeout)
+            except RuntimeError:
+                not_taken.append((key, arguments))
+            else:
+                running[future] = (key, arguments)
 
     try:
         submit(islice(tasks, 4 * limits.workers))
-        while running:
+        while running or not_taken:
             finished, _ = wait(running, POLL_SECONDS, FIRST_COMPLETED)
             interrupt.check()
             again, n_ended, is_broken, is_in_doubt = [], 0, False, False
@@ -113,8 +118,9 @@ def work(
                 )
             if is_broken or is_in_doubt:
                 pool.stop()
-                again += running.values()
+                again += [*running.values(), *not_taken]
                 running.clear()
+                not_taken.clear()
                 pool = _pool(limits, preload)
             submit(again)
             submit(islice(tasks, n_ended))

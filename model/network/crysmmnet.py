@@ -94,7 +94,7 @@ class CrysMMNet(nn.Module):
         self.sees_descriptors = len(config.descriptor_widths) > 0
         if config.readout == "published" and (config.modality != "graph" or self.sees_descriptors):
             raise InputError("the published readout is of a graph alone, with nothing joined to it")
-        fusion = fusion_class(config.fusion, config.modality, self.sees_descriptors)
+        fusion = fusion_class(config.fusion, config.modality)
         if self.sees_graph:
             encoder = encoder_class(config.encoder)
             self.graph_encoder = encoder(encoder.settings(**(config.encoder_settings or {})))

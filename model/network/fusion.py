@@ -77,22 +77,6 @@ class ConcatFusion(Fusion):
         return torch.cat(seen.vectors, dim=1)
 
 
-class GateFusion(Fusion):
-    """The sum of the vectors, each number of each weighed by a share that depends on them all."""
-
-    reads_atoms, reads_tokens = False, False
-
-    def __init__(self, width: int, n_vectors: int) -> None:
-        super().__init__(width, n_vectors)
-        self.width, self.n_vectors = width, n_vectors
-        self.weigh = nn.Linear(n_vectors * width, n_vectors * width)
-
-    def forward(self, seen: Seen) -> Tensor:
-        vectors = torch.stack(seen.vectors, dim=1)  # (n_crystals, n_vectors, width)
-        shares = self.weigh(vectors.flatten(1)).view_as(vectors).softmax(1)
-        return (shares * vectors).sum(1)
-
-
 class CrossAttentionFusion(Fusion):
     """Atoms ask, the tokens of their crystal's text answer; what they found is added to the atoms.
 
@@ -140,23 +124,15 @@ class CrossAttentionFusion(Fusion):
 
 FUSIONS: dict[FusionName, type[Fusion]] = {
     "concat": ConcatFusion,
-    "gate": GateFusion,
     "cross-attention": CrossAttentionFusion,
 }
 
 
-def fusion_class(
-    name: FusionName, modality: Modality, has_descriptors: bool = False
-) -> type[Fusion]:
-    """The fusion of this name; of a single vector there is nothing to join.
+def fusion_class(name: FusionName, modality: Modality) -> type[Fusion]:
+    """The fusion of this name; without graph or text the vectors that there are stand side by side.
 
-    A fusion that reads atoms or tokens needs graph and text: without one of them the vectors that there
-    are stand side by side. Raises InputError where there is none of this name.
+    Raises InputError where there is none of this name.
     """
     if name not in FUSIONS:
         raise InputError(f"no fusion {name!r}; known: {', '.join(FUSIONS)}")
-    fusion = FUSIONS[name]
-    if modality == "both":
-        return fusion
-    of_vectors = not (fusion.reads_atoms or fusion.reads_tokens)
-    return fusion if has_descriptors and of_vectors else ConcatFusion
+    return FUSIONS[name] if modality == "both" else ConcatFusion

@@ -16,6 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(Path(__file__).parent), str(ROOT / "tests" / "helpers"), str(ROOT)]
@@ -59,12 +60,20 @@ def main() -> int:
     parser.add_argument("--scale", type=float, default=1.0, help="share of the whole attack")
     parser.add_argument("--crystals", type=int, default=20_000, help="of the build under faults")
     parser.add_argument("--kills", type=int, default=6, help="of the build under faults")
-    parser.add_argument("--only", nargs="*", help="kinds of attack")
+    parser.add_argument("--only", nargs="*", help="kinds of attack; others' results are kept")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results/attack.json")
     words = parser.parse_args()
     logging.disable(logging.WARNING)
-    table: dict[str, dict] = {}
-    silent: list[str] = []
+    found: dict[str, Any] = {"seed": words.seed, "scale": words.scale, "kinds": {}, "silent": []}
+    if words.only and words.out.is_file():
+        before = json.loads(words.out.read_text())
+        if [before["seed"], before["scale"]] != [words.seed, words.scale]:
+            sys.exit(f"{words.out} is of another seed or scale; give --out another file")
+        found = before
+        found["silent"] = [
+            told for told in before["silent"] if told.partition(":")[0] not in words.only
+        ]
+    table, silent = found["kinds"], found["silent"]
     for name, outcomes in attacks(words.scale, words.seed).items():
         if words.only and name not in words.only:
             continue
@@ -80,7 +89,6 @@ def main() -> int:
             table[f"{name}: {kind}"] = {"tried": sum(row.values()), "silent": 0, **row}
             print(f"{name}: {kind}: {table[f'{name}: {kind}']}", flush=True)
         print(f"{name}: {time.monotonic() - began:.0f} s", flush=True)
-    found = {"seed": words.seed, "scale": words.scale, "kinds": table, "silent": silent}
     if words.crystals and (not words.only or "faults" in words.only):
         import faults
 

@@ -131,7 +131,6 @@ def test_cutoff_grows_where_an_atom_has_too_few_neighbours():
     assert graph.n_bonds == 18
 
 
-@pytest.mark.dgl
 def rounded(record, digits=5):
     """As a CIF with that many digits after the point has it."""
     cell = Lattice(record.lattice_vectors)
@@ -160,6 +159,7 @@ def test_five_digits_of_a_cif_change_no_bond_and_with_a_millionth_they_do():
     assert len(cut[1e-6]) > 3
 
 
+@pytest.mark.dgl
 def test_exact_shell_gives_the_released_edges_to_the_last_one(sample):
     """jarvis-tools holds the loops that the released code copied."""
     from jarvis.core.atoms import Atoms

@@ -1,4 +1,4 @@
-"""Fusion: concatenation as ever, a gate, and attention of the atoms to the tokens."""
+"""Fusion: concatenation as ever, and attention of the atoms to the tokens."""
 
 import json
 import shutil
@@ -28,7 +28,6 @@ from model.training.train import train
 SIZES = NetworkConfig(
     width=16, alignn_layers=1, gcn_layers=1, embedding_width=8, fusion="cross-attention"
 )
-GATE = replace(SIZES, fusion="gate")
 
 
 @pytest.fixture(scope="module")
@@ -137,16 +136,6 @@ def test_heads_must_divide_the_width():
         network(sizes=replace(SIZES, projection_width=10))
 
 
-def test_the_gate_weighs_each_number_of_each_vector(sample):
-    model, found = network(sizes=GATE), batch(sample)
-    graph = model.graph_projection(model.readout(model.graph_encoder(found)))
-    text = model.text_projection(found.text)
-    raw = model.fusion.weigh(torch.hstack((graph, text)))
-    share = torch.sigmoid(raw[:, :64] - raw[:, 64:])  # the softmax of two
-    assert torch.allclose(model.fused(found), share * graph + (1 - share) * text, atol=1e-6)
-    assert share.min() > 0.01 and share.max() < 0.99
-
-
 @pytest.mark.parametrize("name", FUSIONS)
 def test_descriptors_are_joined_by_every_fusion(sample, name):
     sizes, chance = replace(SIZES, fusion=name), np.random.default_rng(1)
@@ -167,18 +156,10 @@ def test_descriptors_are_joined_by_every_fusion(sample, name):
         assert projection.projection.weight.grad.abs().max() > 0
 
 
-@pytest.mark.parametrize(
-    ("modality", "descriptors", "expected"),
-    [
-        ("graph", False, ["concat"] * 3),
-        ("text", True, ["concat", "gate", "concat"]),
-        ("graph", True, ["concat", "gate", "concat"]),
-        ("both", False, ["concat", "gate", "cross-attention"]),
-    ],
-)
-def test_without_two_to_join_the_vectors_stand_side_by_side(modality, descriptors, expected):
-    classes = [fusion_class(name, modality, descriptors) for name in FUSIONS]
-    assert classes == [FUSIONS[name] for name in expected]
+@pytest.mark.parametrize("modality", ["graph", "text"])
+def test_without_two_to_join_the_vectors_stand_side_by_side(modality):
+    assert [fusion_class(name, modality) for name in FUSIONS] == [ConcatFusion, ConcatFusion]
+    assert [fusion_class(name, "both") for name in FUSIONS] == list(FUSIONS.values())
 
 
 def test_of_one_vector_concatenation_is_the_vector_itself():
