@@ -9,6 +9,8 @@ from curate.record import StructureRecord
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
+# Å3 for an atom, a cube of 46 Å; lengths in pm would give a million times a crystal's.
+MOST_ROOM = 1e5
 MIN_DISTANCE = 0.5  # Å; closer atoms are an error of the entry, not a bond
 
 
@@ -18,7 +20,8 @@ def unphysical(record: StructureRecord) -> tuple[str, str] | None:
 
 
 def bad_cell(record: StructureRecord) -> tuple[str, str] | None:
-    """A cell without atoms or volume, or numbers that are not finite, as (status, sentence)."""
+    """A cell without atoms or volume, or with next to nothing in it, or numbers that are not finite, as
+    (status, sentence)."""
     import numpy as np
 
     lattice = np.asarray(record.lattice_vectors, float)
@@ -27,8 +30,13 @@ def bad_cell(record: StructureRecord) -> tuple[str, str] | None:
         return "empty_cell", "the cell holds no atoms"
     if not (np.isfinite(lattice).all() and np.isfinite(positions).all()):
         return "unreadable", "the cell or a position is not a finite number"
-    if abs(np.linalg.det(lattice)) < 1e-3:
+    volume = abs(np.linalg.det(lattice))
+    if volume < 1e-3:
         return "empty_cell", "the cell has no volume"
+    if volume > MOST_ROOM * record.nsites:
+        return "empty_cell", (
+            f"the cell has {volume / record.nsites:.2g} Å3 for an atom; lengths must be in Å"
+        )
     return None
 
 

@@ -29,6 +29,7 @@ NEIGHBORHOOD = (
     "neighborhood.safetensors"  # not in folders of earlier versions: what is near training
 )
 MEMBERS = "members"  # folder of the second network of an ensemble and its others, by their number
+MOST_MEMBERS = 1000  # of an ensemble
 TRAINING_CRYSTALS = "training_crystals.parquet"  # optional: what similar crystals are found among
 
 FINISHED = (
@@ -92,6 +93,8 @@ class ModelFolder:
     def members(self) -> list[ModelFolder]:
         """The folders of all networks of the ensemble; one in models of earlier versions."""
         n = self.settings.get("members", 1)
+        if type(n) is not int or not 1 <= n <= MOST_MEMBERS:
+            raise InputError(f"{self.path / SETTINGS} states {n!r} members; copy the model anew")
         return [self.member(number) for number in range(1, n + 1)]
 
     def has(self, name: str) -> bool:
@@ -107,9 +110,17 @@ class ModelFolder:
                 )
 
     def read(self, name: str) -> dict[str, Any]:
-        """The content of a JSON file; InputError where it is not there."""
+        """The content of a JSON file; InputError where it is not there, or no dictionary of JSON."""
         self.check([name])
-        return json.loads((self.path / name).read_text(encoding="utf-8"))
+        try:
+            found = json.loads((self.path / name).read_text(encoding="utf-8"))
+        except (ValueError, RecursionError) as error:
+            raise InputError(
+                f"{self.path / name} is damaged ({first_line(error)}); copy or train the model anew"
+            ) from error
+        if not isinstance(found, dict):
+            raise InputError(f"{self.path / name} is damaged; copy or train the model anew")
+        return found
 
     @property
     def files(self) -> list[str]:

@@ -21,10 +21,18 @@ from curate.sources.cif_sites import (
     atom_sites,
     cell,
     cell_vectors,
+    check_alternatives,
+    compare_volume,
     composition,
     oxidation_states,
 )
-from curate.sources.cif_symmetry import SAME_SITE, names_another_group, symmetry, whole_cell
+from curate.sources.cif_symmetry import (
+    SAME_SITE,
+    names_another_group,
+    names_other_rotations,
+    symmetry,
+    whole_cell,
+)
 from curate.sources.cif_syntax import Block, blocks
 from curate.sources.entries import Crystal
 from curate.sources.symmetry import Operations
@@ -41,7 +49,16 @@ MODULATED = (
     "_cell_modulation_dimension",
     "_cell_wave_vector",
     "_space_group_ssg",
+    "_space_group_symop_ssg",
     "_cell_subsystem",
+)
+GIVEN_ONCE = (
+    "_cell_length_",
+    "_cell_angle_",
+    "_symmetry_",
+    "_space_group_",
+    "_chemical_formula_sum",
+    "_cell_formula_units_z",
 )
 
 
@@ -75,16 +92,23 @@ def crystal(block: Block, allow_missing_hydrogen: bool = False) -> Crystal:
         raise ValueError(
             f"a modulated structure ({tag}) has no cell that repeats in three directions"
         )
+    block.check_once(GIVEN_ONCE)
     notes: list[str] = []
     lengths, angles = cell(block, notes)
     lattice = cell_vectors(lengths, angles)
+    compare_volume(block, lattice, notes)
     formula = stated_formula(block, notes)
     sites, unlocated = atom_sites(block, formula, notes)
+    check_alternatives(sites, lattice)
     operations = symmetry(block, sites, lattice, formula, notes)
     if named := names_another_group(block, operations):
         notes.append(
             f"the {len(operations)} operations that it lists are not those of {named!r}, which it "
             "names; they were used"
+        )
+    elif other := names_other_rotations(block, operations):
+        notes.append(
+            f"its symmetry operations are not those of {other}, which it names; they were used"
         )
     positions = np.array([site.fractional for site in sites])
     if len(operations) * len(sites) > 48 * MOST_ATOMS:  # 48 is the order of the largest site group
@@ -94,6 +118,7 @@ def crystal(block: Block, allow_missing_hydrogen: bool = False) -> Crystal:
         raise ValueError(
             f"its cell would hold {multiplicities.sum():.0f} atoms, more than {MOST_ATOMS}"
         )
+    compare_multiplicities(sites, multiplicities, len(operations), notes)
     counts = composition(sites, multiplicities)
     is_full = all(site.occupancy > 1 - 1e-8 for site in sites)
     if is_full and multiplicities.sum() > MANY_ATOMS:
@@ -108,6 +133,22 @@ def crystal(block: Block, allow_missing_hydrogen: bool = False) -> Crystal:
         if formula is not None and not is_missing:
             check_formula(formula, counts, named is not None, notes)
     return Crystal(structure, note="; ".join(notes) or None)
+
+
+def compare_multiplicities(
+    sites: list[Site], multiplicities: np.ndarray, order: int, notes: list[str]
+) -> None:
+    """A note where a site has another multiplicity than the block states; older programs state the order
+    of the site's own symmetry under that name."""
+    for site, found in zip(sites, multiplicities, strict=True):
+        if site.multiplicity and not {site.multiplicity, order / site.multiplicity} & {
+            float(found)
+        }:
+            notes.append(
+                f"site {site.label} has multiplicity {found:g} by the symmetry that was used, and "
+                f"{site.multiplicity:g} by the file"
+            )
+            return
 
 
 def check_composition(structure: Structure, counts: Mapping[str, float]) -> None:

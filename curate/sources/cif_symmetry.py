@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -41,6 +42,14 @@ OPERATIONS = (
     "_space_group_symop_operation_xyz_",
     "_symmetry_equiv_pos_as_xyz_",
 )
+MAGNETIC = ("_space_group_symop_magn_operation_xyz", "_space_group_symop_magn_xyz")
+NAMES_GROUP = (
+    "_space_group_magn_",
+    "_space_group_name_",
+    "_space_group_symop",
+    "_symmetry_equiv_pos_",
+    "_symmetry_space_group_name_",
+)
 
 
 def symmetry(
@@ -64,6 +73,7 @@ def symmetry(
             )
         return listed
     hall, it_number = block.first(*HALL), block.first(*NUMBER)
+    check_names(block)
     if hall and (operations := of_hall(hall)):
         candidates, what = [operations], f"Hall symbol {hall!r}"
     elif name:
@@ -72,6 +82,10 @@ def symmetry(
         candidates, what = of_number(int(number(it_number))), f"space group number {it_number}"
     elif hall:
         candidates, what = [], f"Hall symbol {hall!r}"
+    elif tag := next(
+        (tag for tag in block.values if tag.startswith(NAMES_GROUP) and block.first(tag)), None
+    ):
+        raise ValueError(f"it lists no symmetry operations, and its {tag} is not read")
     else:
         notes.append("it gives no symmetry and was read as P 1")
         return read_operations(("x,y,z",))
@@ -97,6 +111,40 @@ def symmetry(
     return chosen[0]
 
 
+def check_names(block: Block) -> None:
+    """ValueError where two symbols of the space group in a block are those of different groups."""
+    names = {tag: block.first(tag) for tag in (*HERMANN_MAUGUIN, *HALL)}
+    numbers: dict[str, set[int | None]] = {}
+    for tag, name in names.items():
+        found = of_hall(name or "") if tag in HALL else None
+        known = {one.number for one in ([found] if found else of_name(name or ""))}
+        if known:
+            numbers[str(name)] = known
+    if numbers and not set.intersection(*numbers.values()):
+        raise ValueError(f"it names several space groups: {', '.join(map(repr, numbers))}")
+
+
+def names_other_rotations(block: Block, operations: Operations) -> str | None:
+    """The space group or number that a block gives, where the operations used are of other kinds than
+    its own: as many rotations and reflections of each order, whatever the setting."""
+    name, number_text = block.first(*HERMANN_MAUGUIN), block.first(*NUMBER)
+    known = {kinds(one) for one in of_name(name or "")}
+    if known and kinds(operations) not in known:
+        return repr(name)
+    if number_text and re.fullmatch(r"\d{1,3}", number_text):
+        known = {kinds(one) for one in of_number(int(number_text))}
+        if known and kinds(operations) not in known:
+            return f"number {number_text}"
+    return None
+
+
+def kinds(operations: Operations) -> tuple[tuple[int, int], ...]:
+    """Trace and determinant of each rotation, the same in all settings with as many operations."""
+    traces = np.trace(operations.rotations, axis1=1, axis2=2)
+    signs = np.round(np.linalg.det(operations.rotations)).astype(int)
+    return tuple(sorted(zip(traces.tolist(), signs.tolist(), strict=True)))
+
+
 def names_another_group(block: Block, operations: Operations) -> str | None:
     """The space group that a block names, where it has another number of operations than those used."""
     name = block.first(*HERMANN_MAUGUIN)
@@ -116,18 +164,23 @@ def usual_axes(settings: list[Operations]) -> list[Operations]:
 
 def listed_operations(block: Block) -> Operations | None:
     """The operations of a CIF, or of a magnetic one without their time reversal; None if it has none."""
-    texts = block.column(*OPERATIONS)
-    texts = [text for text in texts or () if text.strip() not in UNKNOWN]
-    if not texts:
-        return magnetic_operations(block)
-    if len(texts) > MOST_OPERATIONS:
-        raise ValueError(f"it lists {len(texts)} symmetry operations")
-    return read_operations(tuple(texts))
+    lists = []
+    for tag in OPERATIONS:
+        texts = [text for text in block.column(tag) or () if text.strip() not in UNKNOWN]
+        if len(texts) > MOST_OPERATIONS:
+            raise ValueError(f"it lists {len(texts)} symmetry operations")
+        if texts:
+            lists.append(read_operations(tuple(texts)))
+    if block.column(*MAGNETIC) or not lists:
+        lists += filter(None, [magnetic_operations(block)])
+    if len({frozenset(some.codes.tolist()) for some in lists}) > 1:
+        raise ValueError("it lists its symmetry operations twice, not the same")
+    return lists[0] if lists else None
 
 
 def magnetic_operations(block: Block) -> Operations | None:
     """The operations of a magnetic CIF on the atoms; None where it lists none and names no group."""
-    texts = block.column("_space_group_symop_magn_operation_xyz", "_space_group_symop_magn_xyz")
+    texts = block.column(*MAGNETIC)
     if texts:
         centrings = block.column("_space_group_symop_magn_centering_xyz") or ["x,y,z,+1"]
         if len(texts) * len(centrings) > MOST_OPERATIONS:

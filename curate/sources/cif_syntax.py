@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 # a comment, a quoted value (its closing quote stands before a space) or a bare word
 WORD = re.compile(r"""\s*(?:(\#.*)|'(.*?)'(?=\s|$)|"(.*?)"(?=\s|$)|(\S+))""")
+CIF_2 = "#\\#CIF_2.0"
+TRIPLE = re.compile(r"""(?:(?<=\s)|^)(\'\'\'|\"\"\")(.*?)\1(?=\s|$)""", re.DOTALL)
 UNKNOWN = ("?", ".")  # not known, and not applicable or the dictionary's default
 
 
@@ -36,8 +38,21 @@ class Block:
     def add(self, tag: str, values: list[str]) -> None:
         """Keep a tag's values; `a.b` of newer dictionaries is the older `a_b`."""
         tag = tag.lower().replace(".", "_")
-        if self.values.setdefault(tag, values) != values:
+        first = self.values.get(tag, values)
+        if all(value.strip() in (*UNKNOWN, "") for value in values):
+            self.values.setdefault(tag, values)
+            return
+        if all(value.strip() in (*UNKNOWN, "") for value in first):
+            first = values  # the other said nothing
+        self.values[tag] = first
+        if first != values and list(map(_unspaced, first)) != list(map(_unspaced, values)):
             self.repeated.add(tag)
+
+    def check_once(self, beginnings: tuple[str, ...]) -> None:
+        """ValueError where a tag that begins so is given twice, with different values."""
+        for tag in sorted(self.repeated):
+            if tag.startswith(beginnings):
+                raise ValueError(f"it gives {tag} twice")
 
 
 def blocks(text: str) -> list[Block]:
@@ -74,7 +89,9 @@ def blocks(text: str) -> list[Block]:
 def tokens(text: str) -> Iterator[tuple[str, bool]]:
     """The words of a CIF, and whether each stands bare, without quotes."""
     field: list[str] | None = None  # lines of a text field, between lines that begin with ;
-    for line in text.splitlines():
+    if text.startswith(CIF_2):
+        text = TRIPLE.sub(_as_text_field, text)
+    for line in text.split("\n"):  # no other mark ends a line, as a comment may hold it
         if field is not None and line.startswith(";"):
             yield "\n".join(field), False
             field, line = None, line[1:]
@@ -91,6 +108,15 @@ def tokens(text: str) -> Iterator[tuple[str, bool]]:
                 yield single or double, False
     if field is not None:
         raise ValueError("a text field, which begins with a line ';', has no end")
+
+
+def _as_text_field(match: re.Match[str]) -> str:
+    """A value between three quotes, as CIF 2.0 has them, between semicolons."""
+    return "\n;" + match[2].replace("\n;", "\n ;") + "\n;\n"
+
+
+def _unspaced(value: str) -> str:
+    return "".join(value.split()).lower()
 
 
 def _ends_values(word: str, is_bare: bool) -> bool:

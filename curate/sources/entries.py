@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from curate.geometry import MIN_DISTANCE
 from curate.record import ISOTOPES, DummySpecies, SkippedEntry, StructureRecord, Value, rows
 
 MISSING = {"", "na", "n/a", "nan", "none", "null"}
@@ -46,6 +47,8 @@ def record_of(
             raise ValueError(f"{str(entry)[:40]!r} is no JSON object")
         if isinstance(entry, dict) and not {"lattice", "lattice_mat"} & entry.keys():
             structure = entry.get("structure") or entry.get("atoms")
+            if isinstance(entry.get("structure"), dict) and isinstance(entry.get("atoms"), dict):
+                raise ValueError("it holds both a structure and atoms")
             if not isinstance(structure, dict):
                 raise ValueError("neither a pymatgen structure nor a jarvis atoms dictionary")
             properties = {
@@ -61,10 +64,15 @@ def record_of(
         if isinstance(structure, dict) and "lattice_mat" in structure:
             return record_of_atoms(structure, material_id, properties=targets, **fields)
         if isinstance(structure, dict):
+            notes = [fields.get("note"), *contradictions(structure)]
+            fields["note"] = "; ".join(filter(None, notes)) or None
             structure = safe_structure(structure)
         return StructureRecord.from_pymatgen(structure, material_id, properties=targets, **fields)
     except KeyError as error:
         return SkippedEntry.from_error(material_id, ValueError(f"its structure has no {error}"))
+    except (TypeError, AttributeError) as error:
+        reason = f"its structure is not written as pymatgen or jarvis-tools do ({error})"
+        return SkippedEntry.from_error(material_id, ValueError(reason))
     except Exception as error:  # a broken entry costs itself only
         return SkippedEntry.from_error(material_id, error)
 
@@ -80,13 +88,18 @@ def own_id(entry: Mapping[str, Any]) -> str | None:
 def record_of_atoms(atoms: dict[str, Any], material_id: str, **fields) -> StructureRecord:
     """A record from `lattice_mat` (Å, rows a b c), `coords` (fractional, or Å with `cartesian`)
     and `elements`; ValueError where these do not fit together."""
-    lattice = np.array(atoms["lattice_mat"], float)
+    lattice = floats(atoms["lattice_mat"])
+    if isinstance(atoms["elements"], str):
+        raise ValueError("its elements are one text, not a list")
     elements = [str(element).strip() for element in atoms["elements"]]
-    coordinates = np.array(atoms["coords"], float).reshape(-1, 3)
-    if lattice.shape != (3, 3) or len(coordinates) != len(elements):
+    coordinates = floats(atoms["coords"])
+    if lattice.shape != (3, 3) or coordinates.shape != (len(elements), 3):
         raise ValueError(
-            f"lattice of shape {lattice.shape}, {len(coordinates)} positions, {len(elements)} elements"
+            f"lattice of shape {lattice.shape}, positions of shape {coordinates.shape}, "
+            f"{len(elements)} elements"
         )
+    if not isinstance(atoms.get("cartesian", False), bool | int):
+        raise ValueError(f"cartesian is {atoms['cartesian']!r}, not true or false")
     if not all(element.isalpha() for element in elements):
         raise DummySpecies(f"{sorted(set(elements))} are not all chemical elements")
     positions = coordinates if atoms.get("cartesian") else coordinates @ lattice
@@ -102,6 +115,47 @@ def record_of_atoms(atoms: dict[str, Any], material_id: str, **fields) -> Struct
     )
 
 
+def floats(written: Any) -> np.ndarray:
+    """An array of numbers from lists of them; ValueError where one is something else, as `true` or `1_0`."""
+    array = np.array(written, object)
+    for value in array.ravel().tolist():
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if value is not None and not is_number and as_number(str(value)) is None:
+            raise ValueError(f"{str(value)[:40]!r} stands among its numbers")
+    return array.astype(float)
+
+
+def place(site: Mapping[str, Any], name: str) -> np.ndarray:
+    """(3,) coordinates of a site."""
+    found = floats(site[name])
+    if found.shape != (3,):
+        raise ValueError(f"{name} of a site has shape {found.shape}, not three numbers")
+    return found
+
+
+def contradictions(written: Mapping[str, Any]) -> Iterator[str]:
+    """Notes on what a dictionary of pymatgen says of its structure beside what is read of it."""
+    cell = written["lattice"]
+    if not all(cell.get("pbc") or (True,)):
+        yield f"periodic in {sum(map(bool, cell['pbc']))} directions by its pbc, read as periodic in three"
+    if "matrix" not in cell:
+        return
+    matrix = floats(cell["matrix"]).reshape(3, 3)
+    for axis, length in zip("abc", np.linalg.norm(matrix, axis=1), strict=True):
+        said = cell.get(axis)
+        if isinstance(said, int | float) and abs(said - length) > 0.01 * length:
+            yield f"its {axis} is {said:g} Å and its vector {length:g} Å long; the vectors were used"
+    for number, site in enumerate(written["sites"]):
+        if site.get("xyz") is None:
+            continue
+        apart = np.linalg.norm(place(site, "abc") @ matrix - place(site, "xyz"))
+        if apart > MIN_DISTANCE:
+            yield (
+                f"abc and xyz of site {number} are {apart:.2f} Å apart; fractional coordinates were used"
+            )
+            return
+
+
 def safe_structure(written: Mapping[str, Any]) -> Any:
     """pymatgen's Structure of the dictionary it writes; only the cell, the species and their places are
     taken, for what else such a dictionary holds may name classes to import."""
@@ -109,19 +163,24 @@ def safe_structure(written: Mapping[str, Any]) -> Any:
 
     cell = written["lattice"]
     names = ("matrix", "pbc", "a", "b", "c", "alpha", "beta", "gamma")
+    if "matrix" in cell:
+        floats(cell["matrix"])
     kept = {
         "lattice": {name: cell[name] for name in names if name in cell},
         "sites": [
             {
                 "species": [
                     {
-                        key: species[key]
-                        for key in ("element", "occu", "oxidation_state")
-                        if isinstance(species.get(key), str | int | float)
+                        "occu": floats([species["occu"]]).item(),
+                        **{
+                            key: species[key]
+                            for key in ("element", "oxidation_state")
+                            if isinstance(species.get(key), str | int | float)
+                        },
                     }
                     for species in site["species"]
                 ],
-                "abc": site["abc"],
+                "abc": place(site, "abc").tolist(),
             }
             for site in written["sites"]
         ],
@@ -142,6 +201,8 @@ def value_of(raw: Any) -> Value:
         found = as_number(text)
         if found is None:
             return text
+        if math.isinf(found) and "inf" not in text.lower():
+            raise ValueError("a number larger than any that can be stored")
         raw = found
     if isinstance(raw, int) and not isinstance(raw, bool) and abs(raw) > LARGEST_WHOLE:
         try:

@@ -230,7 +230,7 @@ def find(pattern: Path) -> tuple[list[Path], list[Path]]:
         for path in sorted(pattern.rglob("*")):
             if path.is_file() and kind(path) and not path.name.startswith("."):
                 paths.append(path)
-            elif path.is_file() or path.is_symlink():
+            elif not path.is_dir() or path.is_symlink():  # pipes and devices too
                 passed_over.append(path)
     elif pattern.is_file():
         paths = [pattern]
@@ -321,7 +321,7 @@ def json_entries(path: Path, _: bool) -> Iterator[Any]:
         encoding = next(
             (name for mark, name in ENCODINGS.items() if start.startswith(mark)), "utf-8"
         )
-        text = io.TextIOWrapper(raw, encoding=encoding, errors="replace")
+        text = io.TextIOWrapper(raw, encoding=encoding, errors="surrogateescape")
         yield from entries(text, is_lines=kind(path) == "jsonl")
 
 

@@ -192,7 +192,10 @@ def record_of_entry(entry: Any, table: Table, number: int) -> StructureRecord | 
 
 
 def _spacegroup(entry: dict[str, Any]) -> int | None:
-    number = value_of(entry.get("spg_number"))
+    try:
+        number = value_of(entry.get("spg_number"))
+    except ValueError:
+        return None
     return int(number) if isinstance(number, int | float) and 1 <= number <= 230 else None
 
 

@@ -76,12 +76,12 @@ def record_of_document(
     """A record with the properties that are known, and with the published text where one is given."""
     stored = str(document["material_id"])
     material_id = shown_id(stored)
-    properties = {found.name: value_of(_raw(document, found)) for found in PROPERTIES}
     written = {}
     if text is not None:
         origin = f"{DATABASE}, robocrys_version {text['robocrys_version']}"
         written = {"description": text["description"], "description_origin": origin}
     try:
+        properties = {found.name: value_of(_raw(document, found)) for found in PROPERTIES}
         return record_of_atoms(
             atoms_of(document["structure"]),
             material_id,

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-TERM = re.compile(r"([+-]?)(?:(\d+/\d+|\d*\.\d+|\d+\.?)\*?)?([xyz])?")
+TERM = re.compile(r"([+-]?)(?:(\d+/0*[1-9]\d*|\d*\.\d+|\d+\.?)\*?)?([xyz])?")
 SAME_METRIC = 0.02  # relative: a cell within 1 % and 1 degree of what the operations ask for
 GRID = 240  # translations are told apart in steps of 1/240, which has all fractions of the tables
 # What older tables write for e, two glides at once, in groups 67 and 68, by the order of the axes: there

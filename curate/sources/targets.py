@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import logging
+import re
 import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,6 +21,10 @@ from curate.sources.entries import MISSING, as_number, value_of
 
 log = logging.getLogger(__name__)
 
+# numbers with decimal commas, separated thousands, another minus, a unit or an error behind them
+NUMBER_LIKE = re.compile(
+    r"[+\-−–]?\d[\d.,' _\u00a0]*([eEdD][+-]?\d+)?\s*(\(\d+\)|±.*|%|[a-zA-Zµ/Å³]+)?"
+)
 NO_VALUE = MISSING | {
     "-",
     "--",
@@ -158,9 +163,23 @@ def check_names(path: Path, names: list[str]) -> None:
 
 def column(path: Path, name: str, texts: dict[str, str]) -> dict[str, Value]:
     """The values of a column by id."""
-    values = {material_id: value_of(text) for material_id, text in texts.items()}
+    values: dict[str, Value] = {}
+    for material_id, text in texts.items():
+        try:
+            values[material_id] = value_of(text)
+        except ValueError as error:
+            raise InputError(f"--properties {path}: {name} of {material_id} is {error}") from None
     strange = {i: value for i, value in values.items() if isinstance(value, str)}
     n_numbers = sum(isinstance(value, float) for value in values.values())
+    if strange and not n_numbers and all(NUMBER_LIKE.fullmatch(str(v)) for v in strange.values()):
+        where, example = next(iter(strange.items()))
+        log.warning(
+            "%s: %s is a column of text, as %r for %s is no number; numbers are written as 1500.5",
+            path,
+            name,
+            example,
+            where,
+        )
     if not strange or not n_numbers:
         return values
     where, example = next(iter(strange.items()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import zipfile
 from collections.abc import Iterator
@@ -13,7 +14,11 @@ import ijson
 from curate.errors import InputError, first_line
 from curate.web.zips import ZIP_ERRORS, check_member, complaint, open_zip
 
-BARE_WORD = re.compile(rb'"(?:[^"\\]|\\.)*"|-?\bInfinity\b|\bNaN\b', re.DOTALL)
+BARE_WORD = re.compile(
+    rb'"(?:[^"\\]|\\.)*"|-?\bInfinity\b|\bNaN\b|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?', re.DOTALL
+)
+MAY_BE_LARGE = re.compile(rb"(?<![0-9.])[0-9]{19}|[0-9][eE]\+?[0-9]{3}")
+LARGEST = 2**63 - 1  # that the parser reads; beyond it the whole file would be lost
 ESCAPE_OR_QUOTE = re.compile(rb'\\.|"', re.DOTALL)
 
 
@@ -69,7 +74,8 @@ def _member(archive: zipfile.ZipFile, name: str | None) -> zipfile.ZipInfo:
 
 
 class Strict:
-    """A JSON stream without NaN and Infinity, which Python writes and JSON does not have: null."""
+    """A JSON stream without what the parser can't read and others write: NaN and Infinity become null,
+    whole numbers beyond 2^63 floats, and numbers beyond every float texts."""
 
     def __init__(self, raw: IO[bytes]):
         self.raw = raw
@@ -96,13 +102,22 @@ class Strict:
         else:
             quotes = text.count(b'"')
         self.in_string ^= quotes % 2 == 1
-        if b"NaN" not in text and b"Infinity" not in text:
+        if b"NaN" not in text and b"Infinity" not in text and not MAY_BE_LARGE.search(text):
             return text
         opened = b'"' if started_in_string else b""
         closed = b'"' if self.in_string else b""
-        mended = BARE_WORD.sub(_null_for_words, opened + text + closed)
+        mended = BARE_WORD.sub(_readable, opened + text + closed)
         return mended[len(opened) : len(mended) - len(closed)]
 
 
-def _null_for_words(found: re.Match[bytes]) -> bytes:
-    return found[0] if found[0].startswith(b'"') else b"null"
+def _readable(found: re.Match[bytes]) -> bytes:
+    word = found[0]
+    if word.startswith(b'"'):
+        return word
+    if word.endswith((b"NaN", b"Infinity")):
+        return b"null"
+    number = float(word)
+    if math.isinf(number):
+        return b'"' + word + b'"'
+    is_whole = word.lstrip(b"-").isdigit()
+    return repr(number).encode() if is_whole and abs(number) > LARGEST else word

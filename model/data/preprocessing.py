@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from curate.errors import InputError
+from curate.errors import InputError, first_line
 from curate.files import write_json
 from curate.properties import UNITS
 from model.config import GraphConfig, Modality, TextInput
@@ -20,6 +21,7 @@ from model.model_folder import PREPROCESSING, ModelFolder
 if TYPE_CHECKING:
     import pyarrow as pa
 
+MOST_NEIGHBORS, LONGEST_CUTOFF = 10_000, 1000.0  # Å; beyond these no graph would be done
 log = logging.getLogger(__name__)
 
 
@@ -91,8 +93,40 @@ class Preprocessing:
 
     @classmethod
     def load(cls, folder: ModelFolder) -> Preprocessing:
-        """That of a model folder; InputError where it has none."""
-        return cls.recorded(folder.read(PREPROCESSING))
+        """That of a model folder; InputError where it has none, or one that no training wrote."""
+        stored = folder.read(PREPROCESSING)
+        try:
+            found = cls.recorded(stored)
+            wrong = found.wrong
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            wrong = first_line(error)
+        if wrong:
+            raise InputError(
+                f"{folder.path / PREPROCESSING} is not as a training writes it ({wrong}); copy or train "
+                "the model anew"
+            )
+        return found
+
+    @property
+    def wrong(self) -> str | None:
+        """The first value that no training writes; None where all are right."""
+        graph = self.graph
+        rules = {
+            "mean": is_finite(self.mean),
+            "std": is_finite(self.std) and self.std > 0,
+            "guess": is_finite(self.guess),
+            "log10": isinstance(self.log10, bool),
+            "unit": isinstance(self.unit, str),
+            "modality": self.modality in get_args(Modality),
+            "graph": graph.graph in ("quotient", "full"),
+            "max_neighbors": type(graph.max_neighbors) is int
+            and 0 < graph.max_neighbors <= MOST_NEIGHBORS,
+            "cutoff_angstrom": is_finite(graph.cutoff_angstrom)
+            and 0 < graph.cutoff_angstrom <= LONGEST_CUTOFF,
+            "exact_shell": isinstance(graph.exact_shell, bool),
+            "self_bonds": isinstance(graph.self_bonds, bool),
+        }
+        return next((name for name, is_right in rules.items() if not is_right), None)
 
     @classmethod
     def recorded(cls, stored: Mapping[str, Any]) -> Preprocessing:
@@ -112,6 +146,13 @@ class Preprocessing:
                 "descriptions, and predicts nothing new"
             )
         return found
+
+
+def is_finite(value: object) -> bool:
+    """Whether a value of JSON is a number, and finite."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return math.isfinite(value)
 
 
 def scale_of(values: ArrayLike, log10: bool) -> tuple[float, float]:

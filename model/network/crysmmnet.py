@@ -5,7 +5,7 @@ Das et al., "CrysMMNet: Multimodal Representation for Crystal Property Predictio
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ from model.network.encoders import encoder_class, encoder_settings, refuse_reado
 from model.network.encoders.graph_encoder import GraphEncoder
 from model.network.fusion import Seen, fusion_class
 from model.network.readout import AtomsAndBondsReadout, Readout
+
+LARGEST_SIZE, MOST_LAYERS = 20_000, 1000  # of a network; a damaged file may state any
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,14 @@ class CrysMMNetConfig:
         """Write config.json, with the keys by which others recognise a model."""
         named = {"architectures": ["CrysMMNet"], "model_type": "crysmmnet"}
         write_json(folder / NETWORK, {**named, **asdict(self)})
+
+
+def check_sizes(sizes: Mapping[str, Any]) -> None:
+    """ValueError where a size of a network is negative or beyond what any would have."""
+    for name, size in sizes.items():
+        most = MOST_LAYERS if name.endswith("layers") else LARGEST_SIZE
+        if isinstance(size, int) and not 0 <= size <= most:
+            raise ValueError(f"{name} is {size}")
 
 
 class CrysMMNet(nn.Module):
@@ -218,8 +228,18 @@ class CrysMMNet(nn.Module):
             raise InputError(
                 f"{folder} has no {WEIGHTS}; weights in other formats may hold code and are refused"
             )
-        with torch.random.fork_rng(devices=[]):  # what is drawn here is overwritten
-            model = cls(CrysMMNetConfig.load(folder))
+        try:
+            config = CrysMMNetConfig.load(folder)
+            check_sizes({**asdict(config), **(config.encoder_settings or {})})
+            with torch.random.fork_rng(devices=[]):  # what is drawn here is overwritten
+                model = cls(config)
+        except InputError:
+            raise
+        except (TypeError, ValueError, RuntimeError, AttributeError) as error:
+            raise InputError(
+                f"{folder / NETWORK} describes no network ({first_line(error)}); copy or train the model "
+                "anew"
+            ) from error
         try:
             model.load_state_dict(load_file(folder / WEIGHTS))
         except (SafetensorError, RuntimeError) as error:

@@ -106,6 +106,12 @@ class Predictor:
         folder = ModelFolder.find(place, revision)
         preprocessing = Preprocessing.load_for_prediction(folder)
         networks = [CrysMMNet.from_pretrained(member.path) for member in folder.members]
+        for network in networks:
+            if network.settings.modality != preprocessing.modality:
+                raise InputError(
+                    f"{folder.path} has a network of modality {network.settings.modality} and the "
+                    f"preprocessing of {preprocessing.modality}; copy or train the model anew"
+                )
         return cls(networks, preprocessing, cache or cache_folder(), folder)
 
     def predict(

@@ -205,7 +205,8 @@ def test_an_atom_that_is_not_whole_is_refused(atoms, reason):
 
 def test_dummy_atoms_and_empty_sites_are_no_atoms():
     lines = [f"{line} Uiso" for line in CSCL] + ["Cg1 C 0.2 0.2 0.2 1 dum"]
-    assert read(cif(*lines, columns=(*COLUMNS, "calc_flag"))).nsites == 2
+    found = read(cif(*lines, columns=(*COLUMNS, "calc_flag")))
+    assert (found.nsites, found.note) == (2, "sites left out as dummies: Cg1")
     found = read(cif(*CSCL, "O1 O 0.2 0.2 0.2 0"))
     assert (found.nsites, found.note) == (2, "site O1 left out, its occupancy is 0")
 
@@ -306,3 +307,148 @@ def test_operations_read_once_expand_as_pymatgen_does_itself(mos2):
 def test_a_symbol_is_the_element_that_it_names():
     assert is_symbol("Na")
     assert not any(map(is_symbol, ("T", "D", "Wat", "na", "Na1+", "")))
+
+
+TWO_SITES = ("Na1 Na 0.1 0.2 0.3 1", "Cl1 Cl 0.6 0.2 0.8 1")
+SYMBOL, OTHER_SYMBOL = "_symmetry_space_group_name_H-M", "_space_group_name_H-M_alt"
+OPERATIONS = "loop_\n_space_group_symop_operation_xyz\nx,y,z\n-x,-y,-z"
+MAGNETIC = "loop_\n_space_group_symop_magn_operation.xyz\nx,y,z,+1\n-x,-y,-z,-1"
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"items": OPERATIONS}, "it lists its symmetry operations twice, not the same"),
+        ({"items": MAGNETIC}, "it lists its symmetry operations twice, not the same"),
+        ({"items": f"{SYMBOL} 'P 1'\n{SYMBOL} 'P -1'"}, f"it gives {SYMBOL.lower()} twice"),
+        (
+            {"items": f"{SYMBOL} 'P 1'\n{OTHER_SYMBOL} 'P -1'", "operations": ()},
+            "it names several space groups: 'P -1', 'P 1'",
+        ),
+        (
+            {"items": f"{SYMBOL} 'P 1'\n_space_group_name_Hall '-P 1'", "operations": ()},
+            "it names several space groups",
+        ),
+        (
+            {"items": '_space_group_magn.name_BNS "P -1\'"', "operations": ()},
+            "its _space_group_magn_name_bns is not read",
+        ),
+        (
+            {"items": "_space_group_name_Schoenflies 'C i'", "operations": ()},
+            "its _space_group_name_schoenflies is not read",
+        ),
+        (
+            {"items": "loop_\n_space_group_symop_ssg_operation_algebraic\n'x1,x2,x3,x4'"},
+            "a modulated structure",
+        ),
+        ({"items": "_chemical_formula_sum 'Na Cl'\n_chemical_formula_sum 'Na Cl2'"}, "twice"),
+        ({"gamma": -90}, "a cell with angles of 90, 90, -90° has no volume"),
+        ({"gamma": 270}, "a cell with angles of 90, 90, 270° has no volume"),
+        (dict.fromkeys(("alpha", "beta", "gamma"), 1.5708), "are in radians, not in degrees"),
+        ({"a": "4_2"}, "'4_2' is not a number"),
+        ({"a": "4.2(1)7"}, "'4.2(1)7' is not a number"),
+        ({"a": "1/0"}, "'1/0' is not a number"),
+        ({"operations": ("x,y,z", "x+1/0,y,z")}, "'x+1/0,y,z' is not a symmetry operation"),
+    ],
+)
+def test_a_block_that_contradicts_itself_is_refused(changes, reason):
+    assert reason in refusal(cif(*TWO_SITES, **changes))
+
+
+def test_a_cell_in_a_loop_is_one_cell():
+    names = [line.split()[0] for line in CELL.splitlines()[1:]]
+    looped = "data_t\nloop_\n" + "\n".join(names) + "\n4.2 4.2 4.2 90 90 90\n"
+    rest = cif()[len(CELL.format(**CUBE)) :]
+    assert read(looped + rest).nsites == 2
+    twice = looped + "5 5 5 90 90 90\n" + rest
+    assert refusal(twice) == "it gives 2 values of _cell_length_a"
+
+
+@pytest.mark.parametrize("items", [f"{SYMBOL} ?\n{SYMBOL} 'P 1'", f"{SYMBOL} 'P 1'\n{SYMBOL} 'P1'"])
+def test_a_repetition_that_says_the_same_is_none(items):
+    assert read(cif(*TWO_SITES, items=items)).note is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "note"),
+    [
+        ({"items": "_symmetry_Int_Tables_number 221"}, "not those of number 221"),
+        ({"items": f"{SYMBOL} 'P -1'", "operations": ("x,y,z", "-x,y,-z")}, "not those of 'P -1'"),
+        ({"items": "_cell_volume 200(1)"}, "give a volume of 74.09 Å3, and it states 200(1)"),
+        ({"items": "_cell_volume 74.2(5)"}, None),
+        ({"items": "_symmetry_Int_Tables_number 1"}, None),
+    ],
+)
+def test_what_a_block_says_otherwise_is_noted(changes, note):
+    found = read(cif(*TWO_SITES, **changes)).note
+    assert found is None if note is None else note in found
+
+
+@pytest.mark.parametrize(
+    ("atom", "status", "said"),
+    [
+        ("Fe1 Co 0 0 0 1", None, "sites read by their types, not their labels: Fe1 as Co"),
+        ("Ca1 C 0 0 0 1", None, None),
+        ("M1 Fe 0 0 0 1", None, None),
+        ("W1 O 0 0 0 1", None, "sites read by their types, not their labels: W1 as O"),
+        ("x CO 0 0 0 1", None, "elements read from names: CO as Co"),
+        ("x Co 0 0 0 1", None, None),
+        ("x Uuu 0 0 0 1", "dummy_species", "'Uuu', which names no element"),
+        ("x NH4 0 0 0 1", "dummy_species", "'NH4', a group of atoms"),
+        ("x Ni/Co 0 0 0 1", "disordered", "site x holds Ni/Co"),
+    ],
+)
+def test_a_type_that_may_be_read_otherwise_is_said(atom, status, said):
+    found = read(cif(atom, "Cl1 Cl 0.5 0.5 0.5 1"))
+    if status:
+        assert found.status == status
+        assert said in found.error_message
+    else:
+        assert found.note == said
+
+
+GROUPS = (*COLUMNS[:5], "disorder_assembly", "disorder_group")
+
+
+@pytest.mark.parametrize(
+    ("groups", "status"),
+    [
+        (("A 1", "A 2"), "disordered"),
+        ((". 1", ". 2"), "disordered"),
+        (("A 1", "A 1"), None),
+        (("A 1", "B 2"), None),
+        ((". R", ". S"), None),  # flags of refinement in the wrong column
+    ],
+)
+def test_groups_that_stand_for_each_other_are_disorder(groups, status):
+    atoms = ("C1 C 0 0 0 ", "N1 N 0.3 0 0 ")
+    found = read(cif(*map("".join, zip(atoms, groups, strict=True)), columns=GROUPS))
+    assert getattr(found, "status", None) == status
+
+
+def test_a_multiplicity_that_is_none_is_noted():
+    columns = (*COLUMNS, "symmetry_multiplicity")
+    assert (
+        "has multiplicity 1 by the symmetry" in read(cif("Cs1 Cs 0 0 0 1 4", columns=columns)).note
+    )
+    order_of_the_site = cif(
+        "Cs1 Cs 0.1 0.2 0.3 1 1", columns=columns, operations=("x,y,z", "-x,-y,-z")
+    )
+    assert read(order_of_the_site).note is None  # as older programs wrote it
+
+
+def test_positions_and_occupancies_stand_in_one_loop():
+    text = cif(*("Cs1 Cs 0 0 0", "Cl1 Cl 0.5 0.5 0.5"), columns=COLUMNS[:5])
+    assert "_atom_site_occupancy stands in another loop" in refusal(
+        text + "loop_\n_atom_site_occupancy\n1\n0.5\n"
+    )
+
+
+@pytest.mark.parametrize("mark", ["\x85", "\u2028", "\x1c", "\x0b", "\x0c"])
+def test_nothing_but_a_line_feed_ends_a_comment(mark):
+    assert read(cif() + f"# an atom{mark}Fe1 Fe 0 0 0.25 1\n").nsites == 2
+
+
+def test_three_quotes_of_newer_files_hold_lines():
+    said = "_exptl_special_details '''\n_cell_length_a 9\n;\nloop_ 'x'\n'''"
+    assert read("#\\#CIF_2.0\n" + cif(items=said)).note is None

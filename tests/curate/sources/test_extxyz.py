@@ -72,3 +72,46 @@ def test_more_columns_than_an_atom_has_are_refused(number):
     (first, last) = read(good.replace("species:S:1", f"species:S:{number}") + good)
     assert "columns, and an atom has 4" in first.error_message
     assert last.nsites == 1
+
+
+PLAIN = FRAME.format("")
+
+
+@pytest.mark.parametrize(
+    ("frame", "reason"),
+    [
+        (FRAME.format(' Lattice="5 0 0 0 5 0 0 0 5"'), "gives Lattice twice"),
+        (FRAME.format(" gap=1 gap=2"), "gives gap twice"),
+        (FRAME.format(' pbc="maybe"'), "pbc is 'maybe', not T or F three times"),
+        (FRAME.format(" units=bohr"), "units is 'bohr'; extended XYZ is in Å and eV"),
+        (FRAME.format(" energy=-1 energy_unit=Hartree"), "energy_unit is 'Hartree'"),
+        (FRAME.format(' gap="1,5"'), "gap is '1,5'; a number has a point, not a comma"),
+        (PLAIN.replace("pos:R:3", "forces:R:3"), "Properties states no column pos"),
+        (PLAIN.replace("species:S:1", "name:S:1"), "Properties states no column of species"),
+        (PLAIN.replace('"3 0', '"3_0 0'), "Lattice holds '3_0 0 0"),
+        (PLAIN.replace("Po 0", "Po 1_0"), "'1_0' is not a number"),
+        (
+            PLAIN.replace("R:3", "R:3:Z:I:1").replace("0 0 0\n", "0 0 0 11\n"),
+            "an atom is Po by its species and number 11 by its column Z",
+        ),
+    ],
+)
+def test_a_frame_that_would_be_read_as_another_is_refused(frame, reason):
+    good, bad = read(PLAIN + frame)
+    assert good.nsites == 1
+    assert reason in bad.error_message
+
+
+def test_a_column_of_occupancies_is_minded():
+    columns = PLAIN.replace("R:3", "R:3:occupancy:R:1")
+    half, full = read(
+        columns.replace("0 0 0\n", "0 0 0 0.5\n") + columns.replace("0 0 0\n", "0 0 0 1\n")
+    )
+    assert half.status == "disordered"
+    assert full.nsites == 1
+
+
+def test_a_value_keeps_its_letters_and_a_symbol_is_noted():
+    (row,) = read(FRAME.format(' run=1_2 title="a\u2028b\x85c"').replace("\nPo ", "\nPO "))
+    assert dict(row.properties) == {"run": "1_2", "title": "a\u2028b\x85c"}
+    assert row.note == "species PO read as Po"

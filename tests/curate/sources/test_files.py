@@ -1,5 +1,6 @@
 import gzip
 import json
+import os
 
 import pyarrow.parquet as pq
 import pytest
@@ -127,6 +128,13 @@ def test_files_that_are_passed_over_are_named(tmp_path, silicon, caplog):
     assert set(records(tmp_path)) == {"x"}
     assert "3 files are no structure files: " in caplog.text
     assert "notes.txt" in caplog.text
+
+
+def test_a_pipe_among_the_files_is_named(tmp_path, silicon, caplog):
+    silicon.to_pymatgen().to(filename=str(tmp_path / "good.cif"))
+    os.mkfifo(tmp_path / "pipe.cif")
+    assert len(list(Files(tmp_path).records())) == 1
+    assert f"1 files are no structure files: {tmp_path}/pipe.cif" in caplog.text
 
 
 def test_links_that_are_not_read_are_named(tmp_path, silicon, caplog):

@@ -102,6 +102,7 @@ def test_a_broken_entry_costs_itself_only(tmp_path):
     rows = jarvis_rows(4)
     del rows[1]["atoms"]
     rows[2]["atoms"]["elements"] = rows[2]["atoms"]["elements"][:-1]
+    rows[3]["spg_number"] = 10**400  # no number of a space group, which may be missing
     path = tmp_path / "by_hand.zip"
     path.write_bytes(zipped(json.dumps([*rows, "what"])))
     source = Jarvis("dft_3d_2021", input=path)
@@ -247,6 +248,23 @@ def test_words_that_json_lacks_become_null_wherever_the_chunks_end(size, tmp_pat
     path = tmp_path / "t.zip"
     path.write_bytes(zipped(json.dumps(known)))
     assert [entry.get("g") for entry in entries(path)] == [None, None, None]
+
+
+@pytest.mark.parametrize("digits", ["0", "9" * 18, str(2**63), "1" * 400])
+def test_a_number_that_the_parser_lacks_costs_at_most_its_entry(tmp_path, digits):
+    rows = jarvis_rows(3)
+    rows[1]["optb88vdw_bandgap"], rows[1]["note"] = "HERE", f"9e999, {digits}"
+    path = tmp_path / "t.zip"
+    path.write_bytes(zipped(json.dumps(rows).replace('"HERE"', digits)))
+    source = Jarvis("dft_3d_2021", input=path)
+    source.snapshot()
+    first, odd, last = source.records()
+    assert isinstance(first, StructureRecord) and isinstance(last, StructureRecord)
+    if len(digits) < 400:
+        assert odd.properties["optb88vdw_bandgap"] == float(digits)
+        assert odd.properties["note"] == f"9e999, {digits}"
+    else:
+        assert "optb88vdw_bandgap is a number larger than any" in odd.error_message
 
 
 @pytest.mark.parametrize("damage", BREAKS, ids=lambda damage: damage.__name__)

@@ -14,6 +14,7 @@ from curate.properties import UNITS
 from curate.record import SkippedEntry, StructureRecord
 from curate.sources.mp import MaterialsProject
 from curate.sources.mp_client import MPClient
+from curate.sources.mp_documents import record_of_document
 from curate.web.retry import RetryPolicy
 
 HASTY = RetryPolicy(attempts=3, first_wait=0.01, longest_wait=0.02)
@@ -66,6 +67,13 @@ def test_the_bulk_tables_and_rest_give_the_same_records(client):
     assert list(whole) == [f"mp-{n}" for n in range(1, N + 1) if n not in (4, 5)]
     assert whole == listed
     assert whole["mp-6"].status == "disordered"
+
+
+def test_a_number_beyond_floats_costs_its_entry():
+    document = documents()[0] | {"band_gap": 10**400}
+    found = record_of_document(document)
+    assert isinstance(found, SkippedEntry)
+    assert "larger than any that can be stored" in found.error_message
 
 
 def test_an_asked_id_that_is_left_out_says_why(client):

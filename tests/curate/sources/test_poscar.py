@@ -84,3 +84,42 @@ def test_what_is_not_whole_is_refused(text, reason):
 def test_numbers_of_atoms_are_whole(counts):
     with pytest.raises(ValueError, match=f"'{counts.split()[0]}' stands where a symbol or a whole"):
         read(HEAD + f"Cs Cl\n{counts}\n" + BODY)
+
+
+WHOLE = HEAD + "Cs Cl\n1 1\n" + BODY
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (WHOLE + "0.25 0.25 0.25\n", "positions follow in line 11, beyond its numbers of atoms"),
+        (WHOLE + "Direct configuration=     2\n0 0 0\n0.6 0.6 0.6\n", "another crystal begins in"),
+        (WHOLE + WHOLE, "another crystal begins in line 12"),
+        (WHOLE + "\n" + WHOLE.replace("Cs", "K_pv"), "another crystal begins in line 13"),
+        (WHOLE.replace("\n1.0\n", "\n1_0\n"), "'1_0' stands where one or three scale factors"),
+        (WHOLE.replace("\n1.0\n", "\n1.0 1.0\n"), "'1.0 1.0' stands where one or three"),
+        (WHOLE.replace("\n1.0\n", "\n1.0 1.0 1.0 1.0\n"), "stands where one or three"),
+        (WHOLE.replace("4.2 0 0", "4_2 0 0"), "its lattice is not three lines of three numbers"),
+        (WHOLE.replace("0.5 0.5 0.5", "0.5_5 0.5 0.5"), "'0.5_5' is not a number"),
+    ],
+)
+def test_what_would_be_read_as_something_else_is_refused(text, reason):
+    with pytest.raises(ValueError, match=reason):
+        crystal(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "note"),
+    [
+        (WHOLE.replace("Direct", "Angstrom"), "under 'Angstrom' read as fractional, as VASP does"),
+        (WHOLE.replace("1 1\n", "0 2\n"), "species without atoms: Cs"),
+        (WHOLE.replace("Direct", "Fractional"), None),
+    ],
+)
+def test_what_vasp_reads_otherwise_than_it_looks_is_noted(text, note):
+    assert read(text).note == note or note in read(text).note
+
+
+@pytest.mark.parametrize("mark", ["\x85", "\u2028", "\x0c"])
+def test_a_comment_may_hold_any_mark(mark):
+    assert read(WHOLE.replace("comment", f"a{mark}b")).nsites == 2

@@ -94,3 +94,19 @@ def test_a_table_without_names_takes_one_from_the_command_line(tmp_path):
         table_of(path, "gap:eV")
     path.write_text("a,n.d.\nb,2\n")
     assert table_of(path, "gap")[0] == {"a": {"gap": None}, "b": {"gap": 2.0}}
+
+
+@pytest.mark.parametrize("value", ["1e400", "-1e999", "9" * 400])
+def test_a_number_beyond_floats_is_named_with_its_id(tmp_path, value):
+    with pytest.raises(InputError, match="gap of b is a number larger than any"):
+        read(tmp_path, f"id,gap\na,1\nb,{value}\nc,inf\n")
+
+
+@pytest.mark.parametrize(
+    "value", ['"1,5"', '"1,500.5"', "1 500", "−1.5", "1.5(2)", "1.5 eV", "10%", "1_000", "1.5D+02"]
+)
+def test_numbers_in_another_notation_are_said(tmp_path, caplog, value):
+    read(tmp_path, f"id,gap,name\na,{value},A 1\n")
+    (record,) = caplog.records
+    assert "gap is a column of text, as" in record.getMessage()
+    assert "numbers are written as 1500.5" in record.getMessage()
