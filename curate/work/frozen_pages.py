@@ -42,9 +42,7 @@ class FrozenPage:
     table: pa.Table
     shapes: list[Shape]  # that occur
     shape_of: list[int]  # of each entry, a place in `shapes`
-    keys: Mapping[
-        str, list[str | None]
-    ]  # by property that no two may share: of each entry its value
+    keys: Mapping[str, list[str | None]]  # of each entry, by property that no two may share
 
 
 def freeze_page(page: Page, unique: tuple[str, ...]) -> FrozenPage:

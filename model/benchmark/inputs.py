@@ -21,9 +21,7 @@ class Inputs:
 
     ids: Sequence[str]
     targets: np.ndarray  # (n,) in the property's own unit
-    numbers: Mapping[
-        str, np.ndarray
-    ]  # blocks that need no fitting: (n, d), NaN where none is known
+    numbers: Mapping[str, np.ndarray]  # (n, d) that need no fitting, NaN where none is known
     texts: Mapping[str, Sequence[str]]  # by name in TEXTS: (n,) words
 
     def blocks(self, fit: np.ndarray) -> Blocks:

@@ -26,14 +26,10 @@ class Seen:
     """What the model sees of a batch, projected to one width; None where it does not see it."""
 
     graph: Tensor | None = None  # (n_crystals, width) of the readout
-    text: Tensor | None = (
-        None  # (n_crystals, width), or (n_crystals, n_tokens, width) of its tokens
-    )
+    text: Tensor | None = None  # (n_crystals, width); of tokens (n_crystals, n_tokens, width)
     descriptors: Sequence[Tensor] = ()  # (n_crystals, width) of each descriptor
     atoms: Tensor | None = None  # (n_atoms, width), for fusions that read atoms
-    atoms_of: Segments | None = (
-        None  # which crystal each atom belongs to, and how many it stands for
-    )
+    atoms_of: Segments | None = None  # the crystal of each atom, and how many it stands for
     mask: Tensor | None = None  # (n_crystals, n_tokens) True where there is a token and no padding
 
     @property

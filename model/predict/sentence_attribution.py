@@ -24,10 +24,8 @@ class SentenceAttribution:
     prediction: float  # with the whole description, in the property's own unit
     sentences: tuple[str, ...]
     effects: tuple[float, ...]  # prediction with the sentence less the prediction without it
-    without_text: (
-        float  # prediction without a description, or with an empty one where the model has
-    )
-    # not learned to go without
+    # The prediction without a description; with an empty one where the model has not learned to go without.
+    without_text: float
 
 
 def attribute_sentences(predictor: Predictor, record: StructureRecord) -> SentenceAttribution:

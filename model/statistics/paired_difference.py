@@ -25,9 +25,7 @@ from dataclasses import dataclass
 import numpy as np
 
 LEVEL = 0.95
-Errors = Mapping[
-    tuple[Hashable, str], float
-]  # absolute error by training (as its seed) and material id
+Errors = Mapping[tuple[Hashable, str], float]  # absolute, by training (as its seed) and material id
 
 
 @dataclass(frozen=True)
@@ -35,9 +33,8 @@ class Difference:
     """Mean change of the absolute error, negative where the second model is better."""
 
     mean: float
-    low: (
-        float  # 95 % interval over trainings and crystals; over crystals alone where one is trained
-    )
+    # 95 % interval over trainings and crystals; over crystals alone where one is trained.
+    low: float
     high: float
     n: int  # crystals
     n_trainings: int = 1  # of each of the two models
