@@ -20,7 +20,7 @@ import numpy as np
 
 from curate.errors import InputError, first_line
 from curate.record import SkippedEntry, StructureRecord
-from curate.sources.ase_rows import entry_of, first_bytes
+from curate.sources.ase_rows import first_bytes, numbered_entries
 
 MAGIC = b"\xde\xc0\xef\xbe"
 PLACES = (16, 24)  # of MAGIC, by the version of the format
@@ -66,9 +66,7 @@ def read_rows(
     path: Path, after: int | None, license: str
 ) -> Iterator[int | StructureRecord | SkippedEntry]:
     """Every row of a database in the order of numbers, each as its number and then a record, or the reason
-    why it is none.
-
-    A number is told before its row is read, so that it is known which one a worker died of.
+    why it is none (`numbered_entries`).
 
     Args:
         path: The file; it is opened for reading only, without a lock.
@@ -84,17 +82,10 @@ def read_rows(
         with opened(path) as rows:
             numbers = numbers_of(rows)
             first = 0 if after is None else int(np.searchsorted(numbers, after, side="right"))
-            for number in map(int, numbers[first:]):
-                yield number
-                name = f"{path.stem}-{number}"
-                try:
-                    row = content(rows, str(number))
-                    if not isinstance(row, dict):
-                        raise ValueError("it is no JSON object")
-                except ValueError as error:  # of this row
-                    yield SkippedEntry.from_error(name, error)
-                else:
-                    yield entry_of(row, name, license)
+            wanted = map(int, numbers[first:])
+            yield from numbered_entries(
+                wanted, lambda number: row_of(rows, number), path, license, (ValueError,)
+            )
     except (NotOfAse, lmdb.Error, OSError) as error:
         yield SkippedEntry("", "unreadable", type(error).__name__, first_line(error))
 
@@ -146,6 +137,14 @@ def numbers_of(rows: Any) -> np.ndarray:
         raise NotOfAse(f"its nextid is {end}, and it has {len(found)} rows")
     deleted = np.array([number for number in gone if 0 <= number <= LARGEST_ROW], np.int64)
     return np.setdiff1d(np.union1d(found, np.arange(1, end)), deleted)
+
+
+def row_of(rows: Any, number: int) -> dict[str, Any]:
+    """The row of a number; ValueError where it is not to be had."""
+    row = content(rows, str(number))
+    if not isinstance(row, dict):
+        raise ValueError("it is no JSON object")
+    return row
 
 
 def content(rows: Any, key: str) -> Any:

@@ -7,7 +7,7 @@ cell, periodicity, energies and key-value pairs of a row are taken, as arrays an
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,34 @@ def first_bytes(path: Path, n: int) -> bytes:
             return file.read(n)
     except OSError as error:
         raise InputError(f"--input {path}: {error.strerror or error}") from error
+
+
+def numbered_entries(
+    numbers: Iterable[int],
+    row: Callable[[int], dict[str, Any]],
+    path: Path,
+    license: str,
+    of_row: tuple[type[Exception], ...],
+) -> Iterator[int | StructureRecord | SkippedEntry]:
+    """Each row's number, and then its entry.
+
+    A number is told before its row is read, so that it is known which one a worker died of.
+
+    Args:
+        numbers: Of the rows.
+        row: Reads the row of a number, as `entry_of` takes it.
+        path: The file.
+        license: SPDX identifier of its licence.
+        of_row: Errors that cost a row only.
+    """
+    for number in numbers:
+        yield number
+        name = f"{path.stem}-{number}"
+        try:
+            entry = entry_of(row(number), name, license)
+        except of_row as error:
+            entry = SkippedEntry.from_error(name, error)
+        yield entry
 
 
 def entry_of(row: dict[str, Any], default_id: str, license: str) -> StructureRecord | SkippedEntry:

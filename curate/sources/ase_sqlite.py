@@ -6,10 +6,11 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from curate.errors import InputError, first_line
 from curate.record import SkippedEntry, StructureRecord
-from curate.sources.ase_rows import OF_STRUCTURE, entry_of, first_bytes
+from curate.sources.ase_rows import OF_STRUCTURE, first_bytes, numbered_entries
 from curate.sources.extxyz import UNITS
 
 MAGIC = b"SQLite format 3\0"
@@ -27,9 +28,8 @@ def check_file(path: Path) -> None:
 def read_rows(
     path: Path, after: int | None, license: str
 ) -> Iterator[int | StructureRecord | SkippedEntry]:
-    """Every row of a database, each as its number and then a record, or the reason why it is none.
-
-    A number is told before its row is read, so that it is known which one a worker died of.
+    """Every row of a database, each as its number and then a record, or the reason why it is none
+    (`numbered_entries`).
 
     Args:
         path: The file; it is opened for reading only.
@@ -42,19 +42,14 @@ def read_rows(
     try:
         with opened(path) as database:
             columns = columns_of(database)
-            number = next_row(database, after)
-            chosen = ", ".join(f'"{name}"' for name in columns)
-            while number is not None:
-                yield number
-                name = f"{path.stem}-{number}"
-                try:
-                    found = database.execute(
-                        f"SELECT {chosen} FROM systems WHERE rowid = ?", (number,)
-                    ).fetchone()
-                    yield entry_of(dict(zip(columns, found or (), strict=True)), name, license)
-                except (sqlite3.Error, ValueError) as error:  # of this row
-                    yield SkippedEntry.from_error(name, error)
-                number = next_row(database, number)
+            of_row = (sqlite3.Error, ValueError)
+            yield from numbered_entries(
+                numbers_of(database, after),
+                lambda number: row_of(database, columns, number),
+                path,
+                license,
+                of_row,
+            )
     except (sqlite3.Error, OverflowError) as error:
         yield SkippedEntry("", "unreadable", type(error).__name__, first_line(error))
 
@@ -76,6 +71,19 @@ def opened(path: Path) -> closing[sqlite3.Connection]:
     for setting in ("trusted_schema=OFF", "query_only=ON", "cell_size_check=ON"):
         database.execute(f"PRAGMA {setting}")
     return closing(database)
+
+
+def numbers_of(database: sqlite3.Connection, after: int | None) -> Iterator[int]:
+    """The numbers of the rows behind one, or of all, ascending."""
+    while (after := next_row(database, after)) is not None:
+        yield after
+
+
+def row_of(database: sqlite3.Connection, columns: list[str], number: int) -> dict[str, Any]:
+    """Some columns of a row; ValueError where it is not there."""
+    chosen = ", ".join(f'"{name}"' for name in columns)
+    found = database.execute(f"SELECT {chosen} FROM systems WHERE rowid = ?", (number,)).fetchone()
+    return dict(zip(columns, found or (), strict=True))
 
 
 def next_row(database: sqlite3.Connection, after: int | None) -> int | None:
