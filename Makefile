@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-SMALL := --text-encoder minilm --max-neighbors 8 --width 64 --embedding-width 32 \
+SMALL := --max-neighbors 8 --width 64 --embedding-width 32 \
 	--alignn-layers 1 --gcn-layers 2 --epochs 15 --batch-size 16
 
 define COMPARE
@@ -23,8 +23,9 @@ $(VENV)/installed: pyproject.toml constraints.txt
 
 demo: $(VENV)/installed
 	$(BIN)/curate build --db jarvis --sample --out demo/run
-	for modality in graph both; do OMP_NUM_THREADS=1 $(BIN)/crysmmnet train --data demo/run $(SMALL) \
-		--target formation_energy_peratom --modality $$modality --out demo/$$modality || exit; done
+	for sees in graph "both --text-encoder minilm"; do \
+		OMP_NUM_THREADS=1 $(BIN)/crysmmnet train --data demo/run $(SMALL) \
+		--target formation_energy_peratom --modality $$sees --out demo/$${sees%% *} || exit; done
 	$(BIN)/crysmmnet evaluate demo/both --data demo/run
 	$(BIN)/crysmmnet predict demo/both demo/run --out demo/predictions.csv > demo/predictions.txt
 	@$(BIN)/python -c "$$COMPARE"

@@ -62,9 +62,9 @@ def refuse_nonpositive(name: str, value: float | None) -> None:
 def refuse_repeated(name: str, values: Sequence[object]) -> None:
     """InputError where a setting of several values has none, or one twice."""
     if not values:
-        raise InputError(f"--{name} needs at least one")
+        raise InputError(f"{flag(name)} needs at least one")
     if len(set(values)) < len(values):
-        raise InputError(f"--{name} {' '.join(map(str, values))}: one is named twice")
+        raise InputError(f"{flag(name)} {' '.join(map(str, values))}: one is named twice")
 
 
 def refuse_folder(out: Path | None) -> None:

@@ -21,7 +21,7 @@ import shutil
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -118,10 +118,7 @@ def attack(task: Callable[[Path], None], sample: int | None, seed: int) -> Itera
         assert run(task, top / "whole", log=top / "events") == 0, (top / "output").read_text()
         events = (top / "events").read_text().splitlines()
         expected = digests(top / "whole")
-        chosen = range(len(events))
-        if sample is not None and sample < len(events):
-            chosen = sorted(random.Random(seed).sample(chosen, sample))
-        for number in chosen:
+        for number in sampled(range(len(events)), sample, seed):
             folder = top / "killed"
             (top / "output").unlink(missing_ok=True)
             code = run(task, folder, at=number)
@@ -134,6 +131,13 @@ def attack(task: Callable[[Path], None], sample: int | None, seed: int) -> Itera
                 result += ": " + (top / "output").read_text().strip().splitlines()[-1][:200]
             yield Outcome(number, events[number], result)
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def sampled(numbers: Sequence[int], n: int | None, seed: int) -> Sequence[int]:
+    """So many of the numbers, in their order; all of them where n is None or there are no more."""
+    if n is None or n >= len(numbers):
+        return numbers
+    return sorted(random.Random(seed).sample(numbers, n))
 
 
 def digests(folder: Path) -> dict[str, str]:

@@ -12,7 +12,6 @@ import argparse
 import json
 import logging
 import multiprocessing
-import random
 import shutil
 import sys
 import tempfile
@@ -96,9 +95,7 @@ def main() -> None:
         expected = plain_build.contents(top / "whole")
         events = (top / "events").read_text().splitlines()
         chosen = [i for i in range(events.index(LOCK)) if events[i].startswith(words.only)]
-        if words.sample is not None:
-            chosen = sorted(random.Random(words.seed).sample(chosen, words.sample))
-        for number in chosen:
+        for number in kills.sampled(chosen, words.sample, words.seed):
             folder = shutil.copytree(config.out, top / "run")
             codes = meet(folder, number)
             is_same = plain_build.contents(folder) == expected
